@@ -1,0 +1,1 @@
+"""The `andon` command: verbs load lazily, data goes to stdout, diagnostics to stderr."""

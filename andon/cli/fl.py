@@ -1,0 +1,171 @@
+"""Verbs for federated runs: what a run is doing, take part as a plant, attest as a validator."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import click
+
+from andon.cli.context import Context, shown
+from andon.client.federated import CONTRACT, TrainingLedger
+from andon.core.codec import Value
+from andon.core.errors import Code, InvalidInput, Misuse
+from andon.core.genesis import Genesis
+from andon.core.json_value import value_to_json
+
+ENGINE = "models.federated.command"
+
+
+class TakePart(Protocol):
+    """`models.federated.command.take_part`."""
+
+    async def __call__(
+        self,
+        ledger: TrainingLedger,
+        run: str,
+        account: bytes,
+        *,
+        folder: Path,
+        train: str,
+        report: Callable[[str], None],
+    ) -> str:
+        """Run a plant until the run ends."""
+
+
+class Recompute(Protocol):
+    """`models.federated.command.recompute_rounds`."""
+
+    async def __call__(
+        self, ledger: TrainingLedger, run: str, *, report: Callable[[str], None]
+    ) -> str:
+        """Attest until the run ends."""
+
+
+@click.group("fl")
+def fl_command() -> None:
+    """Train together without showing data: runs of contract `training`."""
+
+
+@fl_command.command("status")
+@click.argument("run")
+@click.pass_obj
+def status(context: Context, *, run: str) -> None:
+    """Show a run and its current round: phase, deadline, who has sent what."""
+    with context.client() as client:
+        plan = client.state(CONTRACT, "runs", run)
+        if not isinstance(plan, dict) or not isinstance(plan["round"], int):
+            raise InvalidInput(
+                Code.NOT_FOUND, f"there is no run {run}", hint="ask its owner for the name"
+            )
+        current = client.state(CONTRACT, "rounds", (run, plan["round"]))
+    assert isinstance(current, dict)
+    lines = [f"run {run}: {plan['status']!s}, mode {plan['mode']!s}, round {plan['round']}"]
+    lines.append(f"attempt {current['attempt']!s}, phase {current['phase']!s}")
+    lines.append(f"deadline height {current['deadline']!s}, score {shown(plan['score'])}")
+    for field in ("announced", "dealt", "committed", "frozen", "revealed"):
+        names = current[field]
+        if isinstance(names, list) and names:
+            short = ", ".join(name.hex()[:8] for name in names if isinstance(name, bytes))
+            lines.append(f"{field:10} {len(names)}: {short}")
+    document: Value = {"run": plan, "round": current}
+    context.show(value_to_json(document), "\n".join(lines))
+
+
+@fl_command.command("join")
+@click.argument("run")
+@click.option("--from", "sender", default="operator", show_default=True, help="Key or role.")
+@click.pass_obj
+def join(context: Context, *, run: str, sender: str) -> None:
+    """Check that this key is a member of RUN and show its privacy budget."""
+    key = context.key(sender)
+    with context.client() as client:
+        plan = client.state(CONTRACT, "runs", run)
+        spent = client.state(CONTRACT, "spent", (run, bytes(key.public)))
+    members = plan["members"] if isinstance(plan, dict) else None
+    if not isinstance(plan, dict) or not isinstance(members, list):
+        raise InvalidInput(Code.NOT_FOUND, f"there is no run {run}")
+    if not any(isinstance(row, list) and row[0] == bytes(key.public) for row in members):
+        raise InvalidInput(
+            Code.NOT_A_MEMBER,
+            f"{key.public.hex()[:16]} is no member of run {run}",
+            hint="the owner names the members when it creates the run",
+        )
+    budget = plan["rho_budget"]
+    text = f"member of {run}; privacy spent {spent or 0!s} of {budget!s} micro-rho"
+    context.show({"member": True, "spent": value_to_json(spent)}, text)
+
+
+@fl_command.command("run")
+@click.argument("run")
+@click.option("--train", required=True, help="Your training: module:function.")
+@click.option("--from", "sender", default="operator", show_default=True, help="Key or role.")
+@click.option("--journal", type=click.Path(path_type=Path), help="Folder; keep it private.")
+@click.pass_obj
+def run_plant(context: Context, *, run: str, train: str, sender: str, journal: Path | None) -> None:
+    """Take part in RUN until it ends; says why whenever it waits. Killed? Start it again."""
+    key = context.key(sender)
+    folder = journal or context.home / "federated" / run / key.public.hex()[:16]
+    take_part: TakePart = _engine().take_part
+
+    async def work() -> str:
+        async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
+            return await take_part(
+                ledger, run, key.public, folder=folder, train=train, report=context.note
+            )
+
+    _finish(context, asyncio.run(work()))
+
+
+fl_command.add_command(run_plant, "resume")
+
+
+@fl_command.command("attest")
+@click.argument("run")
+@click.option("--from", "sender", required=True, help="The validator's key file.")
+@click.pass_obj
+def attest(context: Context, *, run: str, sender: str) -> None:
+    """As a validator, recompute every aggregate of RUN and attest it until the run ends."""
+    key = context.key(sender)
+    recompute: Recompute = _engine().recompute_rounds
+
+    async def work() -> str:
+        async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
+            return await recompute(ledger, run, report=context.note)
+
+    _finish(context, asyncio.run(work()))
+
+
+def _finish(context: Context, reason: str) -> None:
+    context.show({"ended": reason}, reason)
+
+
+def _genesis(context: Context) -> Genesis:
+    genesis = context.genesis()
+    if genesis is None:
+        raise Misuse(
+            Code.BAD_CONFIG,
+            "a federated run needs the genesis file: shares are revealed only for what its "
+            "validators have finalised",
+            hint="use --home with a folder that holds genesis.json",
+        )
+    return genesis
+
+
+def _engine() -> ModuleType:
+    """Load the federated engine, which is not part of the published package."""
+    # The console script does not look here; the training function is the caller's own file.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(ENGINE)
+    except ImportError as error:
+        raise Misuse(
+            Code.BAD_CONFIG,
+            f"this installation has no {ENGINE}: {error.name} is missing",
+            hint="run from a checkout with the models group installed",
+        ) from None

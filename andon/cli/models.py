@@ -1,0 +1,165 @@
+"""Verbs for model packages: publish, list, show, alias, retire, roll back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from andon.cli.context import Context, shown
+from andon.client.async_client import AsyncClient
+from andon.client.models import Models, manifest_of_blob
+from andon.core.codec import Value
+from andon.core.errors import Code, InvalidInput
+from andon.core.json_value import Json, from_hex, to_hex, value_to_json
+from andon.core.model import model_id
+
+BLOB_NAME = "package.blob"
+T = TypeVar("T")
+
+
+@click.group("models")
+def models_command() -> None:
+    """Publish, alias, list, retire model packages."""
+
+
+@models_command.command("publish")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--alias", help="Point this alias to the model once it is active.")
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def publish(context: Context, *, path: Path, alias: str | None, sender: str) -> None:
+    """Publish the package in PATH (a folder with package.blob, or the blob itself).
+
+    Waits until more than two thirds of the validators' weight have fetched it, run its golden
+    vectors and attested.
+    """
+    blob = (path / BLOB_NAME if path.is_dir() else path).read_bytes()
+    manifest = manifest_of_blob(blob)
+    identity = model_id(manifest)
+    context.note(f"model {to_hex(identity)}")
+
+    async def work(registry: Models) -> None:
+        await registry.publish(blob, manifest)
+        context.note("proposed; waiting for the validators' attestations")
+        await registry.wait_active(identity, context.timeout_ms / 1000)
+        if alias is not None:
+            await registry.set_alias(alias, identity)
+
+    _with(context, sender, work)
+    document: dict[str, Json] = {
+        "model_id": to_hex(identity),
+        "name": manifest.name,
+        "version": manifest.version,
+        "status": "ACTIVE",
+        "alias": alias,
+        "size_bytes": len(blob),
+    }
+    suffix = f", alias {alias}" if alias else ""
+    text = f"{manifest.name} {manifest.version} is active{suffix}\n{to_hex(identity)}"
+    context.show(document, text)
+
+
+@models_command.command("list")
+@click.pass_obj
+def list_models(context: Context) -> None:
+    """List what the registry holds (the node's word; `show` proves one)."""
+    with context.client() as client:
+        found = client.call("models", "listing", {"after": None, "count": 100})
+    rows: list[Json] = []
+    lines: list[str] = []
+    for entry in found if isinstance(found, list) else []:
+        pair = list(entry) if isinstance(entry, list | tuple) else []
+        if len(pair) == 2 and isinstance(pair[0], bytes) and isinstance(pair[1], dict):
+            rows.append({"model_id": to_hex(pair[0]), "entry": value_to_json(pair[1])})
+            name, status = pair[1].get("name"), pair[1].get("status")
+            lines.append(f"{name!s:<24}{status!s:<10}{to_hex(pair[0])}")
+    context.show({"models": rows}, "\n".join(lines) if lines else "no models")
+
+
+@models_command.command("show")
+@click.argument("reference")
+@click.pass_obj
+def show(context: Context, *, reference: str) -> None:
+    """Show the proved registry entry of REFERENCE (0x id or alias)."""
+
+    async def work(registry: Models) -> tuple[bytes, dict[str, Value]]:
+        identity = await _identity(registry, reference)
+        return identity, await registry.entry(identity)
+
+    identity, entry = _with(context, None, work)
+    lines = [f"{name:<18}{shown(value)}" for name, value in entry.items()]
+    fields: dict[str, Json] = {name: value_to_json(value) for name, value in entry.items()}
+    context.show(
+        {"model_id": to_hex(identity), "entry": fields},
+        "\n".join([f"{'model_id':<18}{to_hex(identity)}", *lines]),
+    )
+
+
+@models_command.command("alias")
+@click.argument("alias")
+@click.argument("reference")
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def set_alias(context: Context, *, alias: str, reference: str, sender: str) -> None:
+    """Point ALIAS to the active model REFERENCE (0x id or another alias)."""
+
+    async def work(registry: Models) -> bytes:
+        identity = await _identity(registry, reference)
+        await registry.set_alias(alias, identity)
+        return identity
+
+    identity = _with(context, sender, work)
+    context.show({"alias": alias, "model_id": to_hex(identity)}, f"{alias} -> {to_hex(identity)}")
+
+
+@models_command.command("roll-back")
+@click.argument("alias")
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def roll_back(context: Context, *, alias: str, sender: str) -> None:
+    """Point ALIAS to the model that it named before."""
+    _with(context, sender, lambda registry: registry.roll_back(alias))
+    context.show({"alias": alias, "ok": True}, f"{alias} rolled back")
+
+
+@models_command.command("retire")
+@click.argument("reference")
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def retire(context: Context, *, reference: str, sender: str) -> None:
+    """Take the model REFERENCE (0x id or alias) out of use."""
+
+    async def work(registry: Models) -> bytes:
+        identity = await _identity(registry, reference)
+        await registry.retire(identity)
+        return identity
+
+    identity = _with(context, sender, work)
+    context.show({"model_id": to_hex(identity), "status": "RETIRED"}, f"{to_hex(identity)} retired")
+
+
+async def _identity(registry: Models, reference: str) -> bytes:
+    if reference.startswith("0x"):
+        return from_hex(reference)
+    found = await registry.resolve(reference)
+    if found is None:
+        raise InvalidInput(
+            Code.NOT_FOUND, f"there is no alias {reference!r}", hint="`andon models list`"
+        )
+    return found
+
+
+def _with(context: Context, sender: str | None, work: Callable[[Models], Awaitable[T]]) -> T:
+    key = None if sender is None else context.key(sender)
+
+    async def run() -> T:
+        async with AsyncClient(
+            context.endpoints(), genesis=context.genesis(), key=key, timeout_ms=context.timeout_ms
+        ) as client:
+            return await work(Models(client, key))
+
+    return asyncio.run(run())

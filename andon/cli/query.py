@@ -1,0 +1,246 @@
+"""Verbs that read: query, watch; and tx, which goes back to a transaction by its hash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from andon.cli.context import Context, parse_value, shown
+from andon.cli.contracts import finish, submission_json, tell_hash
+from andon.client.results import Event
+from andon.core.codec import Key, Value
+from andon.core.errors import Code, InvalidInput
+from andon.core.json_value import Json, from_hex, to_hex, value_to_json
+from andon.core.proof import encode_bundle
+from andon.core.rpc_schema import Reply
+from andon.core.state_key import ABSENT
+
+BLOCK_POLL_S = 0.25
+
+
+@click.group("query")
+def query_command() -> None:
+    """Read blocks, transactions, state, predictions, validators."""
+
+
+@query_command.command("block")
+@click.argument("reference", required=False)
+@click.pass_obj
+def query_block(context: Context, *, reference: str | None) -> None:
+    """A final block by height or 0x hash; the last one by default."""
+    with context.client() as client:
+        _show(context, client.block(_block_reference(reference)))
+
+
+@query_command.command("tx")
+@click.argument("identity", metavar="HASH")
+@click.pass_obj
+def query_tx(context: Context, *, identity: str) -> None:
+    """A transaction; if final, its inclusion and receipt are checked by proof."""
+    with context.client() as client:
+        _show(context, client.transaction(_hash(identity)))
+
+
+@query_command.command("state")
+@click.argument("target")
+@click.argument("key", required=False)
+@click.pass_obj
+def query_state(context: Context, *, target: str, key: str | None) -> None:
+    """The proved value of TARGET (contract.variable), for a map with its KEY."""
+    contract, dot, variable = target.partition(".")
+    if not dot:
+        raise InvalidInput(Code.BAD_ARGUMENTS, f"{target!r} is not contract.variable")
+    with context.client() as client:
+        if key is None:
+            value = client.state(contract, variable, ABSENT)
+        else:
+            value = client.state(contract, variable, _key(parse_value(key)))
+    context.show(value_to_json(value), shown(value))
+
+
+@query_command.command("prediction")
+@click.argument("identity", metavar="ID")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the proof for `andon verify`.")
+@click.pass_obj
+def query_prediction(context: Context, *, identity: str, out: Path | None) -> None:
+    """A committed prediction, checked by proof."""
+    with context.client() as client:
+        found = client.prediction(from_hex(identity))
+    if out is not None and found.proof is not None:
+        out.write_bytes(encode_bundle(found.proof))
+        context.note(f"proof written to {out}; check it anywhere with: andon verify {out}")
+    context.show(
+        {
+            "id": to_hex(found.id),
+            "hash": to_hex(found.transaction_id),
+            "contract": found.contract,
+            "model_id": to_hex(found.model_id),
+            "input_digest": to_hex(found.input_digest),
+            "output": list(found.output),
+            "class": found.kind,
+            "height": found.height,
+            "time_ms": found.time_ms,
+            "votes": found.votes,
+            "validators": found.validators,
+        }
+    )
+
+
+@query_command.command("validators")
+@click.pass_obj
+def query_validators(context: Context) -> None:
+    """The current validators, their weights and the quorum."""
+    with context.client() as client:
+        _show(context, client.validators())
+
+
+@query_command.command("events")
+@click.option("--from", "cursor", default="0-0-0", show_default=True, help="Cursor to go on from.")
+@click.option("--limit", type=int, default=100, show_default=True)
+@click.option("--contract", default="")
+@click.pass_obj
+def query_events(context: Context, *, cursor: str, limit: int, contract: str) -> None:
+    """One page of events after a cursor."""
+    with context.client() as client:
+        events, cursor = client.events_page(cursor, limit=limit, contract=contract)
+    shown_events: list[Json] = [event_json(event) for event in events]
+    lines = [event_text(event) for event in events]
+    context.show({"events": shown_events, "cursor": cursor}, "\n".join([*lines, cursor]))
+
+
+@click.group("tx")
+def tx_command() -> None:
+    """Wait for, or submit, a transaction."""
+
+
+@tx_command.command("wait")
+@click.argument("identity", metavar="HASH")
+@click.pass_obj
+def tx_wait(context: Context, *, identity: str) -> None:
+    """Wait until HASH is final; exit 3 if it is not in time, 5 if it failed."""
+    with context.client() as client:
+        submission = client.wait(_hash(identity), context.timeout_ms)
+    context.show(submission_json(submission), f"{submission.state} at height {submission.height}")
+    finish(submission)
+
+
+@tx_command.command("submit")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def tx_submit(context: Context, *, path: Path) -> None:
+    """Submit the signed bytes in PATH (made offline); again is harmless."""
+    with context.client() as client:
+        submission = client.submit_raw(
+            path.read_bytes(), timeout_ms=context.timeout_ms, on_hash=tell_hash
+        )
+    context.show(submission_json(submission), f"{submission.state} at height {submission.height}")
+    finish(submission)
+
+
+@click.group("watch")
+def watch_command() -> None:
+    """Follow events or blocks, with a cursor to resume."""
+
+
+@watch_command.command("events")
+@click.option("--from", "cursor", default="", help="Cursor to go on from; from now on if empty.")
+@click.option("--contract", default="")
+@click.option("--name", default="")
+@click.option("--count", type=int, help="End after so many.")
+@click.pass_obj
+def watch_events(
+    context: Context, *, cursor: str, contract: str, name: str, count: int | None
+) -> None:
+    """Follow events without gaps; prints the cursor to resume from when it ends."""
+    last = cursor
+    try:
+        with context.client() as client:
+            for event in _first(client.events(cursor, contract=contract, name=name), count):
+                last = event.cursor
+                line = json.dumps(event_json(event)) if context.as_json else event_text(event)
+                print(line, flush=True)
+    finally:
+        context.note(f"go on with --from {last}")
+
+
+@watch_command.command("blocks")
+@click.option("--count", type=int, help="End after so many.")
+@click.pass_obj
+def watch_blocks(context: Context, *, count: int | None) -> None:
+    """Follow blocks as they become final."""
+    import time
+
+    with context.client() as client:
+        height = int(client.status().height)
+        seen = 0
+        while count is None or seen < count:
+            if int(client.status().height) <= height:
+                time.sleep(BLOCK_POLL_S)
+                continue
+            height += 1
+            block = client.block(height)
+            seen += 1
+            if context.as_json:
+                print(msgspec.json.encode(block).decode(), flush=True)
+            else:
+                print(
+                    f"{height:>8}  {block.hash[:18]}  {len(block.transactions)} transactions"
+                    f"  {len(block.predictions)} predictions  {len(block.signers)} votes",
+                    flush=True,
+                )
+
+
+def event_json(event: Event) -> Json:
+    """An event as stable JSON."""
+    return {
+        "cursor": event.cursor,
+        "height": event.height,
+        "hash": to_hex(event.transaction_id),
+        "contract": event.contract,
+        "name": event.name,
+        "fields": {key: value_to_json(value) for key, value in event.fields.items()},
+    }
+
+
+def event_text(event: Event) -> str:
+    """An event as one line."""
+    fields = " ".join(f"{key}={shown(value)}" for key, value in event.fields.items())
+    return f"{event.cursor:<14}{event.contract}.{event.name} {fields}"
+
+
+def _first(events: Iterator[Event], count: int | None) -> Iterator[Event]:
+    for number, event in enumerate(events, start=1):
+        yield event
+        if number == count:
+            return
+
+
+def _block_reference(text: str | None) -> int | bytes | None:
+    if text is None:
+        return None
+    if text.startswith("0x"):
+        return from_hex(text)
+    if text.isdecimal():
+        return int(text)
+    raise InvalidInput(Code.BAD_ARGUMENTS, f"{text!r} is neither a height nor a 0x hash")
+
+
+def _hash(text: str) -> bytes:
+    return from_hex(text if text.startswith("0x") else "0x" + text)
+
+
+def _key(value: Value) -> Key:
+    if isinstance(value, list | dict):
+        raise InvalidInput(Code.BAD_ARGUMENTS, "a list or map cannot be a map key")
+    if isinstance(value, tuple):
+        return tuple(_key(item) for item in value)
+    return value
+
+
+def _show(context: Context, reply: Reply) -> None:
+    document: Json = json.loads(msgspec.json.encode(reply))
+    context.show(document)

@@ -1,0 +1,140 @@
+"""The model registry as a client sees it: publish, propose, wait until active, alias."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from andon.client.async_client import AsyncClient
+from andon.client.results import Outcome
+from andon.core.codec import Record, Value, decode, encode
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.hashing import Domain, digest
+from andon.core.keys import PrivateKey
+from andon.core.model import ModelManifest, model_id, validate_manifest
+from andon.core.transaction import make_call
+
+CONTRACT = "models"
+ACTIVE = "ACTIVE"
+POLL_S = 0.2
+PACKAGE_MAGIC = "andon-model-1"
+BLOB_BYTES_MAX = 48 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The `models` contract behind a client; `key` is a modeler's, needed to write."""
+
+    client: AsyncClient
+    key: PrivateKey | None = None
+
+    async def publish(self, blob: bytes, manifest: ModelManifest) -> bytes:
+        """Hand the blob to a node and propose the model; returns its id.
+
+        Validators fetch the blob, run its golden vectors and attest; see `wait_active`.
+
+        Raises:
+            InvalidInput: BAD_MODEL_PACKAGE, or the registry's refusal.
+        """
+        validate_manifest(manifest)
+        identity = model_id(manifest)
+        blob_digest = await self.client.publish_blob(blob)
+        await self._send("propose", propose_arguments(manifest, blob_digest, len(blob)))
+        return identity
+
+    async def wait_active(self, identity: bytes, timeout_s: float) -> dict[str, Value]:
+        """Wait until more than two thirds of the validators' weight have attested.
+
+        Raises:
+            Unavailable: MODEL_NOT_ACTIVE if they have not in time.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            entry = await self.entry(identity)
+            status = entry.get("status")
+            if status == ACTIVE:
+                return entry
+            if asyncio.get_running_loop().time() >= deadline:
+                raise Unavailable(
+                    Code.MODEL_NOT_ACTIVE,
+                    f"model {identity.hex()[:16]} is {status!s:.20} after {timeout_s:.0f} s",
+                    hint="the validators' logs say whether they fetched and checked it",
+                )
+            await asyncio.sleep(POLL_S)
+
+    async def entry(self, identity: bytes) -> dict[str, Value]:
+        """The registry's proved entry of a model.
+
+        Raises:
+            InvalidInput: NOT_FOUND.
+        """
+        value = await self.client.state(CONTRACT, "packages", identity)
+        if not isinstance(value, dict):
+            raise InvalidInput(Code.NOT_FOUND, f"there is no model {identity.hex()[:16]}")
+        return {str(name): item for name, item in value.items()}
+
+    async def resolve(self, alias: str) -> bytes | None:
+        """Model id that an alias names, proved; None if there is no such alias."""
+        value = await self.client.state(CONTRACT, "aliases", alias)
+        return value if isinstance(value, bytes) else None
+
+    async def set_alias(self, alias: str, identity: bytes) -> Outcome:
+        """Point an alias at an active model."""
+        return await self._send("set_alias", {"alias": alias, "model_id": identity})
+
+    async def roll_back(self, alias: str) -> Outcome:
+        """Point an alias to the model that it named before."""
+        return await self._send("roll_back", {"alias": alias})
+
+    async def retire(self, identity: bytes) -> Outcome:
+        """Take a model out of use."""
+        return await self._send("retire", {"model_id": identity})
+
+    async def _send(self, method: str, args: dict[str, Value]) -> Outcome:
+        submission = await self.client.submit(make_call(CONTRACT, method, args), key=self.key)
+        return submission.require()
+
+
+class _Parts(Record, frozen=True):
+    """The framing of a package blob (models/package.py): only the manifest is opened here."""
+
+    magic: str
+    manifest: bytes
+    graph: bytes
+    weights: bytes
+    quantiser: bytes
+    golden: bytes
+    card: str
+
+
+def manifest_of_blob(blob: bytes) -> ModelManifest:
+    """Read the manifest out of a package blob; validators check the rest.
+
+    Raises:
+        InvalidInput: BAD_MODEL_PACKAGE, MALFORMED or NOT_CANONICAL.
+    """
+    parts = decode(_Parts, blob, BLOB_BYTES_MAX)
+    if parts.magic != PACKAGE_MAGIC:
+        raise InvalidInput(Code.BAD_MODEL_PACKAGE, "not a model package of a known version")
+    manifest = decode(ModelManifest, parts.manifest, BLOB_BYTES_MAX)
+    validate_manifest(manifest)
+    return manifest
+
+
+def propose_arguments(
+    manifest: ModelManifest, blob_digest: bytes, size_bytes: int
+) -> dict[str, Value]:
+    """Arguments of `models.propose` for a manifest."""
+    return {
+        "model_id": model_id(manifest),
+        "name": manifest.name,
+        "manifest_digest": digest(Domain.BLOB, encode(manifest)),
+        "blob": blob_digest,
+        "size": size_bytes,
+        "input_bytes": manifest.input_bytes,
+        "outputs": manifest.outputs,
+        "scale_num": manifest.scale_num,
+        "scale_den": manifest.scale_den,
+        "gas": manifest.gas,
+        "kind": manifest.kind,
+    }

@@ -1,0 +1,1 @@
+"""Pure agreement: bft (what is final) and ledger (what a block does)."""

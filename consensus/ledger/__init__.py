@@ -1,0 +1,68 @@
+"""The ledger: what a block does to the state, and whether it may. Pure."""
+
+from consensus.ledger.block import (
+    Parent,
+    Turn,
+    build_block,
+    check_and_execute_block,
+    check_block,
+    leader_key,
+    parent_of,
+)
+from consensus.ledger.execution import (
+    BlockExecution,
+    Environment,
+    Executed,
+    check_limits,
+    execute_transactions,
+    intrinsic_gas,
+)
+from consensus.ledger.genesis import GenesisState, genesis_state
+from consensus.ledger.memory import MemoryState
+from consensus.ledger.overlay import Overlay
+from consensus.ledger.ports import (
+    Context,
+    Engine,
+    Host,
+    Mode,
+    Outcome,
+    Prediction,
+    PredictionFailed,
+    PredictionSource,
+    PredictionUnavailable,
+    StateReader,
+)
+from consensus.ledger.tree import state_proof, tree_root, update_tree
+
+__all__ = [
+    "BlockExecution",
+    "Context",
+    "Engine",
+    "Environment",
+    "Executed",
+    "GenesisState",
+    "Host",
+    "MemoryState",
+    "Mode",
+    "Outcome",
+    "Overlay",
+    "Parent",
+    "Prediction",
+    "PredictionFailed",
+    "PredictionSource",
+    "PredictionUnavailable",
+    "StateReader",
+    "Turn",
+    "build_block",
+    "check_and_execute_block",
+    "check_block",
+    "check_limits",
+    "execute_transactions",
+    "genesis_state",
+    "intrinsic_gas",
+    "leader_key",
+    "parent_of",
+    "state_proof",
+    "tree_root",
+    "update_tree",
+]

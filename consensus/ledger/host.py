@@ -1,0 +1,171 @@
+"""The ledger as contracts see it: one host a block, set up anew for each transaction and call."""
+
+from __future__ import annotations
+
+from andon.core.block import Event, PredictionOutput, PredictionRecord, prediction_id
+from andon.core.codec import decode_value
+from andon.core.errors import Code, InvalidInput
+from andon.core.hashing import Digest
+from andon.core.model import input_digest
+from andon.core.state_key import is_name, state_key
+from consensus.ledger.directory import Directory
+from consensus.ledger.overlay import Overlay
+from consensus.ledger.ports import Prediction, PredictionFailed, PredictionSource
+from consensus.ledger.registry import E_MODEL, E_MODEL_INPUT, Package, Registry
+
+OUTPUT_BITS_MAX = 63
+OUTPUT_OVERHEAD_BYTES = 80
+INTEGER_BYTES_MAX = 9
+EXACT = "exact"
+CONTRACTS = "contracts"
+
+
+class LedgerHost:
+    """Implements `Host` over an overlay; collects what goes into receipts and the block body."""
+
+    def __init__(self, overlay: Overlay, source: PredictionSource, height: int) -> None:
+        self._overlay = overlay
+        self._source = source
+        self._height = height
+        self._marks: list[tuple[int, int, int]] = []
+        self._transaction_id = b""
+        self._contract = ""
+        self._sources: dict[str, bytes | None] = {}
+        self._is_source_changed = False
+        self.directory = Directory(overlay.get)
+        self.registry = Registry(overlay.get)
+        self.events: list[Event] = []
+        self.predictions: list[PredictionRecord] = []
+        # Every output that execution looked at, also in calls that failed later.
+        self.outputs: dict[tuple[bytes, bytes], PredictionOutput] = {}
+        self.inputs: list[tuple[bytes, bytes]] = []
+        self.outputs_bytes = 0
+        # Bound here rather than defined, so that the hottest calls have no frame of their own.
+        self.read = overlay.get
+        self.write = overlay.put
+        self.iterate = overlay.iterate
+
+    def begin_transaction(self, transaction_id: bytes) -> None:
+        """Forget the previous transaction's marks, events and predictions."""
+        self._transaction_id = transaction_id
+        self._marks.clear()
+        if self._is_source_changed:
+            # The deployment may have been rolled back since.
+            self.forget_sources()
+            self._is_source_changed = False
+        self.events = []
+        self.predictions = []
+
+    def begin_call(self, contract: str) -> None:
+        """Name the contract that predictions are recorded under."""
+        self._contract = contract
+
+    def source(self, contract: str) -> bytes | None:
+        """Source text of a deployed contract."""
+        if contract not in self._sources:
+            raw = None
+            if is_name(contract):
+                raw = self._overlay.get(state_key(CONTRACTS, "source", contract))
+            value = None if raw is None else decode_value(raw)
+            self._sources[contract] = value if isinstance(value, bytes) else None
+        return self._sources[contract]
+
+    def forget_sources(self) -> None:
+        """Read sources anew: one of them was written in this transaction."""
+        self._sources.clear()
+        self._is_source_changed = True
+
+    def predict(self, model: str, window: bytes) -> Prediction:
+        """Give the output of an active exact model and record it."""
+        package = self.registry.active_exact(model)
+        _check_window(package, window)
+        digest = input_digest(package.model_id, window)
+        output = self._output(package, window, digest)
+        self.predictions.append(
+            PredictionRecord(
+                id=prediction_id(self._transaction_id, len(self.predictions)),
+                transaction_id=self._transaction_id,
+                contract=self._contract,
+                model_id=package.model_id,
+                input_digest=digest,
+                output=output,
+                kind=EXACT,
+                height=self._height,
+            )
+        )
+        return Prediction(output, package.scale_num, package.scale_den, package.gas)
+
+    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
+        """Refuse: this chain runs exact models only."""
+        del window, contract, callback
+        raise PredictionFailed(E_MODEL, f"no attested model is known as {model[:64]}")
+
+    def emit(self, contract: str, event: str, fields: bytes) -> None:
+        """Record an event."""
+        self.events.append(Event(contract=contract, name=event, fields=fields))
+
+    def has_role(self, account: bytes, role: str) -> bool:
+        """Tell whether the account holds the role now."""
+        return self.directory.has_role(account, role)
+
+    def organisation(self, account: bytes) -> str:
+        """Name of the account's organisation."""
+        return self.directory.organisation(account)
+
+    def checkpoint(self) -> int:
+        """Mark state, events and predictions."""
+        self._marks.append((self._overlay.checkpoint(), len(self.events), len(self.predictions)))
+        return len(self._marks) - 1
+
+    def rollback(self, mark: int) -> None:
+        """Return to a mark; it stays valid, later ones are void."""
+        state, events, predictions = self._marks[mark]
+        del self._marks[mark + 1 :]
+        self._overlay.rollback(state)
+        del self.events[events:]
+        del self.predictions[predictions:]
+
+    def forget_outputs(self, count: int) -> None:
+        """Drop the outputs first used since there were `count`: their transaction is left out."""
+        while len(self.inputs) > count:
+            self.inputs.pop()
+            self.outputs_bytes -= output_bytes(self.outputs.popitem()[1])
+
+    def _output(self, package: Package, window: bytes, digest: Digest) -> tuple[int, ...]:
+        key = (package.model_id, bytes(digest))
+        known = self.outputs.get(key)
+        if known is not None:
+            return known.output
+        output = self._source.output(package.model_id, window)
+        if len(output) != package.outputs or any(
+            number.bit_length() > OUTPUT_BITS_MAX for number in output
+        ):
+            raise InvalidInput(
+                Code.PREDICTION_MISMATCH,
+                f"an output of {package.model_id.hex()[:16]} has {len(output)} elements, "
+                f"not {package.outputs}, or is out of range",
+                model_id=package.model_id,
+                input_digest=digest,
+            )
+        used = PredictionOutput(package.model_id, digest, output)
+        self.outputs[key] = used
+        self.outputs_bytes += output_bytes(used)
+        self.inputs.append((package.model_id, window))
+        return output
+
+
+def output_bytes(used: PredictionOutput) -> int:
+    """Upper bound of one encoded output, by which a block's size is measured."""
+    return OUTPUT_OVERHEAD_BYTES + INTEGER_BYTES_MAX * len(used.output)
+
+
+def _check_window(package: Package, window: bytes) -> None:
+    if len(window) != package.input_bytes:
+        raise PredictionFailed(
+            E_MODEL_INPUT, f"the input has {len(window)} bytes, not {package.input_bytes}"
+        )
+    position = window.find(b"\x80")
+    if position >= 0:
+        raise PredictionFailed(
+            E_MODEL_INPUT, f"input element {position} is -128; elements are -127 to 127"
+        )

@@ -1,0 +1,198 @@
+"""What the ledger needs from others: state to read, a contract engine, prediction outputs.
+
+The contract engine lives in another room that the ledger may not import; `Engine` is its shape as
+the ledger sees it, and node.drivers joins the two. `Host` is what the engine gets in return.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from andon.core.block import Failure
+from andon.core.errors import Code, Unavailable
+from andon.core.transaction import Call
+
+
+class StateReader(Protocol):
+    """One version of the state: values, tree nodes and the ids of recent transactions."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Value at a state key."""
+        ...
+
+    def iterate(
+        self, prefix: bytes, after: bytes | None, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Give up to `count_max` entries under `prefix` above `after`, ascending by key."""
+        ...
+
+    def tree_node(self, path: bytes) -> bytes | None:
+        """Content of a node of the state tree."""
+        ...
+
+    def has_transaction(self, transaction_id: bytes) -> bool:
+        """Tell whether this history holds the transaction.
+
+        An implementation may forget blocks older than the expiry window: their transactions
+        are refused as expired before this is asked.
+        """
+        ...
+
+
+class PredictionUnavailable(Unavailable):
+    """An output is not at hand; whoever executes decides whether to wait or to leave it out."""
+
+    def __init__(self, model_id: bytes, window: bytes) -> None:
+        super().__init__(Code.PREDICTION_MISSING, f"no output of {model_id.hex()[:16]} at hand")
+        self.model_id = model_id
+        self.window = window
+
+
+class PredictionFailed(Exception):
+    """A contract asked for what no model gives; becomes a failure of the calling contract."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class PredictionSource(Protocol):
+    """Where outputs of exact models come from: a cache, or the outputs that a block claims."""
+
+    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+        """Give the output for one input.
+
+        Raises:
+            PredictionUnavailable: it is not at hand.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An output with the scale and the price that the registry states for its model."""
+
+    output: tuple[int, ...]
+    scale_num: int
+    scale_den: int
+    gas: int
+
+
+class Host(Protocol):
+    """What one contract call may do to the ledger."""
+
+    def read(self, key: bytes) -> bytes | None:
+        """Value at a state key."""
+        ...
+
+    def write(self, key: bytes, value: bytes | None) -> None:
+        """Set a state key; None deletes."""
+        ...
+
+    def iterate(
+        self, prefix: bytes, after: bytes | None, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Entries under a prefix, ascending."""
+        ...
+
+    def source(self, contract: str) -> bytes | None:
+        """Source text of a deployed contract."""
+        ...
+
+    def predict(self, model: str, window: bytes) -> Prediction:
+        """Output of an exact model, by alias or by hex id.
+
+        Raises:
+            PredictionFailed: E_MODEL or E_MODEL_INPUT.
+            PredictionUnavailable: the output is not at hand; passes through the engine.
+        """
+        ...
+
+    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
+        """Ask for an attested prediction.
+
+        Raises:
+            PredictionFailed: E_MODEL.
+        """
+        ...
+
+    def emit(self, contract: str, event: str, fields: bytes) -> None:
+        """Record an event."""
+        ...
+
+    def has_role(self, account: bytes, role: str) -> bool:
+        """Tell whether an active member of an active organisation holds the role."""
+        ...
+
+    def organisation(self, account: bytes) -> str:
+        """Name of the account's organisation, empty if it has none."""
+        ...
+
+    def checkpoint(self) -> int:
+        """Mark the present state, events and predictions."""
+        ...
+
+    def rollback(self, mark: int) -> None:
+        """Return to a mark."""
+        ...
+
+
+class Mode(Enum):
+    """How a contract is entered."""
+
+    CALL = "call"
+    INIT = "init"
+    MIGRATE = "migrate"
+    VIEW = "view"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a contract may know about its call."""
+
+    chain_id: str
+    height: int
+    time_ms: int
+    sender: bytes
+    transaction_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a call ended; `result` is an encoded value, `failure` is None exactly if `ok`."""
+
+    ok: bool
+    result: bytes
+    gas_used: int
+    failure: Failure | None
+
+
+class Engine(Protocol):
+    """The contract language. Faults of contracts are outcomes; what it raises stops the node."""
+
+    def check(self, source: bytes) -> None:
+        """Refuse a source that is no contract.
+
+        Raises:
+            InvalidInput: CONTRACT_REFUSED with fields rule, line, column, fix.
+        """
+        ...
+
+    def execute(
+        self,
+        host: Host,
+        context: Context,
+        call: Call,
+        gas_limit: int,
+        *,
+        mode: Mode,
+    ) -> Outcome:
+        """Run one call; on failure the host is back where it was, and gas is charged.
+
+        With Mode.INIT the contract's own initialiser runs, with Mode.MIGRATE its migration; then
+        `call.method` is ignored, and a contract without one succeeds with nothing done.
+        """
+        ...

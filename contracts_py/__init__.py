@@ -1,0 +1,1 @@
+"""The contract language: `engine` runs it, `library` holds standard contracts as text."""

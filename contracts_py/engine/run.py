@@ -1,0 +1,130 @@
+"""One activation of a contract: its gas, its memory, its place among the others on the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeAlias, Union
+
+from andon.core.codec import Value
+from contracts_py.engine import gas
+from contracts_py.engine.faults import Fault, out_of_gas
+from contracts_py.engine.limits import Limits
+from contracts_py.engine.ports import Context, Host
+
+if TYPE_CHECKING:
+    from contracts_py.engine.contract import Contract
+
+
+class Unset(Enum):
+    """The type of `UNSET`: a local that no statement has assigned yet."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+Locals: TypeAlias = list[Union[Value, Unset]]
+Expression: TypeAlias = "Callable[[Run, Locals], Value]"
+Statement: TypeAlias = "Callable[[Run, Locals], int]"
+
+NEXT: Final = 0
+BREAK: Final = 1
+CONTINUE: Final = 2
+RETURN: Final = 3
+
+
+class Totals:
+    """What one execution has used over all its activations, never given back."""
+
+    __slots__ = ("events", "events_bytes", "memory_bytes", "written_bytes")
+
+    def __init__(self) -> None:
+        self.memory_bytes = 0
+        self.written_bytes = 0
+        self.events = 0
+        self.events_bytes = 0
+
+
+External: TypeAlias = "Callable[[Run, str, str, dict[str, Value], int], Value]"
+"""(caller, contract, method, arguments, gas slice) -> result; raises the callee's Fault."""
+
+
+class Run:
+    """What closures get besides their locals."""
+
+    __slots__ = (
+        "caller",
+        "context",
+        "contract",
+        "depth",
+        "external",
+        "gas",
+        "host",
+        "is_view",
+        "limits",
+        "name",
+        "prefixes",
+        "result",
+        "stack",
+        "totals",
+    )
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        context: Context,
+        limits: Limits,
+        totals: Totals,
+        contract: Contract,
+        name: str,
+        caller: str | bytes,
+        gas_limit: int,
+        is_view: bool,
+        stack: tuple[str, ...],
+        depth: int,
+        external: External,
+    ) -> None:
+        self.host = host
+        self.context = context
+        self.limits = limits
+        self.totals = totals
+        self.contract = contract
+        self.name = name
+        self.caller = caller
+        self.gas = gas_limit
+        self.is_view = is_view
+        self.stack = stack
+        self.depth = depth
+        self.external = external
+        self.prefixes = contract.prefixes(name)
+        self.result: Value = None
+
+    def charge(self, amount: int) -> None:
+        """Pay gas before the work. Raises Fault E_OOG."""
+        self.gas -= amount
+        if self.gas < 0:
+            raise out_of_gas()
+
+    def allocate(self, size_bytes: int) -> None:
+        """Pay for memory before it is taken. Raises Fault E_OOG or E_SIZE."""
+        self.gas -= size_bytes >> gas.BYTES_PER_GAS_SHIFT
+        if self.gas < 0:
+            raise out_of_gas()
+        totals = self.totals
+        totals.memory_bytes += size_bytes
+        if totals.memory_bytes > self.limits.memory_bytes_max:
+            raise Fault(
+                "E_SIZE", f"more than {self.limits.memory_bytes_max} bytes of memory in one call"
+            )
+
+    def text(self, length: int) -> None:
+        """Pay for a text or bytes of this length. Raises Fault E_SIZE above the limit."""
+        if length > self.limits.text_length_max:
+            raise Fault("E_SIZE", f"text of more than {self.limits.text_length_max}")
+        self.allocate(gas.TEXT_BYTES + length)
+
+    def elements(self, count: int) -> None:
+        """Pay for a list or tuple of this length."""
+        self.allocate(gas.LIST_BYTES + gas.ELEMENT_BYTES * count)

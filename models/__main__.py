@@ -1,0 +1,77 @@
+"""`python -m models`: train a recipe or your own table, verify and show packages."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from andon.core.errors import AndonError
+from models import commands
+from models.environment import BACKENDS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; 0 on success, 2 for bad input or a failed check."""
+    options = _parser().parse_args(arguments)
+    try:
+        lines = _run(options)
+    except AndonError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> list[str]:
+    if options.verb == "verify":
+        return commands.verify(options.path, options.backend)
+    if options.verb == "show":
+        return commands.show(options.path)
+    if options.csv is not None:
+        return commands.train_own(
+            options.csv, options.out, task=options.task, name=options.name,
+            target=options.target, group=options.group, time=options.time,
+            ignore=tuple(options.ignore), window=options.window, seed=options.seed, say=_say,
+        )  # fmt: skip
+    return commands.train(
+        options.recipe, options.data, options.out, seed=options.seed, say=_say,
+        subset=options.subset, model=options.model, stage=options.stage,
+    )  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    train = verbs.add_parser("train", help="train a recipe, or --csv your own table")
+    train.add_argument("recipe", nargs="?", choices=commands.RECIPES, default="turbofan")
+    data = Path(os.environ.get("ANDON_DATA", "../shared/data"))
+    train.add_argument("--data", type=Path, default=data, help="folder of the public data sets")
+    train.add_argument("--subset", default="FD001", help="turbofan: FD001 to FD004")
+    train.add_argument("--model", default="network", help="turbofan: network, boosted or super")
+    train.add_argument("--stage", type=int, choices=(1, 2), default=1, help="liveline: the stage")
+    train.add_argument("--csv", type=Path, help="your own table, with a header line")
+    train.add_argument("--task", default="regress", help="regress classify rul forecast anomaly")
+    train.add_argument("--name", default="own-model", help="name of the package")
+    train.add_argument("--target", default="", help="column to predict")
+    train.add_argument("--group", default="", help="column that names machine or batch")
+    train.add_argument("--time", default="", help="column that orders the rows")
+    train.add_argument("--ignore", action="append", default=[], help="column to leave out")
+    train.add_argument("--window", type=int, default=30, help="rows in a window")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--out", type=Path, required=True, help="folder for the package")
+    verify = verbs.add_parser("verify", help="check a package and run its vectors here")
+    verify.add_argument("path", type=Path)
+    verify.add_argument("--backend", choices=BACKENDS, default="cpu")
+    show = verbs.add_parser("show", help="manifest, certificate and card")
+    show.add_argument("path", type=Path)
+    return parser
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

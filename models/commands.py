@@ -1,0 +1,131 @@
+"""What a person does with models, as plain functions: train, verify, show.
+
+`python -m models` types them; other tools import them lazily, since they pull in JAX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from andon.core.errors import Code, InvalidInput
+from models.certificate import describe
+from models.environment import prepare_environment
+from models.package import Package
+from models.runtime import Runtime
+
+Say = Callable[[str], None]
+RECIPES = ("turbofan", "demo", "ai4i", "secom", "neu", "carparts", "liveline")
+
+
+def train(
+    name: str, data: Path, out: Path, *, seed: int, say: Say, subset: str = "FD001",
+ model: str = "network", stage: int = 1,
+) -> list[str]:  # fmt: skip
+    """Run a recipe, save its package in `out`, and return the lines of its result.
+
+    Raises:
+        InvalidInput: BAD_DATASET, or BAD_REQUEST for a recipe that does not exist.
+    """
+    prepare_environment("cpu")
+    from models.recipes import (  # noqa: PLC0415 # they import jax
+        demand,
+        line,
+        tabular,
+        train_demo,
+        turbofan,
+        vision,
+    )
+
+    if name == "turbofan":
+        folder = data / "cmapss" if (data / "cmapss").is_dir() else data
+        result = turbofan.train(folder, subset, model, seed, say)
+    elif name == "demo":
+        result = train_demo.train(replace(train_demo.FIT, seed=seed), say)
+    elif name == "ai4i":
+        _, result = tabular.cross_validated(tabular.ai4i(data), seed, say)
+    elif name == "secom":
+        result = tabular.time_split(tabular.secom(data), 0.7, 20, seed, say)
+    elif name == "neu":
+        result = vision.train(data, seed, say)
+    elif name == "carparts":
+        result = demand.train(data, say)
+    elif name == "liveline":
+        result = line.train(data, stage, seed, say)
+    else:
+        raise InvalidInput(
+            Code.BAD_REQUEST, f"no recipe {name!r}", hint="recipes: " + ", ".join(RECIPES)
+        )
+    result.package.save(out)
+    return result.lines()
+
+
+def train_own(
+    csv: Path, out: Path, *, task: str, name: str, target: str, group: str, time: str,
+    ignore: tuple[str, ...], window: int, seed: int, say: Say,
+) -> list[str]:  # fmt: skip
+    """Train on somebody's table; save the package and `report.html` in `out`.
+
+    Raises:
+        InvalidInput: BAD_DATASET with what to change.
+    """
+    prepare_environment("cpu")
+    from models.recipes.html import report  # noqa: PLC0415 # they import jax
+    from models.recipes.own import train_csv  # noqa: PLC0415
+    from models.recipes.own_data import Request  # noqa: PLC0415
+
+    outcome = train_csv(
+        Request(
+            csv=csv, task=task, name=name, target=target, group=group, time=time,
+            ignore=ignore, window=window, seed=seed,
+        ),
+        say,
+    )  # fmt: skip
+    outcome.package.save(out)
+    (out / "report.html").write_text(report(outcome), "utf-8")
+    figures = [f"  {figure}: {value:.4g}" for figure, value in outcome.figures]
+    head = f"{name}  model {outcome.package.id.hex()[:16]}"
+    return [head, *figures, f"  convention: {outcome.convention}", f"  report: {out}/report.html"]
+
+
+def verify(path: Path, backend: str) -> list[str]:
+    """Open a package, check everything, and run its conformance vectors on `backend`.
+
+    Raises:
+        InvalidInput: as `Package.from_blob`.
+        Unavailable: CONFORMANCE_FAILED, or WORKER_DOWN when the backend does not start.
+    """
+    package = open_package(path)
+    runtime = Runtime(backend)
+    line = runtime.warm()
+    runtime.load(package.to_blob())
+    runtime.conformance(package.id)
+    return [
+        f"model   {package.id.hex()}",
+        f"blob    {package.digest.hex()}  {len(package.to_blob())} bytes",
+        f"exact   certified; {len(package.golden.windows)} golden vectors and edge inputs agree",
+        f"backend {line}",
+    ]
+
+
+def show(path: Path) -> list[str]:
+    """Manifest, certificate and card of a package."""
+    package = open_package(path)
+    manifest = package.manifest
+    return [
+        f"{manifest.name} {manifest.version}  ({manifest.task}, {manifest.kind})",
+        f"input   int8 {list(manifest.input_shape)}, {manifest.input_bytes} bytes",
+        f"output  {manifest.outputs} x {manifest.scale_num}/{manifest.scale_den}",
+        f"gas     {manifest.gas}  ({manifest.multiply_adds} multiply-adds)",
+        *(f"{name:<24}{value}" for name, value in manifest.training),
+        "",
+        describe(package.graph, package.certificate),
+        "",
+        package.card,
+    ]
+
+
+def open_package(path: Path) -> Package:
+    """A folder with `package.blob`, or the blob itself."""
+    return Package.load(path) if path.is_dir() else Package.from_blob(path.read_bytes())

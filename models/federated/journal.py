@@ -1,0 +1,106 @@
+"""What a plant must not forget: one file a round and attempt, replaced atomically and synced.
+
+The secret of an attempt and the encoded update are on disk before anything derived from them
+leaves. After a kill the plant says exactly the same again; if the journal is lost it must sit the
+attempt out, which the ledger sees as a dropout.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from andon.core.codec import Record, decode, encode
+from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
+
+_MAGIC = b"andon-fl-journal-1\n"
+SECRET_BYTES = 32
+
+
+class Entry(Record, frozen=True):
+    """One attempt of one round. `update` is the encoded update in plain units, empty until made.
+
+    `frozen` are the survivors for which shares were revealed, empty until then; it never
+    changes afterwards. `rho` is the privacy that the update cost, in micro-rho.
+    """
+
+    run: str
+    round: int
+    attempt: int
+    secret: bytes
+    update: bytes
+    rho: int
+    frozen: tuple[bytes, ...]
+
+
+class Journal:
+    """The plant's folder of one run; a second process on it is refused by a lock file."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        self._folder = folder
+
+    def load(self, run: str, number: int, attempt: int) -> Entry | None:
+        """Read an attempt, or None if this plant has no part in it.
+
+        Raises:
+            Corrupt: STORAGE_DAMAGED for a file that is not what was written.
+        """
+        path = self._path(number, attempt)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            entry = decode(Entry, content.removeprefix(_MAGIC), size_max=2**31)
+        except InvalidInput as error:
+            raise Corrupt(
+                Code.STORAGE_DAMAGED,
+                f"{path.name} is damaged: {error.message}",
+                hint="move the file away; the plant then sits this attempt out",
+            ) from None
+        if not content.startswith(_MAGIC) or (entry.run, entry.round) != (run, number):
+            raise Corrupt(Code.STORAGE_DAMAGED, f"{path.name} belongs to another run")
+        return entry
+
+    def save(self, entry: Entry) -> None:
+        """Write an attempt durably.
+
+        Raises:
+            Misuse: BAD_ARGUMENTS if it would change a secret, an update or a survivor set that
+                is already on disk.
+        """
+        before = self.load(entry.run, entry.round, entry.attempt)
+        if before is not None and (
+            before.secret != entry.secret
+            or before.update not in (b"", entry.update)
+            or before.frozen not in ((), entry.frozen)
+        ):
+            raise Misuse(Code.BAD_ARGUMENTS, "a journal entry is never rewritten")
+        path = self._path(entry.round, entry.attempt)
+        part = path.with_suffix(".part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(_MAGIC + encode(entry))
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+        self._sync_folder()
+
+    def forget(self, number: int) -> None:
+        """Wipe the attempts of rounds up to `number`: their masks are no longer needed."""
+        for path in self._folder.glob("round-*.journal"):
+            if int(path.name.split("-")[1]) <= number:
+                path.unlink(missing_ok=True)
+        self._sync_folder()
+
+    def _path(self, number: int, attempt: int) -> Path:
+        return self._folder / f"round-{number:08d}-{attempt}.journal"
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

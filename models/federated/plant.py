@@ -1,0 +1,264 @@
+"""A plant's part in a run, without network: look at the ledger's state, say what to do next.
+
+`Plant.next_action` is a function of the ledger's final state and the journal. Everything that it
+returns may be repeated: a plant killed at any point, restarted and shown the ledger again, does
+the same again or notices that it is already done. Every wait has a reason in words.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from andon.core.codec import Value
+from andon.core.errors import Code, InvalidInput, Misuse
+from andon.core.hashing import Domain, digest
+from models.federated import robust
+from models.federated.journal import SECRET_BYTES, Entry, Journal
+from models.federated.plan import Plan, Progress, Sent, share_values
+from models.federated.ring import Units, encode_update, to_ring, words_to_bytes
+from models.federated.secagg import Announcement, Member
+from models.federated.strategies import ServerState, model_from_fine, state_digest
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What local training gives: the update `f32[d]` and the zCDP it cost, in micro-rho."""
+
+    update: Floats
+    rho: int = 0
+
+
+Train = Callable[[Floats, int], Trained]
+"""The plant's own training: (model `f32[d]`, round number) -> update. Data never leaves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Call `method` of contract `training`; if `blob` is given, publish it before."""
+
+    method: str
+    arguments: dict[str, Value]
+    blob: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do now, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The run has ended or this plant has no part in it."""
+
+    reason: str
+
+
+Action = Send | Wait | Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """The ledger as the plant sees it, from final blocks whose certificates were checked.
+
+    `sent` has every member of the own group; `base` is the state the round starts from.
+    """
+
+    plan: Plan
+    progress: Progress
+    sent: dict[bytes, Sent]
+    base: ServerState
+
+
+class Plant:
+    """One member of one run. `train` is called at most once a round, unless killed meanwhile."""
+
+    def __init__(self, account: bytes, journal: Journal, train: Train) -> None:
+        self._account = account
+        self._journal = journal
+        self._train = train
+
+    def next_action(self, sight: Sight) -> Action:
+        """Decide the next step; writes the journal before it returns what depends on it.
+
+        Raises:
+            InvalidInput: when the base state or the own announcement are not what they must be.
+        """
+        plan, progress = sight.plan, sight.progress
+        if self._account not in plan.accounts():
+            return Done("this account is no member of the run")
+        if plan.status != "RUNNING":
+            return Done("the run has ended")
+        match progress.phase:
+            case "KEYS":
+                return self._announce(plan, progress)
+            case "DEAL":
+                return self._deal(sight)
+            case "COMMIT":
+                return self._commit(sight)
+            case "REVEAL":
+                return self._reveal(sight)
+            case "AGGREGATE":
+                return Wait("validators are computing the aggregate")
+            case "CLOSED" | "ABORTED":
+                return Wait("the next round opens")
+
+    def _announce(self, plan: Plan, progress: Progress) -> Action:
+        if self._account in progress.announced:
+            return Wait(f"other members announce keys until height {progress.deadline}")
+        entry = self._entry(plan, progress, create=True)
+        assert entry is not None
+        keys = Member.announce(entry.secret)
+        return Send(
+            method="announce",
+            arguments={
+                **_address(plan, progress),
+                "mask_key": keys.mask_key,
+                "seal_key": keys.seal_key,
+                "seed_digest": keys.seed_digest,
+            },
+        )
+
+    def _deal(self, sight: Sight) -> Action:
+        plan, progress = sight.plan, sight.progress
+        if self._account not in progress.announced:
+            return Wait("this plant came too late for the attempt; the next one is open to it")
+        if self._account in progress.dealt:
+            return Wait(f"other members deal shares until height {progress.deadline}")
+        member = self._member(sight)
+        if member is None:
+            return Wait("the journal of this attempt is lost; sitting it out")
+        dealing = member.deal(_announcements(sight, member))
+        return Send(
+            method="deal",
+            arguments={
+                **_address(plan, progress),
+                "sealed": list(dealing.sealed),
+                "seed_commitments": list(dealing.seed_commitments),
+                "key_commitments": list(dealing.key_commitments),
+            },
+        )
+
+    def _commit(self, sight: Sight) -> Action:
+        plan, progress = sight.plan, sight.progress
+        if self._account in progress.committed:
+            return Wait(f"other members train until height {progress.deadline}")
+        if plan.mode != "plain" and self._account not in progress.dealt:
+            return Wait("this plant dealt no shares in the attempt; the next one is open to it")
+        entry = self._trained(sight)
+        if entry is None:
+            return Wait("the journal of this attempt is lost; sitting it out")
+        units: Units = np.frombuffer(entry.update, "<i4").astype(np.int32)
+        if plan.mode == "plain":
+            blob = entry.update
+        else:
+            member = self._member(sight)
+            assert member is not None
+            vector = to_ring(units, plan.weight(self._account), plan.encoding)
+            cohort = _places(member, progress.dealt)
+            blob = words_to_bytes(member.mask(vector, _announcements(sight, member), cohort))
+        return Send(
+            method="commit",
+            arguments={
+                **_address(plan, progress),
+                "blob": digest(Domain.BLOB, blob),
+                "size": len(blob),
+                "rho": entry.rho,
+            },
+            blob=blob,
+        )
+
+    def _reveal(self, sight: Sight) -> Action:
+        plan, progress = sight.plan, sight.progress
+        if self._account in progress.revealed:
+            return Wait(f"other members reveal shares until height {progress.deadline}")
+        if self._account not in progress.announced:
+            return Wait("this plant holds no shares of the attempt")
+        entry = self._entry(plan, progress, create=False)
+        member = self._member(sight)
+        if member is None or entry is None:
+            return Wait("the journal of this attempt is lost; its shares cannot be revealed")
+        survivors = plan.group_members(plan.group_of(self._account), progress.frozen)
+        # Never both shares of one member: the survivor set is fixed on disk before it is used,
+        # and the journal refuses another one for this attempt, in every later process too.
+        self._journal.save(msgspec.structs.replace(entry, frozen=survivors))
+        dealings = {
+            index: found
+            for index, account in enumerate(member.attempt.members)
+            if account in progress.dealt and (found := sight.sent[account].dealing) is not None
+        }
+        shares = member.reveal(
+            _announcements(sight, member), dealings, _places(member, progress.frozen)
+        )
+        return Send(
+            method="reveal",
+            arguments={**_address(plan, progress), "shares": share_values(shares)},
+        )
+
+    def _trained(self, sight: Sight) -> Entry | None:
+        """The entry with its update: trained now, or carried over from an earlier attempt."""
+        plan, progress = sight.plan, sight.progress
+        entry = self._entry(plan, progress, create=plan.mode == "plain")
+        if entry is None or entry.update:
+            return entry
+        for earlier in range(1, progress.attempt):
+            before = self._journal.load(plan.run, progress.number, earlier)
+            if before is not None and before.update:
+                # The same noisy update again costs no further privacy.
+                kept = msgspec.structs.replace(entry, update=before.update, rho=before.rho)
+                self._journal.save(kept)
+                return kept
+        if state_digest(sight.base) != progress.base:
+            raise InvalidInput(Code.DIGEST_MISMATCH, "the base state is not the round's")
+        fine_bits = plan.encoding.scale_bits + robust.FINE_BITS
+        trained = self._train(model_from_fine(sight.base.model, fine_bits), progress.number)
+        if trained.update.shape != (plan.elements,):
+            raise Misuse(
+                Code.BAD_ARGUMENTS,
+                f"training gave {trained.update.shape}, the run wants ({plan.elements},)",
+            )
+        units = encode_update(trained.update, plan.encoding)
+        kept = msgspec.structs.replace(
+            entry, update=units.astype("<i4", copy=False).tobytes(), rho=trained.rho
+        )
+        self._journal.save(kept)
+        return kept
+
+    def _entry(self, plan: Plan, progress: Progress, *, create: bool) -> Entry | None:
+        found = self._journal.load(plan.run, progress.number, progress.attempt)
+        if found is None and create:
+            self._journal.forget(progress.number - 2)
+            secret = secrets.token_bytes(SECRET_BYTES)
+            found = Entry(plan.run, progress.number, progress.attempt, secret, b"", 0, ())
+            self._journal.save(found)
+        return found
+
+    def _member(self, sight: Sight) -> Member | None:
+        entry = self._entry(sight.plan, sight.progress, create=False)
+        if entry is None:
+            return None
+        attempt = sight.plan.attempt(sight.progress, sight.plan.group_of(self._account))
+        return Member(entry.secret, attempt, self._account)
+
+
+def _announcements(sight: Sight, member: Member) -> tuple[Announcement, ...]:
+    return tuple(sight.sent[account].required_announcement() for account in member.attempt.members)
+
+
+def _places(member: Member, accounts: tuple[bytes, ...]) -> tuple[int, ...]:
+    return tuple(
+        index for index, account in enumerate(member.attempt.members) if account in accounts
+    )
+
+
+def _address(plan: Plan, progress: Progress) -> dict[str, Value]:
+    return {"run": plan.run, "number": progress.number, "attempt": progress.attempt}

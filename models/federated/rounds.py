@@ -1,0 +1,226 @@
+"""What every validator recomputes when a round's shares are in: aggregate, next model, flags.
+
+Input is what the ledger and the blob store hold; output is the same bytes on every validator, and
+is what they attest to contract `training`. The contract's open values are parsed at this border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from andon.core.errors import Code, InvalidInput
+from andon.core.hashing import Domain, digest
+from models.federated import robust, strategies
+from models.federated.plan import Plan, Progress, Sent
+from models.federated.ring import (
+    Sums,
+    Words,
+    centred,
+    check_units,
+    squared_norm,
+    words_from_bytes,
+)
+from models.federated.secagg import Evidence, unmask
+from models.federated.shapley import GROUPS_MAX, shapley_values
+
+Scorer = Callable[[Sums], int]
+"""An integer score of a model on the run's public validation set; higher is better."""
+NO_SCORE = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a validator attests: the next server state and what was seen on the way.
+
+    `flagged` are accounts whose rows looked unusual (never a verdict); `contributions` are in
+    member order, empty if the run does not ask for them.
+    """
+
+    state: strategies.ServerState
+    state_digest: bytes
+    score: int
+    flagged: tuple[bytes, ...]
+    contributions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What ledger and blob store hold of a frozen round: `sent` by account, `blobs` by digest."""
+
+    plan: Plan
+    progress: Progress
+    sent: dict[bytes, Sent]
+    blobs: dict[bytes, bytes]
+
+    def words(self, account: bytes) -> Words:
+        """The vector an account committed to.
+
+        Raises:
+            InvalidInput: DIGEST_MISMATCH or MALFORMED.
+        """
+        committed = self.sent[account].blob
+        blob = self.blobs.get(committed)
+        if blob is None or digest(Domain.BLOB, blob) != committed:
+            raise InvalidInput(
+                Code.DIGEST_MISMATCH,
+                f"the update of {account.hex()[:16]} is not what it committed",
+            )
+        return words_from_bytes(blob, self.plan.elements)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """One row for each plant (plain) or group, with the accounts behind it."""
+
+    values: Sums
+    accounts: tuple[tuple[bytes, ...], ...]
+
+
+def recompute(
+    material: Material, base: strategies.ServerState, scorer: Scorer | None = None
+) -> Result:
+    """Aggregate a frozen round and take the server step.
+
+    A group whose shares or blobs do not fit is left out and its members are flagged; the caller
+    may accuse a dealer that `unmask` named.
+
+    Raises:
+        InvalidInput: DIGEST_MISMATCH when `base` is not the round's base; BAD_ARGUMENTS when
+            no row is left, or too few for the run's tolerance.
+    """
+    plan = material.plan
+    if strategies.state_digest(base) != material.progress.base:
+        raise InvalidInput(Code.DIGEST_MISMATCH, "this is not the state the round starts from")
+    left_out: list[bytes] = []
+    collect = _plain_rows if plan.mode == "plain" else _group_rows
+    everything = collect(material, left_out)
+    rows = _without(everything, plan.root)
+    if not rows.accounts:
+        raise InvalidInput(Code.BAD_ARGUMENTS, "no update of this round can be used")
+    update = robust.apply_rule(plan.rule, rows.values, root=_root_row(plan, everything))
+    took_part = sum(len(accounts) for accounts in rows.accounts)
+    state = strategies.server_step(
+        plan.strategy, base, update, took_part=took_part, members=len(plan.members)
+    )
+    unusual = robust.outliers(rows.values, update)
+    flagged = [*left_out, *(account for index in unusual for account in rows.accounts[index])]
+    return Result(
+        state=state,
+        state_digest=strategies.state_digest(state),
+        score=scorer(state.model) if scorer else NO_SCORE,
+        flagged=tuple(sorted(set(flagged))),
+        contributions=_contributions(plan, rows, base, scorer),
+    )
+
+
+def collect_evidence(material: Material, group: int) -> Evidence:
+    """Collect what `unmask` needs for one group.
+
+    Raises:
+        InvalidInput: MALFORMED or DIGEST_MISMATCH when a blob or a record is missing or wrong.
+    """
+    progress, sent = material.progress, material.sent
+    attempt = material.plan.attempt(progress, group)
+    members = attempt.members
+    dealings = {
+        index: found
+        for index, account in enumerate(members)
+        if account in progress.dealt and (found := sent[account].dealing) is not None
+    }
+    return Evidence(
+        attempt=attempt,
+        announcements=tuple(sent[account].required_announcement() for account in members),
+        dealings=dealings,
+        masked={
+            index: material.words(account)
+            for index, account in enumerate(members)
+            if account in progress.frozen
+        },
+        reveals={index: sent[account].reveal for index, account in enumerate(members)},
+    )
+
+
+def _plain_rows(material: Material, left_out: list[bytes]) -> _Rows:
+    values: list[Sums] = []
+    accounts: list[tuple[bytes, ...]] = []
+    for account in material.progress.frozen:
+        try:
+            units = centred(material.words(account))
+            check_units(units, material.plan.encoding)
+            _check_norm(units, material.plan, 1)
+        except InvalidInput:
+            left_out.append(account)
+            continue
+        values.append(units << robust.FINE_BITS)
+        accounts.append((account,))
+    return _rows(material.plan, values, accounts)
+
+
+def _group_rows(material: Material, left_out: list[bytes]) -> _Rows:
+    plan, progress = material.plan, material.progress
+    values: list[Sums] = []
+    accounts: list[tuple[bytes, ...]] = []
+    for group in plan.groups():
+        survivors = plan.group_members(group, progress.frozen)
+        if not survivors:
+            continue
+        weight = sum(plan.weight(account) for account in survivors)
+        try:
+            total = unmask(collect_evidence(material, group))
+            _check_norm(total, plan, weight)
+        except InvalidInput:
+            left_out.extend(survivors)
+            continue
+        values.append(robust.fine_mean(total, weight))
+        accounts.append(survivors)
+    return _rows(plan, values, accounts)
+
+
+def _check_norm(total: Sums, plan: Plan, weight: int) -> None:
+    if squared_norm(total) > (weight * plan.encoding.norm_limit) ** 2:
+        raise InvalidInput(
+            Code.BAD_ARGUMENTS, f"a sum of weight {weight} is beyond the run's norm bound"
+        )
+
+
+def _rows(plan: Plan, values: list[Sums], accounts: list[tuple[bytes, ...]]) -> _Rows:
+    empty = np.zeros((0, plan.elements), np.int64)
+    return _Rows(np.stack(values) if values else empty, tuple(accounts))
+
+
+def _root_row(plan: Plan, rows: _Rows) -> Sums | None:
+    for index, accounts in enumerate(rows.accounts):
+        if plan.root is not None and accounts == (plan.root,):
+            return np.asarray(rows.values[index])
+    return None
+
+
+def _without(rows: _Rows, account: bytes | None) -> _Rows:
+    kept = [index for index, names in enumerate(rows.accounts) if names != (account,)]
+    return _Rows(rows.values[kept], tuple(rows.accounts[index] for index in kept))
+
+
+def _contributions(
+    plan: Plan, rows: _Rows, base: strategies.ServerState, scorer: Scorer | None
+) -> tuple[int, ...]:
+    count = len(rows.accounts)
+    if not plan.with_contributions or scorer is None or not 1 <= count <= GROUPS_MAX:
+        return ()
+    parameters = len(base.model)
+
+    def score(coalition: tuple[int, ...]) -> int:
+        if not coalition:
+            return scorer(base.model)
+        mean = rows.values[list(coalition), :parameters].sum(axis=0) // len(coalition)
+        return scorer(base.model + mean)
+
+    values = shapley_values(count, score)
+    share = {
+        account: value // len(accounts)
+        for accounts, value in zip(rows.accounts, values, strict=True)
+        for account in accounts
+    }
+    return tuple(share.get(account, 0) for account in plan.accounts())

@@ -1,0 +1,246 @@
+"""Plants and validators at work: look at the ledger, act, wait, until the run ends.
+
+The ledger is a port that `andon.client.federated` implements. Nothing here is remembered: killed
+at any point, a plant or validator starts again and looks at the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from andon.core.codec import Key, Value
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
+from models.federated.plan import Plan, Progress, Sent, parse_plan, parse_progress, parse_sent
+from models.federated.plant import Done, Plant, Send, Sight, Wait
+from models.federated.rounds import Material, Result, Scorer, recompute
+from models.federated.strategies import ServerState, state_from_bytes, state_to_bytes
+
+POLL_S = 0.2
+AWAY_S = 1.0
+REFUSALS_MAX = 50
+STATES_MAX = 4
+Report = Callable[[str], None]
+
+
+class Ledger(Protocol):
+    """Contract `training` and the blob store, seen through final blocks with checked proofs."""
+
+    chain_id: str
+
+    async def state(self, variable: str, key: Key) -> Value:
+        """A proved entry of the contract's state, None if absent."""
+
+    async def height(self) -> int:
+        """Height of the last final block."""
+
+    async def send(self, method: str, arguments: dict[str, Value]) -> None:
+        """Submit a call and wait until it is final. Raises: AndonError."""
+
+    async def publish(self, blob: bytes) -> bytes:
+        """Store a blob where the others find it."""
+
+    async def blob(self, identity: bytes) -> bytes:
+        """Fetch a blob. Raises: Unavailable or InvalidInput NOT_FOUND."""
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Reads runs; keeps the last few server states, which are large and never change."""
+
+    ledger: Ledger
+    run: str
+    states: dict[bytes, ServerState] = field(default_factory=dict)
+
+    async def plan(self) -> Plan:
+        """The run. Raises: InvalidInput NOT_FOUND."""
+        value = await self.ledger.state("runs", self.run)
+        if value is None:
+            raise InvalidInput(
+                Code.NOT_FOUND, f"there is no run {self.run}", hint="`andon fl create` makes one"
+            )
+        return parse_plan(self.ledger.chain_id, self.run, value)
+
+    async def progress(self, number: int) -> Progress:
+        """A round of the run."""
+        return parse_progress(number, await self.ledger.state("rounds", (self.run, number)))
+
+    async def sight(self, account: bytes) -> Sight:
+        """What the plant needs in this phase."""
+        plan = await self.plan()
+        progress = await self.progress(plan.round)
+        peers: tuple[bytes, ...] = ()
+        if account in plan.accounts() and plan.mode != "plain":
+            peers = plan.group_members(plan.group_of(account), progress.announced)
+        wanted: tuple[str, ...] = ()
+        if progress.phase in ("DEAL", "COMMIT"):
+            wanted = ("keys",)
+        elif progress.phase == "REVEAL":
+            wanted = ("keys", "dealings")
+        sent = {name: await self.sent(progress, name, wanted) for name in peers}
+        return Sight(plan=plan, progress=progress, sent=sent, base=await self.base(progress))
+
+    async def material(self, plan: Plan, progress: Progress) -> Material:
+        """Everything of a frozen round; blobs that nobody has are left out."""
+        sent, blobs = {}, {}
+        for name in plan.accounts():
+            sent[name] = await self.sent(progress, name, ("keys", "dealings", "commits", "reveals"))
+        for name in progress.frozen:
+            try:
+                blobs[sent[name].blob] = await self.ledger.blob(sent[name].blob)
+            except AndonError as error:
+                if error.code is not Code.NOT_FOUND:
+                    raise
+        return Material(plan=plan, progress=progress, sent=sent, blobs=blobs)
+
+    async def sent(self, progress: Progress, account: bytes, wanted: tuple[str, ...]) -> Sent:
+        """The parts of what a member sent."""
+        key = (self.run, progress.number, progress.attempt, account)
+        found: dict[str, Value] = dict.fromkeys(("keys", "dealings", "commits", "reveals"))
+        for variable in wanted:
+            found[variable] = await self.ledger.state(variable, key)
+        return parse_sent(
+            {
+                "keys": found["keys"],
+                "dealing": found["dealings"],
+                "commit": found["commits"],
+                "reveal": found["reveals"],
+            }
+        )
+
+    async def base(self, progress: Progress) -> ServerState:
+        """The server state that a round starts from."""
+        known = self.states.get(progress.base_blob)
+        if known is None:
+            known = state_from_bytes(await self.ledger.blob(progress.base_blob))
+            if len(self.states) >= STATES_MAX:
+                del self.states[next(iter(self.states))]
+            self.states[progress.base_blob] = known
+        return known
+
+
+async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, report: Report) -> str:
+    """Take part in a run until it ends; returns the reason.
+
+    Raises:
+        AndonError: when the ledger refuses many times in a row.
+    """
+    watcher = Watcher(ledger, run)
+    refusals, said = 0, ""
+    while True:
+        try:
+            seen = await watcher.sight(account)
+            if await _is_overdue(ledger, seen.progress) and seen.plan.status == "RUNNING":
+                await _advance(ledger, seen.plan)
+                continue
+            # Training is the plant's own code and may take minutes: the loop stays free.
+            action = await asyncio.to_thread(plant.next_action, seen)
+            match action:
+                case Done(reason):
+                    return reason
+                case Send():
+                    if action.blob:
+                        await ledger.publish(action.blob)
+                    await ledger.send(action.method, action.arguments)
+                    report(f"round {seen.progress.number}: {action.method}")
+                    refusals = 0
+                    continue
+                case Wait(reason):
+                    if reason != said:
+                        said = reason
+                        report(f"round {seen.progress.number}: waiting, {reason}")
+                    refusals = 0
+        except Unavailable as error:
+            # The node restarts or the network is away: a plant waits for as long as it takes.
+            said = _said(error, said, report)
+            await asyncio.sleep(AWAY_S)
+        except InvalidInput as error:
+            # The phase may have ended meanwhile: look again.
+            refusals += 1
+            if refusals > REFUSALS_MAX:
+                raise
+            said = _said(error, said, report)
+        await asyncio.sleep(POLL_S)
+
+
+async def run_validator(
+    ledger: Ledger,
+    run: str,
+    *,
+    scorer: Scorer | None,
+    report: Report,
+    lie: Callable[[Result], Result] | None = None,
+) -> str:
+    """Recompute and attest every round of a run until it ends; returns the reason.
+
+    `lie` is a chaos tool for demonstrations: what a dishonest validator would attest.
+    """
+    watcher = Watcher(ledger, run)
+    done: tuple[int, int] = (0, 0)
+    refusals, said = 0, ""
+    while True:
+        try:
+            plan = await watcher.plan()
+            if plan.status != "RUNNING":
+                return "the run has ended"
+            progress = await watcher.progress(plan.round)
+            place = (progress.number, progress.attempt)
+            if progress.phase == "AGGREGATE" and place != done:
+                material = await watcher.material(plan, progress)
+                base = await watcher.base(progress)
+                result = await asyncio.to_thread(recompute, material, base, scorer)
+                await _attest(ledger, run, progress, lie(result) if lie else result)
+                done = place
+                report(f"round {progress.number}: attested {result.state_digest.hex()[:16]}")
+            refusals = 0
+        except Unavailable as error:
+            said = _said(error, said, report)
+            await asyncio.sleep(AWAY_S)
+        except InvalidInput as error:
+            refusals += 1
+            if refusals > REFUSALS_MAX:
+                raise
+            said = _said(error, said, report)
+        await asyncio.sleep(POLL_S)
+
+
+async def _attest(ledger: Ledger, run: str, progress: Progress, result: Result) -> None:
+    blob = await ledger.publish(state_to_bytes(result.state))
+    await ledger.send(
+        "attest",
+        {
+            "run": run,
+            "number": progress.number,
+            "attempt": progress.attempt,
+            "state": result.state_digest,
+            "blob": blob,
+            "score": result.score,
+            "flags": list(result.flagged),
+            "contributions": list(result.contributions),
+        },
+    )
+
+
+def _said(error: AndonError, said: str, report: Report) -> str:
+    """Report an error once, however often it comes back."""
+    if error.message != said:
+        report(f"will look again: {error.message}")
+    return error.message
+
+
+async def _is_overdue(ledger: Ledger, progress: Progress) -> bool:
+    if progress.phase in ("CLOSED", "ABORTED"):
+        return False
+    return await ledger.height() > progress.deadline
+
+
+async def _advance(ledger: Ledger, plan: Plan) -> None:
+    """Move a round on whose deadline has passed; another plant may have done so already."""
+    try:
+        await ledger.send("advance", {"run": plan.run})
+    except InvalidInput as error:
+        if error.code is not Code.CONTRACT_FAILED:
+            raise
+    await asyncio.sleep(POLL_S)

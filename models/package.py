@@ -1,0 +1,288 @@
+"""A model package: manifest, graph, weights, quantiser, golden vectors and card in one blob.
+
+The blob is canonical, so its digest names it; the manifest inside names every part by digest, so
+the model id does. Opening a blob trusts nothing: sizes, digests, the static certificate and the
+golden vectors' shapes are checked before anything runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from andon.core.codec import Record, decode, encode
+from andon.core.errors import Code, InvalidInput
+from andon.core.hashing import Digest, Domain, digest
+from andon.core.model import (
+    ModelId,
+    ModelManifest,
+    model_id,
+    prediction_gas,
+    validate_manifest,
+    validate_window,
+)
+from models.certificate import Certificate, certify_graph, describe
+from models.graph import Graph
+from models.interpreter import interpret
+from models.quantiser import Quantiser, validate_quantiser
+from models.rules import Tensor
+from models.weights import read_tensors, write_tensors
+
+BLOB_BYTES_MAX = 48 * 1024 * 1024
+GOLDEN_VECTORS_MAX = 256
+CARD_BYTES_MAX = 64 * 1024
+BLOB_NAME = "package.blob"
+
+
+class Golden(Record, frozen=True):
+    """Inputs and the outputs that every validator must find for them."""
+
+    windows: tuple[bytes, ...]
+    outputs: tuple[tuple[int, ...], ...]
+
+
+class _Parts(Record, frozen=True):
+    """The blob: each part in its own canonical bytes."""
+
+    magic: str
+    manifest: bytes
+    graph: bytes
+    weights: bytes
+    quantiser: bytes
+    golden: bytes
+    card: str
+
+
+_MAGIC = "andon-model-1"
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """One model version, certified. Built by `build_package` or `Package.from_blob` only."""
+
+    manifest: ModelManifest
+    graph: Graph
+    weights: dict[str, Tensor]
+    quantiser: Quantiser
+    golden: Golden
+    card: str
+    certificate: Certificate
+
+    @property
+    def id(self) -> ModelId:
+        """The digest of the manifest."""
+        return model_id(self.manifest)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the blob."""
+        return digest(Domain.BLOB, self.to_blob())
+
+    def to_blob(self) -> bytes:
+        """Encode the package; equal packages give equal bytes."""
+        return encode(
+            _Parts(
+                _MAGIC,
+                encode(self.manifest),
+                encode(self.graph),
+                write_tensors(self.weights),
+                encode(self.quantiser),
+                encode(self.golden),
+                self.card,
+            )
+        )
+
+    @staticmethod
+    def from_blob(blob: bytes) -> Package:
+        """Open a blob and check everything that can be checked without running the model.
+
+        Raises:
+            InvalidInput: BAD_MODEL_PACKAGE, NOT_CERTIFIED, DIGEST_MISMATCH, TOO_LARGE, or
+                NOT_CANONICAL.
+        """
+        parts = _decode(_Parts, blob, BLOB_BYTES_MAX)
+        if parts.magic != _MAGIC:
+            raise _bad("not a model package of a known version")
+        manifest = _decode(ModelManifest, parts.manifest, BLOB_BYTES_MAX)
+        validate_manifest(manifest)
+        _same_digest("weights", parts.weights, manifest.weights_digest)
+        _same_digest("graph", parts.graph, manifest.graph_digest)
+        _same_digest("golden", parts.golden, manifest.golden_digest)
+        _same_digest("quantiser", parts.quantiser, manifest.quantiser_digest)
+        if len(parts.card) > CARD_BYTES_MAX:
+            raise InvalidInput(Code.TOO_LARGE, f"card exceeds {CARD_BYTES_MAX} characters")
+        graph = _decode(Graph, parts.graph, BLOB_BYTES_MAX)
+        weights = read_tensors(parts.weights)
+        certificate = certify_graph(graph, weights)
+        _validate_shape(manifest, graph, certificate)
+        quantiser = _decode(Quantiser, parts.quantiser, BLOB_BYTES_MAX)
+        validate_quantiser(quantiser)
+        golden = _decode(Golden, parts.golden, BLOB_BYTES_MAX)
+        _validate_golden(manifest, golden)
+        return Package(
+            manifest=manifest,
+            graph=graph,
+            weights=weights,
+            quantiser=quantiser,
+            golden=golden,
+            card=parts.card,
+            certificate=certificate,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `package.blob`, and beside it what people read: card and certificate."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / BLOB_NAME).write_bytes(self.to_blob())
+        (folder / "card.md").write_text(self.card, "utf-8")
+        text = describe(self.graph, self.certificate)
+        (folder / "certificate.txt").write_text(text + "\n", "utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Package:
+        """Open `package.blob` in `folder`. Raises as `from_blob`; BAD_MODEL_PACKAGE if absent."""
+        path = folder / BLOB_NAME
+        if not path.is_file() or path.stat().st_size > BLOB_BYTES_MAX:
+            raise _bad(f"{path} is not a model package")
+        return Package.from_blob(path.read_bytes())
+
+    def value(self, output: int) -> float:
+        """Turn an output integer into the model's unit, for people and reports only."""
+        return output * self.manifest.scale_num / self.manifest.scale_den
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a package says about itself; `training` is lineage, `card` is for people."""
+
+    name: str
+    version: str
+    task: str
+    scale_num: int
+    scale_den: int
+    training: tuple[tuple[str, str], ...] = ()
+    parent: bytes = b""
+    card: str = ""
+    kind: str = "exact"
+
+
+def build_package(
+    description: Description,
+    graph: Graph,
+    weights: dict[str, Tensor],
+    quantiser: Quantiser,
+    samples: NDArray[np.int8],
+) -> Package:
+    """Certify a graph and wrap it, with golden vectors from `samples: i8[n, *input_shape]`.
+
+    Raises:
+        InvalidInput: NOT_CERTIFIED, or BAD_MODEL_PACKAGE for a field of the description.
+    """
+    certificate = certify_graph(graph, weights)
+    golden = golden_vectors(graph, weights, samples)
+    elements = certificate.input.elements
+    manifest = ModelManifest(
+        name=description.name,
+        version=description.version,
+        task=description.task,
+        kind=description.kind,
+        input_bytes=elements,
+        input_shape=graph.input_shape,
+        input_dtype="int8",
+        outputs=certificate.output.shape[0],
+        scale_num=description.scale_num,
+        scale_den=description.scale_den,
+        gas=prediction_gas(elements, certificate.multiply_adds),
+        multiply_adds=certificate.multiply_adds,
+        weights_digest=digest(Domain.BLOB, write_tensors(weights)),
+        graph_digest=digest(Domain.BLOB, encode(graph)),
+        golden_digest=digest(Domain.BLOB, encode(golden)),
+        quantiser_digest=digest(Domain.BLOB, encode(quantiser)),
+        training=description.training,
+        parent=description.parent,
+    )
+    package = Package(
+        manifest=manifest,
+        graph=graph,
+        weights=weights,
+        quantiser=quantiser,
+        golden=golden,
+        card=description.card,
+        certificate=certificate,
+    )
+    return Package.from_blob(package.to_blob())
+
+
+def golden_vectors(
+    graph: Graph, weights: dict[str, Tensor], samples: NDArray[np.int8], count: int = 24
+) -> Golden:
+    """Pick up to `count` samples and compute their outputs with the interpreter."""
+    chosen = samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
+    outputs = interpret(graph, weights, chosen)
+    return Golden(
+        tuple(window.tobytes() for window in chosen),
+        tuple(tuple(int(value) for value in row) for row in outputs),
+    )
+
+
+def edge_windows(shape: tuple[int, ...]) -> NDArray[np.int8]:
+    """Inputs at the edges of the operand range, where a wrong kernel shows first (exact_ml R10)."""
+    size = int(np.prod(shape))
+    index = np.arange(size)
+    rows = [
+        np.full(size, 127),
+        np.full(size, -127),
+        np.zeros(size),
+        np.where(index % 2 == 0, 127, -127),
+        np.where(index % 3 == 0, -127, 127),
+        index * 97 % 255 - 127,
+        index * 31 % 255 - 127,
+        np.where(index % 7 == 0, 127, 0),
+    ]
+    return np.array(rows).astype(np.int8).reshape(len(rows), *shape)
+
+
+def _validate_shape(manifest: ModelManifest, graph: Graph, certificate: Certificate) -> None:
+    if manifest.input_shape != graph.input_shape:
+        raise _bad("manifest and graph differ in input shape")
+    if manifest.outputs != certificate.output.shape[0]:
+        raise _bad("manifest and graph differ in outputs")
+    if manifest.multiply_adds != certificate.multiply_adds:
+        raise _bad("manifest and graph differ in multiply-adds")
+
+
+def _validate_golden(manifest: ModelManifest, golden: Golden) -> None:
+    if not 1 <= len(golden.windows) <= GOLDEN_VECTORS_MAX:
+        raise _bad(f"golden vectors number 1 to {GOLDEN_VECTORS_MAX}")
+    if len(golden.windows) != len(golden.outputs):
+        raise _bad("golden windows and outputs differ in number")
+    for window, output in zip(golden.windows, golden.outputs, strict=True):
+        validate_window(manifest, window)
+        if len(output) != manifest.outputs:
+            raise _bad("a golden output has another length than the model's")
+
+
+def _same_digest(part: str, data: bytes, expected: bytes) -> None:
+    if digest(Domain.BLOB, data) != expected:
+        raise InvalidInput(
+            Code.DIGEST_MISMATCH, f"{part} is not what the manifest names", part=part
+        )
+
+
+def _decode(kind: type[R], data: bytes, size_max: int) -> R:
+    try:
+        return decode(kind, data, size_max)
+    except InvalidInput as error:
+        if error.code is Code.MALFORMED:
+            raise _bad(error.message) from None
+        raise
+
+
+def _bad(message: str) -> InvalidInput:
+    return InvalidInput(
+        Code.BAD_MODEL_PACKAGE, message, hint="build packages with models.package.build_package"
+    )

@@ -1,0 +1,179 @@
+"""Rows of a table into examples: which columns are inputs, which rows are the test.
+
+Split by group where there is one, else by time where there is one, else at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from andon.core.errors import Code, InvalidInput
+from models.data.tables import Table
+from models.recipes.learners import group_folds
+
+TASKS = ("regress", "classify", "rul", "forecast", "anomaly")
+TEST_SHARE = 0.25
+FOLDS = 4
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to train; empty names mean "there is none"."""
+
+    csv: Path
+    task: str
+    name: str
+    target: str = ""
+    group: str = ""
+    time: str = ""
+    ignore: tuple[str, ...] = ()
+    window: int = 30
+    cap: float = 125.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """Readings (rows or windows), targets, groups for folds, and which rows are the test."""
+
+    readings: Floats
+    targets: Floats
+    groups: NDArray[np.int64]
+    is_test: NDArray[np.bool_]
+    convention: str
+
+
+def input_columns(table: Table, request: Request) -> tuple[str, ...]:
+    """The columns that vary and are not target, group, time or ignored."""
+    reserved = {request.group, request.time, *request.ignore}
+    if request.task != "forecast":
+        reserved.add(request.target)
+    else:
+        table.column(request.target)
+        return (request.target,)
+    constant = {name for name in table.columns if len(np.unique(table.column(name))) < 2}
+    channels = tuple(n for n in table.columns if n not in reserved and n not in constant)
+    if not channels:
+        raise refuse("no input column is left", "leave at least one column that varies")
+    return channels
+
+
+def examples_of(table: Table, channels: Sequence[str], request: Request) -> Examples:
+    """Sort, window and split the rows as the request asks.
+
+    Raises:
+        InvalidInput: BAD_DATASET.
+    """
+    rows = len(table.values)
+    groups = (
+        np.unique(table.column(request.group), return_inverse=True)[1].astype(np.int64)
+        if request.group
+        else np.zeros(rows, np.int64)
+    )
+    order = np.lexsort((table.column(request.time), groups)) if request.time else np.argsort(
+        groups, kind="stable"
+    )  # fmt: skip
+    readings, groups = table.select(channels)[order], groups[order]
+    if request.task in ("rul", "forecast"):
+        return _windows(table, readings, groups, order, request)
+    if request.task == "anomaly":
+        targets = np.zeros(rows)
+        if request.target:
+            targets = table.column(request.target)[order]
+    else:
+        targets = _target(table, request)[order]
+    place = np.arange(rows) / rows
+    if request.group:
+        return _by_group(readings, targets, groups, request)
+    if request.time:
+        is_test = place >= 1 - TEST_SHARE
+        folds = (place * FOLDS * 4).astype(np.int64)
+        return Examples(
+            readings=readings, targets=targets, groups=folds, is_test=is_test,
+            convention="the last quarter of time is the test",
+        )  # fmt: skip
+    draw = np.random.default_rng(request.seed).permutation(rows)
+    is_test = np.zeros(rows, bool)
+    is_test[draw[: round(TEST_SHARE * rows)]] = True
+    return Examples(
+        readings=readings, targets=targets, groups=draw.astype(np.int64), is_test=is_test,
+        convention=f"a random quarter of rows is the test, seed {request.seed}",
+    )  # fmt: skip
+
+
+def _by_group(
+    readings: Floats, targets: Floats, groups: NDArray[np.int64], request: Request
+) -> Examples:
+    fold = group_folds(groups, round(1 / TEST_SHARE), request.seed)
+    if len(np.unique(groups)) < 2 * FOLDS:
+        raise refuse(
+            f"column {request.group!r} names {len(np.unique(groups))} groups",
+            f"at least {2 * FOLDS} groups are needed to hold some out",
+        )
+    return Examples(
+        readings=readings, targets=targets, groups=groups, is_test=fold == 0,
+        convention=f"a quarter of the groups of {request.group!r} is the test",
+    )  # fmt: skip
+
+
+def _windows(
+    table: Table, readings: Floats, groups: NDArray[np.int64], order: NDArray[np.intp],
+    request: Request,
+) -> Examples:  # fmt: skip
+    """Windows within groups; the target is life left (or the target column), or the next value."""
+    size = request.window
+    if request.task == "rul" and not request.group:
+        raise refuse("task rul needs --group, the column that names the machine", "")
+    given = table.column(request.target)[order] if request.target else None
+    parts: list[Floats] = []
+    targets: list[float] = []
+    owners: list[int] = []
+    places: list[float] = []
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        for end in range(size, len(rows) + (request.task == "rul")):
+            parts.append(readings[rows[end - size : end]])
+            owners.append(int(group))
+            places.append(end / len(rows))
+            if request.task == "forecast":
+                targets.append(float(readings[rows[end], 0]))
+            elif given is not None:
+                targets.append(min(float(given[rows[end - 1]]), request.cap))
+            else:
+                targets.append(min(float(len(rows) - end), request.cap))
+    if len(parts) < 40:
+        raise refuse(f"only {len(parts)} windows of {size} rows fit", "choose a smaller --window")
+    stacked, wanted = np.stack(parts), np.array(targets)
+    if request.task == "rul":
+        return _by_group(stacked, wanted, np.array(owners, np.int64), request)
+    late = np.array(places) >= 1 - TEST_SHARE
+    blocks = (np.array(places) * FOLDS * 4).astype(np.int64)
+    return Examples(
+        readings=stacked, targets=wanted, groups=blocks, is_test=late,
+        convention="the last quarter of each series is the test; one step ahead",
+    )  # fmt: skip
+
+
+def _target(table: Table, request: Request) -> Floats:
+    if not request.target:
+        raise refuse(f"task {request.task} needs --target", "columns: " + ", ".join(table.columns))
+    values = table.column(request.target)
+    if np.isnan(values).any():
+        raise refuse(f"target {request.target!r} has missing cells", "drop those rows first")
+    if request.task == "classify":
+        classes = np.unique(values)
+        if len(classes) != 2:
+            raise refuse(f"target has {len(classes)} classes", "two classes are supported")
+        return np.asarray(values == classes[1], np.float64)
+    return values
+
+
+def refuse(message: str, hint: str) -> InvalidInput:
+    """The error for a table or request that cannot be trained on."""
+    return InvalidInput(Code.BAD_DATASET, message, hint=hint)

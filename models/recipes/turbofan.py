@@ -1,0 +1,193 @@
+"""C-MAPSS recipes for all four subsets: a filter network, boosted trees, or both weighed.
+
+Figures are those of the certified integers on the published test split; see `CONVENTION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import HistGradientBoostingRegressor, VotingRegressor
+
+from models.data import cmapss
+from models.package import Description, build_package
+from models.quantiser import Quantiser, linear_regime, quantise
+from models.recipes.learners import (
+    Goal,
+    Learner,
+    NetworkLearner,
+    TreeLearner,
+    group_folds,
+    super_learner,
+)
+from models.recipes.report import Result, Say, card, values
+from models.train.fit import FitConfig, Network
+from models.train.networks import FilterNet
+
+CONVENTION = (
+    f"RUL capped at {cmapss.RUL_CAP} in training and in test labels; last window of each test "
+    "engine; certified integer model on XLA"
+)
+GOAL = Goal(low=0, high=cmapss.RUL_CAP, scale=cmapss.RUL_CAP)
+NETWORK = FitConfig(epochs=20, rate=5e-3, noise=0.05, weight_decay=1e-2, average=0.98)
+MODELS = ("network", "boosted", "super")
+FOLDS = 3
+BOOSTERS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One subset, quantised: training windows with engines, and the published test."""
+
+    quantiser: Quantiser
+    inputs: NDArray[np.int8]
+    targets: NDArray[np.float64]
+    engines: NDArray[np.int64]
+    questions: NDArray[np.int8]
+    truth: NDArray[np.float64]
+
+
+def load(folder: Path, subset: str) -> Task:
+    """Read and quantise one subset.
+
+    Raises:
+        InvalidInput: BAD_DATASET when `folder` does not hold the subset.
+    """
+    engines = cmapss.read_engines(folder, subset, "train")
+    quantiser = turbofan_quantiser(engines)
+    known = cmapss.all_windows(engines)
+    unseen = cmapss.last_windows(cmapss.read_engines(folder, subset, "test"))
+    return Task(
+        quantiser=quantiser,
+        inputs=quantise(quantiser, known.sensors, known.settings).values,
+        targets=np.minimum(known.rul, cmapss.RUL_CAP),
+        engines=known.engine,
+        questions=quantise(quantiser, unseen.sensors, unseen.settings).values,
+        truth=unseen.rul,
+    )
+
+
+def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
+    """Train on the training engines, certify, and score the test engines.
+
+    Raises:
+        InvalidInput: BAD_DATASET when `folder` does not hold the subset.
+    """
+    task = load(folder, subset)
+    say(f"{subset}: {len(np.unique(task.engines))} engines, {len(task.inputs)} windows")
+    found = super_learner(
+        learners(model),
+        task.inputs,
+        task.targets,
+        group_folds(task.engines, FOLDS, seed),
+        GOAL,
+        seed=seed,
+        say=say,
+    )
+    package = build_package(
+        _describe(folder, subset, model, seed, found.weights),
+        found.part.graph,
+        found.part.tensors,
+        task.quantiser,
+        task.inputs,
+    )
+    answers = values(package, task.questions)[:, 0]
+    capped = np.minimum(task.truth, cmapss.RUL_CAP)
+    figures = (
+        ("certified RMSE (capped)", cmapss.rmse(answers, capped)),
+        ("certified NASA score (capped)", cmapss.nasa_score(answers, capped)),
+        ("certified RMSE (raw labels)", cmapss.rmse(answers, task.truth)),
+        *((f"weight of {name}", weight) for name, weight in found.weights),
+    )
+    return Result(package=package, figures=figures, convention=CONVENTION)
+
+
+def learners(model: str) -> Sequence[Learner]:
+    """The learners of one named model."""
+    network = NetworkLearner("filter-network", filter_network, NETWORK)
+    boosted = TreeLearner("boosted", _boosted)
+    named: dict[str, tuple[Learner, ...]] = {
+        "network": (network,),
+        "boosted": (boosted,),
+        "super": (network, boosted),
+    }
+    return named[model]
+
+
+def filter_network(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
+    """The network recipe's model."""
+    return FilterNet(shape[1], shape[0], rngs=rngs)
+
+
+def turbofan_quantiser(engines: list[cmapss.Engine]) -> Quantiser:
+    """Scale each sensor by its range within each operating regime of the training engines."""
+    settings = np.concatenate([engine.settings for engine in engines])
+    sensors = np.concatenate([engine.sensors for engine in engines])
+    # The six published regimes differ by far more than their jitter in altitude.
+    keys = np.round(settings[:, 0] / 5).astype(int)
+    several = len(np.unique(keys)) > 1
+    regimes = []
+    for key in np.unique(keys):
+        mine = keys == key
+        lows, highs = np.percentile(sensors[mine], [0.05, 99.95], axis=0)
+        centre = tuple(f"{v:.6g}" for v in settings[mine].mean(axis=0)) if several else ()
+        regimes.append(linear_regime(centre, lows, highs))
+    names = cmapss.sensor_names()
+    return Quantiser(names, ("",) * len(names), cmapss.SETTING_NAMES, tuple(regimes), (), 0)
+
+
+def _boosted(seed: int) -> BaseEstimator:
+    """The mean of differently seeded boosters: feature sampling makes them differ usefully."""
+    members = [
+        (
+            f"booster-{index}",
+            HistGradientBoostingRegressor(
+                max_iter=300,
+                learning_rate=0.04,
+                max_features=0.2,
+                min_samples_leaf=40,
+                l2_regularization=5,
+                random_state=seed * 10 + index,
+            ),
+        )
+        for index in range(BOOSTERS)
+    ]
+    return VotingRegressor(members)
+
+
+def _describe(
+    folder: Path, subset: str, model: str, seed: int, weights: tuple[tuple[str, float], ...]
+) -> Description:
+    lineage = {
+        "recipe": f"models.recipes.turbofan {model}",
+        "data": f"C-MAPSS {subset}",
+        "data_sha256": cmapss.data_digest(folder, subset),
+        "seed": str(seed),
+        **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
+    }
+    text = card(
+        f"Turbofan remaining useful life ({subset})",
+        f"Cycles left before failure, from the last {cmapss.WINDOW} cycles of "
+        f"{len(cmapss.SENSORS)} sensors. Output / 256 is cycles, clipped to 0-{cmapss.RUL_CAP}.",
+        f"NASA C-MAPSS {subset} (simulated run-to-failure), training engines only.",
+        "Printed by the recipe; convention: " + CONVENTION + ".",
+        f"Says at most {cmapss.RUL_CAP}: beyond it, wear is not visible. Engines of another type, "
+        "other sensors or other operating regimes were never seen. Windows with clipped readings "
+        "are outside the calibrated range.",
+    )
+    suffix = "" if model == "network" else f"-{model}"
+    return Description(
+        name=f"turbofan-{subset.lower()}{suffix}",
+        version="1",
+        task="rul",
+        scale_num=1,
+        scale_den=GOAL.steps,
+        training=tuple(sorted(lineage.items())),
+        card=text,
+    )

@@ -1,0 +1,221 @@
+"""Loaded models of one process: open, compile, check against the interpreter, predict.
+
+Nothing here is trusted for being fast: what XLA computes is compared with the normative
+interpreter when a batch size is first compiled, on demand, and again for one window in
+`RECHECK_EVERY` while running (exact_ml R10: compilers have had wrong sums, machines have bit
+flips).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.model import ModelId, ModelManifest, validate_window
+from models.environment import BACKENDS, prepare_environment
+from models.interpreter import interpret
+from models.package import Package, edge_windows
+
+MODELS_MAX = 64
+RECHECK_EVERY = 4096
+WARM_BUCKETS = (1, 64)
+
+Executor = Callable[[NDArray[np.int8]], NDArray[np.int32]]
+
+
+@dataclass(slots=True)
+class _Model:
+    package: Package
+    execute: Executor
+    windows: NDArray[np.int8]
+    expected: NDArray[np.int64]
+    batches_checked: set[int] = field(default_factory=set)
+    predictions: int = 0
+
+
+class Runtime:
+    """Models by id on one backend: "cpu", "cuda", "tpu", or "numpy" (the interpreter itself)."""
+
+    def __init__(self, backend: str = "cpu") -> None:
+        if backend not in BACKENDS:
+            raise InvalidInput(
+                Code.BAD_CONFIG, f"no backend {backend!r}", hint="one of " + ", ".join(BACKENDS)
+            )
+        self.backend = backend
+        self._models: dict[bytes, _Model] = {}
+
+    def warm(self) -> str:
+        """Import and start the backend; return a line that describes it.
+
+        Raises:
+            Unavailable: WORKER_DOWN when the backend cannot start here.
+        """
+        if self.backend == "numpy":
+            return f"numpy {np.__version__}"
+        prepare_environment(self.backend)
+        import jax  # noqa: PLC0415 # jax takes seconds to import and reads the environment
+
+        try:
+            device = jax.devices(self.backend)[0]
+        except RuntimeError as error:
+            raise Unavailable(
+                Code.WORKER_DOWN,
+                f"backend {self.backend} does not start: {error}",
+                hint="install the jax build for it or choose --backend cpu",
+            ) from None
+        return f"jax {jax.__version__} {device.platform} {device.device_kind}"
+
+    def load(self, blob: bytes) -> ModelId:
+        """Open, compile and check a package; loading it again is free.
+
+        Raises:
+            InvalidInput: as `Package.from_blob`, or BAD_MODEL_PACKAGE when the golden vectors are
+                not what the graph computes.
+            Unavailable: CONFORMANCE_FAILED when this backend computes something else.
+        """
+        package = Package.from_blob(blob)
+        if package.id in self._models:
+            return package.id
+        if len(self._models) >= MODELS_MAX:
+            raise Unavailable(
+                Code.TOO_MANY, f"{MODELS_MAX} models are loaded", hint="retire or unload one"
+            )
+        golden = np.frombuffer(b"".join(package.golden.windows), np.int8)
+        shape = package.manifest.input_shape
+        windows = np.concatenate([golden.reshape(-1, *shape), edge_windows(shape)])
+        expected = interpret(package.graph, package.weights, windows)
+        _check_golden(package, expected)
+        model = _Model(package, self._executor(package), windows, expected)
+        for bucket in WARM_BUCKETS if self.backend != "numpy" else ():
+            _conform(model, bucket)
+        self._models[package.id] = model
+        return package.id
+
+    def unload(self, model_id: bytes) -> None:
+        """Forget a model; unknown ids are ignored."""
+        self._models.pop(model_id, None)
+
+    def manifest(self, model_id: bytes) -> ModelManifest:
+        """The manifest of a loaded model. Raises InvalidInput MODEL_NOT_ACTIVE if it is not."""
+        return self._get(model_id).package.manifest
+
+    def loaded(self) -> tuple[ModelId, ...]:
+        """The ids of the loaded models, in order of loading."""
+        return tuple(model.package.id for model in self._models.values())
+
+    def predict(self, model_id: bytes, windows: Sequence[bytes]) -> list[tuple[int, ...]]:
+        """Evaluate windows of one model, in order.
+
+        Raises:
+            InvalidInput: MODEL_NOT_ACTIVE, BAD_MODEL_INPUT.
+            Unavailable: CONFORMANCE_FAILED when a spot check finds this machine wrong.
+        """
+        model = self._get(model_id)
+        manifest = model.package.manifest
+        for window in windows:
+            validate_window(manifest, window)
+        if not windows:
+            return []
+        batch = np.frombuffer(b"".join(windows), np.int8).reshape(-1, *manifest.input_shape)
+        bucket = _bucket(len(batch))
+        if bucket not in model.batches_checked and self.backend != "numpy":
+            _conform(model, bucket)
+        outputs = model.execute(batch)
+        self._spot_check(model, batch, outputs)
+        return [tuple(row) for row in outputs.tolist()]
+
+    def conformance(self, model_id: bytes) -> None:
+        """Compare the backend with the interpreter on golden and edge inputs, every batch size.
+
+        Raises:
+            Unavailable: CONFORMANCE_FAILED with model, input, element, expected and found.
+        """
+        model = self._get(model_id)
+        if self.backend != "numpy":
+            for bucket in sorted(model.batches_checked):
+                _conform(model, bucket)
+        _check_golden(model.package, model.expected)
+
+    def _executor(self, package: Package) -> Executor:
+        if self.backend == "numpy":
+            return lambda batch: interpret(package.graph, package.weights, batch).astype(np.int32)
+        from models.compile import compile_package  # noqa: PLC0415 # imports jax
+
+        return compile_package(package, self.backend)
+
+    def _get(self, model_id: bytes) -> _Model:
+        model = self._models.get(model_id)
+        if model is None:
+            raise InvalidInput(
+                Code.MODEL_NOT_ACTIVE,
+                f"model {model_id.hex()[:16]} is not loaded",
+                hint="load its package first",
+            )
+        return model
+
+    def _spot_check(
+        self, model: _Model, batch: NDArray[np.int8], outputs: NDArray[np.int32]
+    ) -> None:
+        before = model.predictions // RECHECK_EVERY
+        model.predictions += len(batch)
+        if model.predictions // RECHECK_EVERY == before or self.backend == "numpy":
+            return
+        place = model.predictions % len(batch)
+        graph, weights = model.package.graph, model.package.weights
+        expected = interpret(graph, weights, batch[place : place + 1])
+        _compare(model.package, batch[place : place + 1], expected, outputs[place : place + 1])
+
+
+def _bucket(count: int) -> int:
+    from models.compile import BUCKETS  # noqa: PLC0415 # imports jax
+
+    return next((size for size in BUCKETS if size >= count), BUCKETS[-1])
+
+
+def _conform(model: _Model, bucket: int) -> None:
+    """Run the vectors in batches that use this bucket and no other."""
+    total = len(model.windows)
+    count = min(total, 4) if bucket == 1 else max(total, bucket)
+    order = np.arange(-(-count // bucket) * bucket if bucket > 1 else count) % total
+    for start in range(0, len(order), bucket):
+        places = order[start : start + bucket]
+        found = model.execute(model.windows[places])
+        _compare(model.package, model.windows[places], model.expected[places], found)
+    model.batches_checked.add(bucket)
+
+
+def _compare(
+    package: Package,
+    windows: NDArray[np.int8],
+    expected: NDArray[np.int64],
+    found: NDArray[np.int32],
+) -> None:
+    if found.shape == expected.shape and bool((found == expected).all()):
+        return
+    place = np.argwhere(found != expected)[0] if found.shape == expected.shape else np.zeros(2, int)
+    row, element = int(place[0]), int(place[1])
+    raise Unavailable(
+        Code.CONFORMANCE_FAILED,
+        f"this backend computes another value than {package.manifest.name} means",
+        hint="do not vote; check the jaxlib version, XLA_FLAGS and the machine",
+        model=package.id.hex(),
+        input=windows[row].tobytes().hex()[:128],
+        element=element,
+        expected=int(expected[row, element]),
+        found=int(found.flat[row * expected.shape[1] + element]),
+    )
+
+
+def _check_golden(package: Package, expected: NDArray[np.int64]) -> None:
+    rows = expected[: len(package.golden.outputs)].tolist()
+    for index, (row, golden) in enumerate(zip(rows, package.golden.outputs, strict=True)):
+        if tuple(row) != golden:
+            raise InvalidInput(
+                Code.BAD_MODEL_PACKAGE,
+                f"golden output {index} is not what the graph computes",
+                input=index,
+            )

@@ -1,0 +1,1 @@
+"""Ordinary JAX training: Flax NNX networks, Optax loops. Nothing here runs on a validator."""

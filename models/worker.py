@@ -1,0 +1,351 @@
+"""The prediction worker: `python -m models.worker --socket PATH [--backend cpu]`.
+
+One process a validator, so that XLA never runs in the node's event loop. It serves the records of
+`andon.core.worker` on a Unix domain socket in one plain loop; predictions that wait at the same
+time are evaluated as one batch a model. It listens before it imports JAX and answers pings
+meanwhile. It keeps no state on disk: after a restart the node loads the models again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from andon.core import worker as protocol
+from andon.core.codec import encode
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
+from andon.core.model import validate_window
+from models.environment import BACKENDS
+from models.runtime import Runtime
+
+CONNECTIONS_MAX = 64
+BATCH_WINDOWS_MAX = 4096
+READ_BYTES = 1 << 20
+PARENT_CHECK_S = 2.0
+OUTPUT_BYTES_MAX = 256 * 1024 * 1024
+FAULTS = ("none", "wrong-output")
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    stream: socket.socket
+    received: bytearray = field(default_factory=bytearray)
+    sending: bytearray = field(default_factory=bytearray)
+    outstanding: int = 0
+    is_closing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    connection: _Connection
+    number: int
+    body: protocol.Load | protocol.Predict | protocol.Conform | protocol.Unload
+
+
+class Worker:
+    """The loop: read what is there, do one thing, answer, repeat."""
+
+    def __init__(
+        self, path: Path, runtime: Runtime, fault: str = "none", parent: int | None = None
+    ) -> None:
+        self._path = path
+        self._parent = parent
+        self._runtime = runtime
+        self._fault = fault
+        self._state = protocol.WARMING
+        self._detail = runtime.backend
+        self._jobs: deque[_Job] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.settimeout(0)
+        self._connections: set[_Connection] = set()
+        self._stopping = False
+        self._counters = {"batches": 0, "errors": 0, "loads": 0, "predictions": 0, "requests": 0}
+
+    def serve(self) -> None:
+        """Listen and serve until `stop`; removes the socket file at the end."""
+        self._path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(self._path))
+            # Whoever can connect can load models and learn inputs: the owner only.
+            self._path.chmod(0o600)
+            listener.listen(CONNECTIONS_MAX)
+            listener.settimeout(0)
+            self._selector.register(listener, selectors.EVENT_READ, None)
+            self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+            threading.Thread(target=self._warm, name="warm", daemon=True).start()
+            try:
+                while not self._stopping:
+                    self._turn(listener)
+            finally:
+                for connection in list(self._connections):
+                    self._close(connection)
+                self._selector.close()
+                self._wake_read.close()
+                self._wake_write.close()
+                self._path.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """End `serve` after the current job; safe in a signal handler and from other threads."""
+        self._stopping = True
+        self._wake_write.send(b"s")
+
+    def _warm(self) -> None:
+        try:
+            self._detail = self._runtime.warm()
+            self._state = protocol.READY
+        except AndonError as error:
+            self._detail, self._state = error.message, protocol.BROKEN
+        except ImportError as error:
+            self._detail, self._state = f"{error}", protocol.BROKEN
+        # A worker that was stopped while it warmed up has closed the socket already.
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"w")
+
+    def _turn(self, listener: socket.socket) -> None:
+        runnable = bool(self._jobs) and self._state != protocol.WARMING
+        for key, events in self._selector.select(0 if runnable else PARENT_CHECK_S):
+            if key.fileobj is listener:
+                self._accept(listener)
+            elif key.fileobj is self._wake_read:
+                self._wake_read.recv(64)
+            else:
+                self._exchange(key.data, events)
+        if self._jobs and self._state != protocol.WARMING:
+            self._work()
+        if self._parent is not None and os.getppid() != self._parent:
+            self._stopping = True
+
+    def _accept(self, listener: socket.socket) -> None:
+        stream, _ = listener.accept()
+        if len(self._connections) >= CONNECTIONS_MAX:
+            stream.close()
+            return
+        stream.settimeout(0)
+        connection = _Connection(stream)
+        self._connections.add(connection)
+        self._selector.register(stream, selectors.EVENT_READ, connection)
+
+    def _exchange(self, connection: _Connection, events: int) -> None:
+        try:
+            if events & selectors.EVENT_READ:
+                data = connection.stream.recv(READ_BYTES)
+                if not data:
+                    self._close(connection)
+                    return
+                connection.received += data
+                self._parse(connection)
+            self._flush(connection)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._close(connection)
+
+    def _parse(self, connection: _Connection) -> None:
+        prefix = protocol.LENGTH_BYTES
+        try:
+            while (
+                len(connection.received) >= prefix
+                and connection.outstanding < protocol.REQUESTS_IN_FLIGHT_MAX
+                and not connection.is_closing
+            ):
+                length = protocol.frame_length(bytes(connection.received[:prefix]))
+                if len(connection.received) < prefix + length:
+                    return
+                data = bytes(connection.received[prefix : prefix + length])
+                del connection.received[: prefix + length]
+                self._accept_request(connection, protocol.decode_request(data))
+        except InvalidInput as error:
+            self._counters["errors"] += 1
+            self._answer(connection, 0, protocol.failed(error))
+            connection.is_closing = True
+
+    def _accept_request(self, connection: _Connection, request: protocol.Request) -> None:
+        self._counters["requests"] += 1
+        body = request.body
+        if isinstance(body, protocol.Ping):
+            self._answer(connection, request.number, protocol.Pong(self._state, self._detail))
+        elif isinstance(body, protocol.Stats):
+            names = tuple(sorted(self._counters))
+            values = tuple(self._counters[name] for name in names)
+            self._answer(connection, request.number, protocol.Counters(names, values))
+        else:
+            connection.outstanding += 1
+            self._jobs.append(_Job(connection, request.number, body))
+
+    def _work(self) -> None:
+        """Do the oldest job, and with it every waiting prediction of the same model."""
+        job = self._jobs.popleft()
+        if not isinstance(job.body, protocol.Predict):
+            self._finish(job, self._perform(job.body))
+            return
+        batch, rest, windows = [job], deque[_Job](), len(job.body.windows)
+        while self._jobs:
+            other = self._jobs.popleft()
+            same = isinstance(other.body, protocol.Predict) and (
+                other.body.model_id == job.body.model_id
+            )
+            size = len(other.body.windows) if isinstance(other.body, protocol.Predict) else 0
+            if same and windows + size <= BATCH_WINDOWS_MAX:
+                batch.append(other)
+                windows += size
+            else:
+                rest.append(other)
+        self._jobs = rest
+        self._predict(job.body.model_id, batch)
+
+    def _perform(
+        self, body: protocol.Load | protocol.Conform | protocol.Unload
+    ) -> protocol.Loaded | protocol.Done | protocol.Failed:
+        try:
+            self._require_ready()
+            if isinstance(body, protocol.Load):
+                model_id = self._runtime.load(body.blob)
+                self._counters["loads"] += 1
+                return protocol.Loaded(model_id, encode(self._runtime.manifest(model_id)))
+            if isinstance(body, protocol.Conform):
+                self._runtime.conformance(body.model_id)
+            else:
+                self._runtime.unload(body.model_id)
+            return protocol.Done()
+        except AndonError as error:
+            self._counters["errors"] += 1
+            return protocol.failed(error)
+
+    def _predict(self, model_id: bytes, jobs: list[_Job]) -> None:
+        windows: list[bytes] = []
+        sound: list[tuple[_Job, int]] = []
+        for job in jobs:
+            try:
+                self._require_ready()
+                windows_of_job = self._checked(job.body)
+            except AndonError as error:
+                self._counters["errors"] += 1
+                self._finish(job, protocol.failed(error))
+                continue
+            windows += windows_of_job
+            sound.append((job, len(windows_of_job)))
+        try:
+            outputs = self._runtime.predict(model_id, windows) if sound else []
+        except AndonError as error:
+            self._counters["errors"] += 1
+            for job, _ in sound:
+                self._finish(job, protocol.failed(error))
+            return
+        self._counters["batches"] += 1
+        self._counters["predictions"] += len(outputs)
+        if self._fault == "wrong-output":
+            outputs = [(row[0] ^ 1, *row[1:]) for row in outputs]
+        start = 0
+        for job, count in sound:
+            self._finish(job, protocol.Outputs(tuple(outputs[start : start + count])))
+            start += count
+
+    def _checked(self, body: object) -> list[bytes]:
+        """The windows of one request, checked alone: another's mistake must not fail them."""
+        assert isinstance(body, protocol.Predict)
+        if len(body.windows) > protocol.WINDOWS_MAX:
+            raise InvalidInput(
+                Code.TOO_MANY, f"{len(body.windows)} windows exceed {protocol.WINDOWS_MAX}"
+            )
+        manifest = self._runtime.manifest(body.model_id)
+        for window in body.windows:
+            validate_window(manifest, window)
+        return list(body.windows)
+
+    def _require_ready(self) -> None:
+        if self._state != protocol.READY:
+            raise Unavailable(Code.WORKER_DOWN, f"the backend is down: {self._detail}")
+
+    def _finish(
+        self,
+        job: _Job,
+        body: protocol.Loaded | protocol.Outputs | protocol.Done | protocol.Failed,
+    ) -> None:
+        connection = job.connection
+        connection.outstanding -= 1
+        if connection in self._connections:
+            self._answer(connection, job.number, body)
+            self._parse(connection)
+            self._flush(connection)
+
+    def _answer(
+        self,
+        connection: _Connection,
+        number: int,
+        body: protocol.Pong
+        | protocol.Loaded
+        | protocol.Outputs
+        | protocol.Done
+        | protocol.Counters
+        | protocol.Failed,
+    ) -> None:
+        connection.sending += protocol.frame(protocol.Reply(number, body))
+        if len(connection.sending) > OUTPUT_BYTES_MAX:
+            connection.is_closing = True
+
+    def _flush(self, connection: _Connection) -> None:
+        try:
+            while connection.sending:
+                sent = connection.stream.send(connection.sending)
+                del connection.sending[:sent]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self._close(connection)
+            return
+        if connection.is_closing and not connection.sending:
+            self._close(connection)
+            return
+        # Stop reading a client that does not read its answers or has enough outstanding.
+        full = connection.outstanding >= protocol.REQUESTS_IN_FLIGHT_MAX or connection.is_closing
+        events = 0 if full else selectors.EVENT_READ
+        events |= selectors.EVENT_WRITE if connection.sending else 0
+        self._watch(connection, events)
+
+    def _watch(self, connection: _Connection, events: int) -> None:
+        registered = connection.stream in self._selector.get_map()
+        if events and registered:
+            self._selector.modify(connection.stream, events, connection)
+        elif events:
+            self._selector.register(connection.stream, events, connection)
+        elif registered:
+            self._selector.unregister(connection.stream)
+
+    def _close(self, connection: _Connection) -> None:
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        self._watch(connection, 0)
+        connection.stream.close()
+        self._jobs = deque(job for job in self._jobs if job.connection is not connection)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one worker until SIGTERM, SIGINT or, if asked, the end of its parent process."""
+    parser = argparse.ArgumentParser(prog="models.worker", description=__doc__)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--backend", choices=BACKENDS, default="cpu")
+    parser.add_argument("--fault", choices=FAULTS, default="none", help="a tool for chaos tests")
+    parser.add_argument("--with-parent", action="store_true", help="end when the parent ends")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    parent = os.getppid() if options.with_parent else None
+    worker = Worker(options.socket, Runtime(options.backend), options.fault, parent)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: worker.stop())
+    worker.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The asyncio shell of a validator: network, workers, storage, drivers, RPC."""

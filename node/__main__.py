@@ -1,0 +1,51 @@
+"""`python -m node --home DIR`: run one node until SIGTERM or SIGINT; `--check` reads its disk only.
+
+Exit status: 0 after a signal, 2 for a bad home or configuration, 3 if storage or keys are damaged
+or in use, 1 for anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from andon.core.errors import AndonError, InvalidInput, Misuse
+from node.checkout import check_checkout
+
+
+def main() -> int:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(prog="python -m node", description="Run one Andon node.")
+    parser.add_argument("--home", type=Path, required=True, help="folder of this node")
+    parser.add_argument(
+        "--check", action="store_true", help="check the whole store and end, without running"
+    )
+    options = parser.parse_args()
+    status = 0
+    try:
+        check_checkout()
+        from node.app import run_node  # noqa: PLC0415 - after the check, for the check to count
+        from node.home import check_home  # noqa: PLC0415 - the same
+
+        if options.check:
+            print(f"andon node: {check_home(options.home)}")  # noqa: T201 - its answer
+        else:
+            asyncio.run(run_node(options.home))
+    except* AndonError as group:
+        errors = _leaves(group)
+        for error in errors:
+            print(f"andon node: {error}", file=sys.stderr)  # noqa: T201 - logs may not exist yet
+        status = 2 if isinstance(errors[0], InvalidInput | Misuse) else 3
+    return status
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,396 @@
+"""Joins the parts of one node and runs them until a signal: the only place that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import random
+import secrets
+import signal
+import time
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from andon.core.block import Header
+from andon.core.certificate import SignedVote
+from andon.core.errors import Code, InvalidInput
+from andon.core.genesis import genesis_hash
+from andon.core.wire import BlockWanted, Message, Status, Transactions, TransactionsWanted
+from andon.core.worker import READY
+from consensus.ledger.directory import IDENTITY
+from node.checkout import CHECKOUT
+from node.config import Home, load_config, observer_keys, override_addresses
+from node.drivers.consensus import ConsensusDriver
+from node.drivers.consensus_ports import Hooks
+from node.drivers.contract_engine import ContractEngine
+from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.models import MODELS, ModelsDriver
+from node.drivers.models import Ports as ModelPorts
+from node.drivers.predictions import PredictionCache, PredictionService
+from node.drivers.sync import CertifiedChain, SyncDriver
+from node.explorer import Explorer
+from node.facade import Wait
+from node.finality import FinalityTracker
+from node.gossip import Gossip
+from node.home import Opened, open_home
+from node.log import set_level, start_logging
+from node.mempool import Mempool, MempoolLimits, Verifier
+from node.metrics import Metrics
+from node.mismatch import MismatchLog
+from node.net.fetch import Fetcher
+from node.net.limits import PENALTY_INVALID
+from node.net.network import Network, Settings
+from node.net.peers import Peer, PeerTable
+from node.net.tls import make_server_tls
+from node.own_calls import OwnCalls
+from node.probes import Probes, Watched
+from node.queries import Queries, StoredShelf
+from node.registry import REGISTRY_KEYS, peers_of
+from node.rpc.server import RpcServer, RpcSettings
+from node.service import NodeService, Parts
+from node.workers.supervisor import NO_BACKEND, Supervisor, WorkerSettings
+
+STATUS_EVERY_S = 1.0
+LINKING_S = 3.0
+LINKING_POLL_S = 0.02
+
+log = structlog.get_logger()
+
+
+class Node:
+    """One node: everything wired, nothing running until `run`."""
+
+    def __init__(self, opened: Opened, client: aiohttp.ClientSession) -> None:
+        self._opened = opened
+        self._jitter = random.Random(secrets.randbits(64))  # noqa: S311 - spreads retries only
+        self._stop = asyncio.Event()
+        self._registry: tuple[bytes | None, ...] = ()
+        self._group: asyncio.TaskGroup | None = None
+        self.metrics = Metrics()
+        self.mismatches = MismatchLog(self.metrics.mismatches.inc)
+        self.worker = self._make_worker()
+        self._build_chain()
+        self._build_network(client)
+        self._build_voting()
+        self._build_faces()
+        self.execution.subscribe(self._on_commit)
+
+    # -- wiring ---------------------------------------------------------------------------
+
+    def _make_worker(self) -> Supervisor:
+        config = self._opened.config
+        settings = WorkerSettings(
+            home=self._opened.home.path,
+            checkout=CHECKOUT,
+            backend=config.worker_backend,
+            fault=config.worker_fault,
+        )
+        return Supervisor(settings, self._jitter)
+
+    def _build_chain(self) -> None:
+        opened, config = self._opened, self._opened.config
+        predicts = config.worker_backend != NO_BACKEND
+        cache = PredictionCache(config.prediction_cache_max)
+        self.verifier = Verifier()
+        self.execution = ExecutionDriver(
+            genesis=opened.genesis,
+            engine=ContractEngine(),
+            store=opened.store,
+            predictions=PredictionService(self.worker if predicts else None, cache),
+            verifier=self.verifier,
+        )
+        limits = MempoolLimits(
+            count_max=config.mempool_count_max, bytes_max=config.mempool_bytes_max
+        )
+        self.mempool = Mempool(self.execution.admission, self.verifier, limits)
+        self.execution.attach(self.mempool)
+        self.queries = Queries(opened.store, self.execution.queries)
+        self.finality = FinalityTracker(self.metrics.latency.observe)
+
+    def _build_network(self, client: aiohttp.ClientSession) -> None:
+        opened, config = self._opened, self._opened.config
+        self.table = PeerTable(
+            opened.node_key.public, override_addresses(config), observer_keys(config)
+        )
+        settings = Settings(
+            key=opened.node_key,
+            chain_id=opened.genesis.chain_id,
+            genesis=genesis_hash(opened.genesis),
+            host=config.peer_host,
+            port=config.peer_port,
+            tls=make_server_tls(dt.datetime.now(dt.UTC)),
+            bans=opened.home.data / "bans.json",
+        )
+        self.network = Network(
+            settings,
+            self.table,
+            StoredShelf(self.execution.queries, opened.blobs),
+            receive=self._receive,
+            linked=self._linked,
+            jitter=self._jitter,
+        )
+        self.fetcher = Fetcher(self.network, client)
+        self.gossip = Gossip(self.mempool, self.network, self.network.punish)
+
+    def _build_voting(self) -> None:
+        opened = self._opened
+        self.sync = SyncDriver(
+            opened.genesis.chain_id,
+            CertifiedChain(self.execution, lambda vote: self.consensus.advance(vote)),  # noqa: PLW0108
+            self.fetcher,
+            punish=self.network.punish,
+            sync_started=lambda: self.consensus.sync_started(),  # noqa: PLW0108 - made below
+            sync_ended=self._sync_ended,
+        )
+        self.consensus = ConsensusDriver(
+            chain_id=opened.genesis.chain_id,
+            key=self._validator_public(),
+            chain=self.execution,
+            pool=self.mempool,
+            transport=self.network,
+            store=opened.votes,
+            signer=opened.signer,
+            clock_ms=clock_ms,
+            hooks=Hooks(
+                on_evidence=self._on_evidence,
+                on_refused=self._on_refused,
+                on_behind=self.sync.hurry,
+                may_vote=lambda: self.worker.state == READY,
+                punish=self._punish_validator,
+            ),
+        )
+        self.own_calls: OwnCalls | None = None
+        if opened.validator_key is not None:
+            self.own_calls = OwnCalls(
+                opened.genesis.chain_id,
+                opened.validator_key,
+                height=lambda: self.execution.head().height,
+                submit=lambda raw: self.service.submit(raw, Wait.ACCEPTED, 0),
+            )
+        self.models = ModelsDriver(
+            ModelPorts(
+                store=opened.blobs,
+                state=self.queries,
+                worker=self.worker,
+                source=self.fetcher,
+                peers=lambda: [peer.node_key for peer in self.network.linked_peers()],
+                attest=self.own_calls.send if self.own_calls is not None else None,
+                validator_key=self._validator_public() or b"",
+            )
+        )
+
+    def _build_faces(self) -> None:
+        opened, config = self._opened, self._opened.config
+        watched = Watched(
+            data=opened.home.data,
+            validator_key=self._validator_public(),
+            execution=self.execution,
+            sync=self.sync,
+            network=self.network,
+            worker=self.worker,
+            store_used_ratio=lambda: (
+                opened.store.size_bytes() / (config.storage_map_mib * 1024 * 1024)
+            ),
+            needs_worker=opened.validator_key is not None and config.worker_backend != NO_BACKEND,
+            is_halted=lambda: self.consensus.status().is_halted,
+        )
+        self.probes = Probes(watched, self.metrics)
+        parts = Parts(
+            genesis=opened.genesis,
+            node_key=opened.node_key.public,
+            validator_key=self._validator_public(),
+            execution=self.execution,
+            queries=self.queries,
+            mempool=self.mempool,
+            gossip=self.gossip,
+            finality=self.finality,
+            blobs=opened.blobs,
+            worker=self.worker,
+            network=self.network,
+            table=self.table,
+            sync=self.sync,
+            mismatches=self.mismatches,
+            slot=self.consensus.slot,
+            gathered=self.consensus.gathered,
+        )
+        self.service = NodeService(parts, self.probes.metrics_text, self.probes.health)
+        self.rpc = RpcServer(
+            self.service,
+            RpcSettings(
+                host=config.rpc_host,
+                port=config.rpc_port,
+                rate_per_s=config.rpc_rate_per_s,
+                burst=2 * config.rpc_rate_per_s,
+            ),
+            extensions=[Explorer(self.service)],
+        )
+
+    def _validator_public(self) -> bytes | None:
+        key = self._opened.validator_key
+        return None if key is None else key.public
+
+    def close(self) -> None:
+        """Stop the threads; the home stays open for whoever opened it."""
+        self.execution.close()
+        self.verifier.close()
+
+    # -- running --------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End `run` soon; safe in a signal handler."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until `stop`, or until a part fails."""
+        listening = asyncio.Event()
+        self._refresh_peers()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            tasks = [
+                group.create_task(part, name=name)
+                for name, part in (
+                    ("network", self.network.run(listening)),
+                    ("execution", self.execution.run()),
+                    ("gossip", self.gossip.run()),
+                    ("sync", self.sync.run()),
+                    ("models", self.models.run()),
+                    ("consensus", self._vote_when_linked()),
+                    ("probes", self.probes.run()),
+                    ("status", self._tell_status()),
+                )
+            ]
+            await listening.wait()
+            async with self.rpc:
+                self.probes.has_started = True
+                # Importing JAX takes seconds of CPU; the first block does not need it.
+                tasks.append(group.create_task(self.worker.run(), name="worker"))
+                log.info("node.started", height=self.execution.head().height, rpc=self.rpc.url)
+                await self._stop.wait()
+                log.info("node.stopping", height=self.execution.head().height)
+            for task in tasks:
+                task.cancel()
+
+    async def _vote_when_linked(self) -> None:
+        """Take part once a quorum can hear it: a proposal to nobody costs a skip timeout."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINKING_S):
+                while not self.probes.has_quorum():  # noqa: ASYNC110 - a few times, once
+                    await asyncio.sleep(LINKING_POLL_S)
+        await self.consensus.run()
+
+    async def _tell_status(self) -> None:
+        while True:
+            self.network.broadcast(self._status())
+            await asyncio.sleep(STATUS_EVERY_S)
+
+    def _status(self) -> Status:
+        header = self.execution.head()
+        return Status(
+            height=header.height,
+            epoch=self.execution.epoch(),
+            slot=self.consensus.slot(),
+            head=self.execution.head_hash(),
+        )
+
+    # -- events of the parts --------------------------------------------------------------
+
+    def _receive(self, peer: Peer, message: Message) -> None:
+        if peer.is_observer and not isinstance(
+            message, Transactions | TransactionsWanted | BlockWanted
+        ):
+            return  # what an observer says about the chain counts for nothing
+        match message:
+            case Transactions():
+                self.gossip.receive(peer.node_key, message)
+            case TransactionsWanted():
+                self.gossip.answer(peer.validator_key, message)
+            case Status():
+                self.sync.note_status(peer.node_key, message)
+            case _:
+                self.consensus.receive(peer.validator_key, message)
+
+    def _sync_ended(self) -> None:
+        header = self.execution.head()
+        final = self.execution.final_block(header.height)
+        if final is not None:
+            self.consensus.synced_to(header, final.certificate)
+
+    def _on_evidence(self, first: SignedVote, second: SignedVote) -> None:
+        """Two votes that no honest validator signs: accuse their signer on chain."""
+        log.warning("validator.equivocated", validator=first.validator, slot=first.vote.slot)
+        if self._group is not None and self.own_calls is not None:
+            self._group.create_task(self.own_calls.accuse(first, second))
+
+    def _on_refused(self, block: bytes, error: InvalidInput) -> None:
+        if error.code is Code.PREDICTION_MISMATCH:
+            self.mismatches.record(error)
+        else:
+            log.warning("block.invalid", block=block.hex()[:16], reason=str(error)[:300])
+
+    def _punish_validator(self, validator_key: bytes, reason: str) -> None:
+        peer = self.table.by_validator(validator_key)
+        if peer is not None:
+            self.network.punish(peer.node_key, PENALTY_INVALID, reason)
+
+    def _linked(self, peer: Peer) -> None:
+        self.network.send(peer.validator_key, self._status())
+
+    def _on_commit(self, header: Header, committed: Committed) -> None:
+        self.mismatches.settle(committed.predictions)
+        self.metrics.observe_block(header, len(committed.transactions), len(committed.predictions))
+        log.info(
+            "block.committed",
+            height=header.height,
+            slot=header.slot,
+            transactions=len(committed.transactions),
+            predictions=len(committed.predictions),
+        )
+        if any(event.contract == MODELS for item in committed.receipts for event in item.events):
+            self.models.notice()
+        if header.closes_epoch or any(
+            event.contract == IDENTITY for item in committed.receipts for event in item.events
+        ):
+            self._refresh_peers()
+
+    def _refresh_peers(self) -> None:
+        registry = tuple(self.queries.value_now(key) for key in REGISTRY_KEYS)
+        if registry != self._registry:
+            self._registry = registry
+            self.network.update_peers(peers_of(*registry))
+
+
+def clock_ms() -> int:
+    """Wall clock, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def reload_log_level(home: Home) -> None:
+    """Take `log_level` from the configuration again; a bad file changes nothing."""
+    try:
+        level = load_config(home).log_level
+    except InvalidInput as error:
+        log.error("config.refused", reason=str(error))  # noqa: TRY400 - the file is at fault
+        return
+    set_level(level)
+    log.info("log.level_changed", to=level)
+
+
+async def run_node(home: Path) -> None:
+    """Open a home and run its node until SIGTERM or SIGINT."""
+    with open_home(home) as opened:
+        start_logging(opened.home.logs, opened.config.log_level, opened.home.path.name)
+        loop = asyncio.get_running_loop()
+        async with aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
+        ) as client:
+            node = Node(opened, client)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, node.stop)
+            loop.add_signal_handler(signal.SIGHUP, reload_log_level, opened.home)
+            try:
+                await node.run()
+            finally:
+                node.close()

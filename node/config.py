@@ -1,0 +1,179 @@
+"""The node's `config.toml`: flat keys with defaults, unknown keys refused.
+
+Peers are not configured: they come from the identity state. `peer_addresses` replaces registered
+addresses by node key (hex), for tunnels and chaos proxies.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from andon.core.errors import Code, InvalidInput
+from andon.core.keys import check_public_key
+from node.net.peers import parse_address
+
+CONFIG_FILE = "config.toml"
+GENESIS_FILE = "genesis.json"
+CONFIG_BYTES_MAX = 256 * 1024
+BACKENDS = ("none", "cpu", "gpu", "tpu")
+LEVELS = ("debug", "info", "warning", "error")
+_PORT_MAX = 65535
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of one node; units stand in the names."""
+
+    peer_host: str = "127.0.0.1"
+    peer_port: int = 26656
+    rpc_host: str = "127.0.0.1"
+    rpc_port: int = 26657
+    rpc_rate_per_s: int = 4000
+    worker_backend: str = "cpu"
+    worker_fault: str = "none"
+    """A chaos tool: `wrong-output` makes this node's worker lie."""
+    log_level: str = "info"
+    storage_map_mib: int = 4096
+    mempool_count_max: int = 20_000
+    mempool_bytes_max: int = 64 * 1024 * 1024
+    prediction_cache_max: int = 100_000
+    observer_keys: list[str] = []
+    """Node keys (hex) that may link here without being in the registry: they follow, no more."""
+    peer_addresses: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the files of one node lie."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings."""
+        return self.path / CONFIG_FILE
+
+    @property
+    def genesis(self) -> Path:
+        """The network's genesis document."""
+        return self.path / GENESIS_FILE
+
+    @property
+    def keys(self) -> Path:
+        """Folder of private keys, 0700."""
+        return self.path / "keys"
+
+    @property
+    def data(self) -> Path:
+        """Folder of LMDB and blobs."""
+        return self.path / "data"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of logs."""
+        return self.path / "logs"
+
+    @property
+    def sign_state(self) -> Path:
+        """What the validator key has signed last; never copy or restore it alone."""
+        return self.path / "sign_state"
+
+
+def parse_config(text: str) -> Config:
+    """Parse and check a configuration.
+
+    Raises:
+        InvalidInput: BAD_CONFIG with the key that is wrong.
+    """
+    if len(text) > CONFIG_BYTES_MAX:
+        raise InvalidInput(Code.BAD_CONFIG, f"configuration exceeds {CONFIG_BYTES_MAX} bytes")
+    try:
+        config = msgspec.convert(tomllib.loads(text), Config)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise InvalidInput(
+            Code.BAD_CONFIG, f"{CONFIG_FILE}: {error}", hint="docs/operator.md lists every key"
+        ) from None
+    for name in ("peer_port", "rpc_port"):
+        if not 0 <= getattr(config, name) <= _PORT_MAX:
+            raise InvalidInput(Code.BAD_CONFIG, f"{name} is outside 0..{_PORT_MAX}")
+    for name, allowed in (("worker_backend", BACKENDS), ("log_level", LEVELS)):
+        if getattr(config, name) not in allowed:
+            raise InvalidInput(Code.BAD_CONFIG, f"{name} is none of {', '.join(allowed)}")
+    for name in ("storage_map_mib", "mempool_count_max", "mempool_bytes_max", "rpc_rate_per_s"):
+        if getattr(config, name) < 1:
+            raise InvalidInput(Code.BAD_CONFIG, f"{name} must be at least 1")
+    override_addresses(config)
+    observer_keys(config)
+    return config
+
+
+def observer_keys(config: Config) -> list[bytes]:
+    """Node keys of admitted observers.
+
+    Raises:
+        InvalidInput: BAD_CONFIG for what is no key.
+    """
+    keys: list[bytes] = []
+    for text in config.observer_keys:
+        try:
+            keys.append(check_public_key(bytes.fromhex(text)))
+        except (ValueError, InvalidInput):
+            raise InvalidInput(Code.BAD_CONFIG, f"observer_keys: {text!r} is no key") from None
+    return keys
+
+
+def override_addresses(config: Config) -> dict[bytes, str]:
+    """The address overrides by node key.
+
+    Raises:
+        InvalidInput: BAD_CONFIG for a bad key or address.
+    """
+    addresses: dict[bytes, str] = {}
+    for key, address in config.peer_addresses.items():
+        parse_address(address)
+        try:
+            addresses[bytes.fromhex(key)] = address
+        except ValueError:
+            raise InvalidInput(Code.BAD_CONFIG, f"peer_addresses: {key!r} is not hex") from None
+    return addresses
+
+
+def render_config(config: Config) -> str:
+    """Write a configuration as TOML that `parse_config` reads back equal."""
+    lines: list[str] = []
+    for name in Config.__struct_fields__:
+        value = getattr(config, name)
+        if isinstance(value, str):
+            lines.append(f"{name} = {_quoted(value)}")
+        elif isinstance(value, int):
+            lines.append(f"{name} = {value}")
+        elif isinstance(value, list):
+            lines.append(f"{name} = [{', '.join(_quoted(item) for item in value)}]")
+    if config.peer_addresses:
+        lines += ["", "[peer_addresses]"]
+        lines += [f"{_quoted(key)} = {_quoted(at)}" for key, at in config.peer_addresses.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    # A JSON string is a TOML basic string for all that occurs here.
+    return msgspec.json.encode(text).decode()
+
+
+def load_config(home: Home) -> Config:
+    """Read the home's configuration.
+
+    Raises:
+        InvalidInput: BAD_CONFIG, also if the file is missing.
+    """
+    try:
+        return parse_config(home.config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            Code.BAD_CONFIG,
+            f"cannot read {home.config}: {error}",
+            hint="make a home with `andon up`, or see docs/operator.md",
+        ) from None

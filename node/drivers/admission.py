@@ -1,0 +1,93 @@
+"""The mempool's gate: rules of inclusion against the final state, and prefetch of predictions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from andon.core.errors import Code, InvalidInput
+from andon.core.transaction import Transaction
+from consensus.ledger import Parent, check_limits
+from consensus.ledger.block import environment_of
+from consensus.ledger.directory import Directory
+from node.drivers.predictions import Question
+from node.storage import ChainStore
+
+WAITING_COUNT_MAX = 8192
+RUNS_PER_JOB = 16
+"""Dry runs share the execution thread with blocks; a block waits for one job at most."""
+
+
+class Admission:
+    """Implements `Gate`. All methods run on the event loop."""
+
+    def __init__(
+        self,
+        store: ChainStore,
+        final: Callable[[], Parent],
+        is_needed: Callable[[Transaction], bool],
+        dry_run: Callable[[list[Transaction]], Awaitable[list[Question]]],
+        prefetch: Callable[[list[Question]], None],
+    ) -> None:
+        self._store = store
+        self._final = final
+        self._is_needed = is_needed
+        self._dry_run = dry_run
+        self._prefetch = prefetch
+        self._snapshot = store.snapshot()
+        self.is_closed = False
+        self._directory = Directory(self._read)
+        self._waiting: deque[Transaction] = deque()
+        self._has_work = asyncio.Event()
+
+    def check_admission(self, transaction: Transaction) -> None:
+        """Check every rule of inclusion but the signature against the last final state.
+
+        Raises:
+            InvalidInput: the rule's code.
+        """
+        final = self._final()
+        check_limits(transaction, environment_of(final, final.header.time_ms + 1))
+        if self._snapshot.has_transaction(transaction.id):
+            raise InvalidInput(
+                Code.DUPLICATE,
+                f"transaction {transaction.id.hex()[:16]} is already final",
+                hint="ask for its receipt",
+            )
+        if not self._directory.may_send(transaction.body.sender):
+            raise InvalidInput(
+                Code.NOT_A_MEMBER,
+                f"{transaction.body.sender.hex()[:16]} is no active member",
+                hint="an admin adds members through the identity contract",
+            )
+
+    def prefetch(self, transaction: Transaction) -> None:
+        """Queue a dry run if a call may predict; what exceeds the bound goes without."""
+        if len(self._waiting) < WAITING_COUNT_MAX and self._is_needed(transaction):
+            self._waiting.append(transaction)
+            self._has_work.set()
+
+    def refresh(self) -> None:
+        """Look at the stored head from now on."""
+        self._snapshot.close()
+        self._snapshot = self._store.snapshot()
+
+    async def run(self) -> None:
+        """Do queued dry runs until cancelled."""
+        while True:
+            await self._has_work.wait()
+            count = min(RUNS_PER_JOB, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(count)]
+            if not batch:
+                self._has_work.clear()
+                continue
+            self._prefetch(await self._dry_run(batch))
+
+    def _read(self, key: bytes) -> bytes | None:
+        return self._snapshot.get(key)
+
+    def close(self) -> None:
+        """Close the snapshot; what is stored from now on is announced after the next start."""
+        self.is_closed = True
+        self._snapshot.close()

@@ -1,0 +1,140 @@
+"""Executed blocks above the last final one, and the final one itself as their root.
+
+The execution thread owns it: parents are looked up, blocks added and branches cut there, so that
+no job ever runs on a state that has moved on below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from andon.core.block import Block
+from andon.core.certificate import Certificate
+from andon.core.errors import Code, Unavailable
+from consensus.ledger import Executed, Parent, parent_of
+from node.drivers.base_state import BaseState
+from node.storage import StoredBlock
+
+BLOCKS_COUNT_MAX = 512
+
+
+@dataclass(slots=True)
+class KnownBlock:
+    """An executed block; `is_checked` once its predictions were recomputed or are our own."""
+
+    block: Block
+    executed: Executed
+    is_checked: bool
+    as_parent: Parent = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.as_parent = parent_of(self.block.header, self.executed)
+
+
+class BlockTree:
+    """The final head and what stands on it."""
+
+    def __init__(self, base: BaseState, final: Parent) -> None:
+        self._base = base
+        self._blocks: dict[bytes, KnownBlock] = {}
+        self.final = final
+
+    def get(self, identity: bytes) -> KnownBlock | None:
+        """Give an executed block that is not final."""
+        return self._blocks.get(identity)
+
+    def parent(self, identity: bytes) -> Parent:
+        """Give the block that another is to stand on.
+
+        Raises:
+            Unavailable: NOT_FOUND if it is neither final head nor checked.
+        """
+        if identity == self.final.hash:
+            return self.final
+        known = self._blocks.get(identity)
+        if known is None or not known.is_checked:
+            raise Unavailable(
+                Code.NOT_FOUND,
+                f"block {identity.hex()[:16]} is not known here",
+                hint="fetch it, or it was left behind by a final block",
+            )
+        return known.as_parent
+
+    def add(self, known: KnownBlock) -> None:
+        """Add an executed block whose parent is here.
+
+        Raises:
+            Unavailable: TOO_MANY when BLOCKS_COUNT_MAX are not final.
+        """
+        if len(self._blocks) >= BLOCKS_COUNT_MAX:
+            raise Unavailable(Code.TOO_MANY, f"{BLOCKS_COUNT_MAX} blocks wait to be final")
+        if known.block.header.parent == self.final.hash:
+            # The parent may have become final while the child was executed.
+            known.executed.overlay.rebase(self._base)
+        self._blocks[known.as_parent.hash] = known
+
+    def branch(self, identity: bytes) -> list[KnownBlock]:
+        """Blocks from the final head's child up to `identity`, ascending.
+
+        Raises:
+            Unavailable: NOT_FOUND if the branch does not reach down to the final head.
+        """
+        blocks: list[KnownBlock] = []
+        while identity != self.final.hash:
+            known = self._blocks.get(identity)
+            if known is None or not known.is_checked:
+                raise Unavailable(
+                    Code.NOT_FOUND,
+                    f"block {identity.hex()[:16]} is not executed here",
+                    hint="validate it first, or sync",
+                )
+            blocks.append(known)
+            identity = known.block.header.parent
+        blocks.reverse()
+        return blocks
+
+    def finalise(self, blocks: list[KnownBlock]) -> None:
+        """Make the stored branch the root: move the base, re-base children, cut other branches."""
+        self._base.advance(known.executed.overlay for known in blocks)
+        last = blocks[-1].as_parent
+        self.final = Parent(
+            header=last.header,
+            hash=last.hash,
+            state=self._base,
+            validators=last.validators,
+            params=last.params,
+        )
+        kept: dict[bytes, KnownBlock] = {}
+        ascending = sorted(self._blocks.items(), key=lambda item: item[1].block.header.height)
+        for identity, known in ascending:
+            parent = known.block.header.parent
+            if parent == self.final.hash:
+                known.executed.overlay.rebase(self._base)
+                kept[identity] = known
+            elif parent in kept:
+                kept[identity] = known
+        self._blocks = kept
+
+    def transaction_ids(self, identity: bytes) -> set[bytes]:
+        """Ids of transactions in the block and its ancestors that are not final."""
+        found: set[bytes] = set()
+        known = self._blocks.get(identity)
+        while known is not None:
+            found |= known.executed.overlay.transaction_ids
+            known = self._blocks.get(known.block.header.parent)
+        return found
+
+
+def stored_blocks(
+    blocks: list[KnownBlock], certificates: tuple[Certificate, ...]
+) -> list[StoredBlock]:
+    """Pair the blocks of a branch with the certificates that name them."""
+    named = {certificate.vote.block: certificate for certificate in certificates}
+    return [
+        StoredBlock(
+            block=known.block,
+            executed=known.executed,
+            certificate=named.get(known.as_parent.hash),
+        )
+        for known in blocks
+    ]

@@ -1,0 +1,124 @@
+"""Joins the contract engine to the ledger: two rooms that may not know each other.
+
+Both state the same records in their own ports; this file turns one room's into the other's. The
+hot calls of the host (read, write, iterate) are handed through without a frame in between.
+"""
+
+from __future__ import annotations
+
+from andon.core.block import Failure
+from andon.core.transaction import Call
+from consensus import ledger
+from contracts_py import engine as contracts
+
+_MODES = {
+    ledger.Mode.CALL: contracts.Mode.CALL,
+    ledger.Mode.INIT: contracts.Mode.INIT,
+    ledger.Mode.MIGRATE: contracts.Mode.MIGRATE,
+    ledger.Mode.VIEW: contracts.Mode.VIEW,
+}
+
+
+class ContractEngine:
+    """`consensus.ledger.Engine` by `contracts_py.engine.Engine`. One thread at a time."""
+
+    def __init__(self, engine: contracts.Engine | None = None) -> None:
+        self._engine = engine or contracts.Engine()
+
+    def check(self, source: bytes) -> None:
+        """Refuse a source that is no contract.
+
+        Raises:
+            InvalidInput: CONTRACT_REFUSED with fields rule, line, column, fix.
+        """
+        self._engine.check(source)
+
+    def execute(
+        self,
+        host: ledger.Host,
+        context: ledger.Context,
+        call: Call,
+        gas_limit: int,
+        *,
+        mode: ledger.Mode,
+    ) -> ledger.Outcome:
+        """Run one call."""
+        outcome = self._engine.execute(
+            _ContractHost(host),
+            contracts.Context(
+                chain_id=context.chain_id,
+                height=context.height,
+                time_ms=context.time_ms,
+                sender=context.sender,
+                transaction_id=context.transaction_id,
+            ),
+            call.contract,
+            call.method,
+            call.args,
+            gas_limit,
+            mode=_MODES[mode],
+        )
+        found = outcome.failure
+        failure = (
+            None
+            if found is None
+            else Failure(
+                code=found.code,
+                contract=found.contract,
+                method=found.method,
+                line=found.line,
+                message=found.message,
+            )
+        )
+        return ledger.Outcome(
+            ok=outcome.ok, result=outcome.result, gas_used=outcome.gas_used, failure=failure
+        )
+
+
+class _ContractHost:
+    """The ledger's host with the engine's words for predictions."""
+
+    __slots__ = (
+        "_host",
+        "checkpoint",
+        "emit",
+        "has_role",
+        "iterate",
+        "organisation",
+        "read",
+        "rollback",
+        "source",
+        "write",
+    )
+
+    def __init__(self, host: ledger.Host) -> None:
+        self._host = host
+        self.read = host.read
+        self.write = host.write
+        self.iterate = host.iterate
+        self.source = host.source
+        self.emit = host.emit
+        self.has_role = host.has_role
+        self.organisation = host.organisation
+        self.checkpoint = host.checkpoint
+        self.rollback = host.rollback
+
+    def predict(self, model: str, window: bytes) -> contracts.Prediction:
+        """Give an output, or fail in the engine's way."""
+        try:
+            found = self._host.predict(model, window)
+        except ledger.PredictionFailed as failed:
+            raise contracts.PredictionFailed(failed.code, failed.message) from None
+        return contracts.Prediction(
+            output=found.output,
+            scale_num=found.scale_num,
+            scale_den=found.scale_den,
+            gas=found.gas,
+        )
+
+    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
+        """Ask for an attested prediction, or fail in the engine's way."""
+        try:
+            return self._host.request(model, window, contract, callback)
+        except ledger.PredictionFailed as failed:
+            raise contracts.PredictionFailed(failed.code, failed.message) from None

@@ -1,0 +1,119 @@
+"""Running transactions and views on the final state without keeping anything.
+
+Serves two ends: to find out which predictions a waiting transaction will ask for, so that the
+worker is done when its block is made; and read-only calls. What it runs may go another way in
+the block, since outputs that are not at hand are taken as zeros: a hint, never a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from andon.core.errors import InvalidInput
+from andon.core.transaction import Call, Transaction
+from consensus.ledger import (
+    BlockExecution,
+    Engine,
+    Environment,
+    Outcome,
+    Parent,
+    PredictionUnavailable,
+)
+from consensus.ledger.block import environment_of
+from consensus.ledger.registry import Registry
+from node.drivers.predictions import PredictionCache, Question
+
+RUNS_PER_EXECUTION_MAX = 1024
+METHODS_COUNT_MAX = 4096
+
+
+class GuessingSource:
+    """Gives cached outputs, and zeros for others, of which it keeps a list."""
+
+    def __init__(self, cache: PredictionCache, parent: Parent) -> None:
+        self._cache = cache
+        self._registry = Registry(parent.state.get)
+        self.missing: list[Question] = []
+
+    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+        """Give the cached output, or as many zeros as the model has outputs."""
+        try:
+            return self._cache.output(model_id, window)
+        except PredictionUnavailable:
+            package = self._registry.package(model_id)
+            if package is None:
+                raise
+            self.missing.append((model_id, window))
+            return (0,) * package.outputs
+
+
+class DryRunner:
+    """Dry runs for one chain. `run` and `view` belong on the execution thread."""
+
+    def __init__(self, engine: Engine, cache: PredictionCache) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._asks_predictions: dict[tuple[str, str], bool] = {}
+        self._execution: BlockExecution | None = None
+        self._source: GuessingSource | None = None
+        self._head = b""
+        self._runs = 0
+
+    def is_needed(self, transaction: Transaction) -> bool:
+        """Tell whether a call may ask for predictions: unknown methods may."""
+        return any(
+            self._asks_predictions.get((call.contract, call.method), True)
+            for call in transaction.body.calls
+        )
+
+    def learn(self, transaction: Transaction, *, is_ok: bool, has_predicted: bool) -> None:
+        """Remember whether these methods ask for predictions."""
+        for call in transaction.body.calls:
+            method = (call.contract, call.method)
+            if len(self._asks_predictions) >= METHODS_COUNT_MAX:
+                self._asks_predictions.clear()
+            if has_predicted:
+                self._asks_predictions[method] = True
+            elif is_ok:
+                self._asks_predictions.setdefault(method, False)
+
+    def run(self, parent: Parent, transactions: Sequence[Transaction]) -> list[Question]:
+        """Find the predictions that these transactions would ask for and that are not cached."""
+        execution, source = self._prepared(parent)
+        source.missing = []
+        for transaction in transactions:
+            self._runs += 1
+            # Guesses must not outlive the run: the next one may find the output computed.
+            execution.host.forget_outputs(0)
+            try:
+                receipt = execution.dry_run(transaction)
+            except (PredictionUnavailable, InvalidInput):
+                continue
+            has_predicted = bool(execution.host.inputs) or bool(receipt.failure)
+            self.learn(transaction, is_ok=receipt.ok, has_predicted=has_predicted)
+        return source.missing
+
+    def view(
+        self, parent: Parent, call: Call, sender: bytes, gas_limit: int
+    ) -> tuple[int, Outcome, list[Question]]:
+        """Run a read-only call at the parent's height; it counts if no prediction was missing."""
+        source = GuessingSource(self._cache, parent)
+        execution = BlockExecution(parent.state, _environment(parent), self._engine, source)
+        outcome = execution.view(call, sender, gas_limit)
+        return parent.header.height, outcome, source.missing
+
+    def _prepared(self, parent: Parent) -> tuple[BlockExecution, GuessingSource]:
+        """One execution serves many runs on one head: its memos are warm."""
+        execution, source = self._execution, self._source
+        is_stale = self._head != parent.hash or self._runs >= RUNS_PER_EXECUTION_MAX
+        if execution is None or source is None or is_stale:
+            source = self._source = GuessingSource(self._cache, parent)
+            execution = self._execution = BlockExecution(
+                parent.state, _environment(parent), self._engine, source
+            )
+            self._head, self._runs = parent.hash, 0
+        return execution, source
+
+
+def _environment(parent: Parent) -> Environment:
+    return environment_of(parent, parent.header.time_ms + 1)

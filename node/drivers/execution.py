@@ -1,0 +1,400 @@
+"""The ledger as the node uses it: build, validate, commit, over one execution thread.
+
+Threads: the execution thread owns every overlay and the block tree; the storage thread is the
+one writer of the chain; signatures have a pool of their own. A block is executed once, when it is
+built or when it is validated; the result waits in the block tree until it is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from andon.core.block import Block, Header, Justification, PredictionRecord, Receipt, block_hash
+from andon.core.certificate import Certificate, ValidatorSet
+from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
+from andon.core.genesis import Genesis, Params
+from andon.core.transaction import Call, Transaction
+from andon.core.wire import FinalBlock
+from consensus.ledger import (
+    Engine,
+    Executed,
+    GenesisState,
+    Outcome,
+    Overlay,
+    Parent,
+    PredictionUnavailable,
+    Turn,
+    build_block,
+    check_and_execute_block,
+    genesis_state,
+)
+from consensus.ledger.succession import read_params
+from node.drivers.admission import Admission
+from node.drivers.base_state import BaseState
+from node.drivers.block_tree import BlockTree, KnownBlock, stored_blocks
+from node.drivers.dry_run import DryRunner
+from node.drivers.predictions import PredictionService, Question, check_output
+from node.drivers.queries import ChainQueries
+from node.drivers.transaction_pool import TransactionPool
+from node.mempool import Verifier
+from node.storage import ChainStore
+
+PREDICTION_WAIT_MS = 500
+"""How long a leader lets its worker compute for transactions that it would leave out."""
+WAITED_TRANSACTIONS_MAX = 512
+VIEW_GAS_MAX = 50_000_000
+VIEW_ROUNDS_MAX = 4
+_HOPELESS = frozenset(
+    {
+        Code.WRONG_CHAIN,
+        Code.EXPIRED,
+        Code.DUPLICATE,
+        Code.NOT_A_MEMBER,
+        Code.PREDICTION_MISMATCH,
+        Code.TOO_LARGE,
+    }
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What listeners learn of a final block."""
+
+    header: Header
+    hash: bytes
+    transactions: tuple[bytes, ...]
+    receipts: tuple[Receipt, ...]
+    predictions: tuple[PredictionRecord, ...]
+
+
+class ExecutionDriver:
+    """One node's chain. `attach` a pool, keep `run` running, `close` at the end."""
+
+    def __init__(
+        self,
+        *,
+        genesis: Genesis,
+        engine: Engine,
+        store: ChainStore,
+        predictions: PredictionService,
+        verifier: Verifier,
+    ) -> None:
+        """Open the chain in `store`, from genesis if it is empty (blocking, some 10 ms).
+
+        Raises:
+            InvalidInput: BAD_GENESIS. Corrupt: STORAGE_DAMAGED.
+        """
+        self._engine = engine
+        self._store = store
+        self._predictions = predictions
+        self._verifier = verifier
+        self.genesis: GenesisState = genesis_state(genesis, engine)
+        if store.is_empty():
+            store.initialise(self.genesis)
+        store.check(block_hash(self.genesis.header))
+        self.queries = ChainQueries(store)
+        self._base = BaseState(store)
+        self._tree = BlockTree(self._base, self._stored_head())
+        self._dry_runner = DryRunner(engine, predictions.cache)
+        self.admission = Admission(
+            store,
+            final=lambda: self._tree.final,
+            is_needed=self._dry_runner.is_needed,
+            dry_run=self._dry_run,
+            prefetch=predictions.prefetch,
+        )
+        self._pool: TransactionPool | None = None
+        self._listeners: list[Callable[[Header, Committed], None]] = []
+        self._execution = ThreadPoolExecutor(1, thread_name_prefix="execution")
+        self._storage = ThreadPoolExecutor(1, thread_name_prefix="storage")
+        self._validating = asyncio.Lock()
+
+    def attach(self, pool: TransactionPool) -> None:
+        """Say where transactions for own blocks come from."""
+        self._pool = pool
+
+    async def run(self) -> None:
+        """Serve prefetch and predictions until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._predictions.run())
+            group.create_task(self.admission.run())
+
+    def close(self) -> None:
+        """Stop the threads and close what is open, the store excepted."""
+        self._storage.shutdown(wait=True, cancel_futures=True)
+        self._execution.shutdown(wait=True, cancel_futures=True)
+        self.admission.close()
+        self._base.close()
+
+    # -- where the chain stands -----------------------------------------------------------
+
+    def head(self) -> Header:
+        """Header of the last final block."""
+        return self._tree.final.header
+
+    def head_hash(self) -> bytes:
+        """Hash of the last final block."""
+        return self._tree.final.hash
+
+    def epoch(self) -> int:
+        """Epoch of the next block."""
+        return self._tree.final.child_epoch
+
+    def validators(self, epoch: int | None = None) -> ValidatorSet:
+        """Give the set of an epoch; None is that of the next block.
+
+        Raises:
+            InvalidInput: WRONG_EPOCH if it has not begun.
+        """
+        final = self._tree.final
+        if epoch is None or epoch == final.child_epoch:
+            return final.validators
+        return self.queries.validators(epoch)
+
+    def params(self) -> Params:
+        """Parameters for the next block."""
+        return self._tree.final.params
+
+    def known(self, identity: bytes) -> bool:
+        """Tell whether the block is final, or executed and checked."""
+        known = self._tree.get(identity)
+        if known is not None:
+            return known.is_checked
+        return identity == self.head_hash() or self.queries.height_of(identity) is not None
+
+    def block(self, identity: bytes) -> Block | None:
+        """Give a block that is executed here or final."""
+        known = self._tree.get(identity)
+        if known is not None:
+            return known.block
+        height = self.queries.height_of(identity)
+        if height is None:
+            return None
+        return self._store.read_block(height)
+
+    def final_block(self, height: int) -> FinalBlock | None:
+        """Give a final block with its certificate."""
+        return self.queries.final_block(height)
+
+    def subscribe(self, listener: Callable[[Header, Committed], None]) -> None:
+        """Call `listener` on the loop after every commit, in order of height."""
+        self._listeners.append(listener)
+
+    async def wait_transactions(self, parent: bytes, timeout_ms: int) -> bool:
+        """Wait until a transaction is there that `parent` and its ancestors do not hold."""
+        held = self._tree.transaction_ids(parent)
+        return await self._attached_pool().wait_nonempty(timeout_ms, held)
+
+    # -- blocks ---------------------------------------------------------------------------
+
+    async def build(
+        self, parent: bytes, epoch: int, slot: int, justification: Justification, time_ms: int
+    ) -> Block:
+        """Make, execute and remember a block on `parent` out of waiting transactions.
+
+        Raises:
+            Unavailable: NOT_FOUND if the parent is not known here. Misuse: a wrong epoch.
+        """
+        turn = Turn(slot=slot, justification=justification, time_ms=time_ms)
+        above = self._tree.parent(parent)
+        if above.child_epoch != epoch:
+            raise Misuse(Code.WRONG_EPOCH, f"the epoch after this parent is {above.child_epoch}")
+        candidates = self._attached_pool().take(
+            above.params.block_bytes_max,
+            above.params.transaction_gas_max,
+            above.params.block_transactions_max,
+            self._tree.transaction_ids(parent),
+        )
+        block, executed, left_out = await self._execute(
+            lambda: self._build(parent, turn, candidates)
+        )
+        if any(isinstance(reason, PredictionUnavailable) for reason in left_out.values()):
+            late = [item for item in candidates if item.id in left_out]
+            if await self._compute_for(late[:WAITED_TRANSACTIONS_MAX]):
+                block, executed, left_out = await self._execute(
+                    lambda: self._build(parent, turn, candidates)
+                )
+        self._drop_hopeless(left_out, is_empty=not block.transactions)
+        known = KnownBlock(block=block, executed=executed, is_checked=True)
+        await self._execute(lambda: self._tree.add(known))
+        return block
+
+    async def validate(self, block: Block, *, is_certified: bool = False) -> None:
+        """Check, execute and recompute a block; does nothing for one that is known.
+
+        With `is_certified` the caller holds a Final certificate over the block, and the outputs
+        that a quorum recomputed are taken as they are: this is how a node without a worker, or
+        with one that is still warming up, follows the chain. Never vote after it.
+
+        Raises:
+            InvalidInput: the rule that is broken; PREDICTION_MISMATCH with fields model_id,
+                input_digest, element, expected, computed, height. The verdict is about these
+                bytes: another body may belong to the same header.
+            Unavailable: the parent is unknown, or the worker is down.
+        """
+        identity = block_hash(block.header)
+        async with self._validating:
+            if self.known(identity):
+                return
+            transactions = await self._verifier.verify_block(block.transactions)
+            executed = await self._execute(lambda: self._validate(block, transactions))
+            if not is_certified:
+                # If this raises, the block stays unchecked, and nothing can stand on it.
+                await self._recompute(block, executed)
+            known = self._tree.get(identity)
+            if known is not None:
+                known.is_checked = True
+
+    async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
+        """Make a block and its ancestors final and durable; returns the last final header.
+
+        Committing again does nothing. Certificates of ancestors may be given to be kept, too.
+
+        Raises:
+            Unavailable: NOT_FOUND if the branch is not executed here.
+            Corrupt: the disk failed; the process must end.
+        """
+        flushed = asyncio.get_running_loop().run_in_executor(
+            self._storage, self._flush, identity, certificates
+        )
+        # A caller that is cancelled must not leave a stored block unannounced.
+        flushed.add_done_callback(self._announce_all)
+        await asyncio.shield(flushed)
+        return self.head()
+
+    # -- reading without keeping ----------------------------------------------------------
+
+    async def view(
+        self, call: Call, sender: bytes, gas_limit: int = VIEW_GAS_MAX
+    ) -> tuple[int, Outcome]:
+        """Run a read-only call on the last final state; also the height of that state.
+
+        Raises:
+            Unavailable: WORKER_DOWN or PREDICTION_MISSING if it needs outputs not at hand.
+        """
+        gas_limit = min(gas_limit, VIEW_GAS_MAX)
+        for _ in range(VIEW_ROUNDS_MAX):
+            height, outcome, missing = await self._execute(
+                lambda: self._dry_runner.view(self._tree.final, call, sender, gas_limit)
+            )
+            if not missing:
+                return height, outcome
+            await self._predictions.fetch(missing)
+        raise Unavailable(
+            Code.PREDICTION_MISSING,
+            f"the call asks for ever new predictions after {VIEW_ROUNDS_MAX} rounds",
+            hint="send it as a transaction",
+        )
+
+    # -- helpers --------------------------------------------------------------------------
+
+    def _stored_head(self) -> Parent:
+        with self._store.snapshot() as snapshot:
+            header = snapshot.header(snapshot.height())
+            assert header is not None, "store.check has seen it"
+            epoch = header.epoch + (1 if header.closes_epoch else 0)
+            validators = snapshot.validators(epoch)
+        assert validators is not None, "stored with the block that opened the epoch"
+        return Parent(
+            header=header,
+            hash=block_hash(header),
+            state=self._base,
+            validators=validators,
+            params=read_params(Overlay(self._base)),
+        )
+
+    def _attached_pool(self) -> TransactionPool:
+        if self._pool is None:
+            raise Misuse(Code.NOT_READY, "attach a pool first")
+        return self._pool
+
+    async def _execute(self, job: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._execution, job)
+
+    def _build(
+        self, parent: bytes, turn: Turn, candidates: Sequence[Transaction]
+    ) -> tuple[Block, Executed, dict[bytes, InvalidInput | PredictionUnavailable]]:
+        return build_block(
+            self._tree.parent(parent), turn, candidates, self._engine, self._predictions.cache
+        )
+
+    def _validate(self, block: Block, transactions: Sequence[Transaction]) -> Executed:
+        parent = self._tree.parent(block.header.parent)
+        executed = check_and_execute_block(parent, block, self._engine, transactions)
+        self._tree.add(KnownBlock(block=block, executed=executed, is_checked=False))
+        return executed
+
+    def _flush(self, identity: bytes, certificates: tuple[Certificate, ...]) -> list[KnownBlock]:
+        """Store a branch and make it the root; on the storage thread, so one at a time."""
+        if self.queries.height_of(identity) is not None:
+            return []
+        blocks = self._tree.branch(identity)
+        self._store.append(stored_blocks(blocks, certificates))
+        self._execution.submit(self._tree.finalise, blocks).result()
+        return blocks
+
+    async def _recompute(self, block: Block, executed: Executed) -> None:
+        """Compare every claimed output with our own worker's."""
+        if not self._predictions.can_predict:
+            return
+        outputs = await self._predictions.fetch(executed.prediction_inputs)
+        for claimed, computed in zip(executed.prediction_outputs, outputs, strict=True):
+            check_output(block.header.height, claimed, computed)
+
+    async def _compute_for(self, transactions: Sequence[Transaction]) -> bool:
+        """Have the outputs computed that these transactions lack; False if it takes too long."""
+        try:
+            async with asyncio.timeout(PREDICTION_WAIT_MS / 1000):
+                await self._predictions.fetch(await self._dry_run(transactions))
+        except (TimeoutError, AndonError):
+            return False
+        return True
+
+    async def _dry_run(self, transactions: Sequence[Transaction]) -> list[Question]:
+        return await self._execute(lambda: self._dry_runner.run(self._tree.final, transactions))
+
+    def _drop_hopeless(
+        self, left_out: dict[bytes, InvalidInput | PredictionUnavailable], *, is_empty: bool
+    ) -> None:
+        for identity, reason in left_out.items():
+            # A transaction that is too large for an empty block fits into none.
+            if reason.code in _HOPELESS and (reason.code is not Code.TOO_LARGE or is_empty):
+                self._attached_pool().drop(identity)
+
+    def _announce_all(self, flushed: asyncio.Future[list[KnownBlock]]) -> None:
+        if self.admission.is_closed or flushed.cancelled() or flushed.exception() is not None:
+            return
+        self.admission.refresh()
+        for known in flushed.result():
+            self._announce(known)
+
+    def _announce(self, known: KnownBlock) -> None:
+        executed, header = known.executed, known.block.header
+        ids = [receipt.transaction_id for receipt in executed.receipts]
+        if self._pool is not None:
+            self._pool.on_commit(ids, header.height)
+        self._learn(known)
+        committed = Committed(
+            header=header,
+            hash=known.as_parent.hash,
+            transactions=known.block.transactions,
+            receipts=executed.receipts,
+            predictions=executed.predictions,
+        )
+        for listener in self._listeners:
+            listener(header, committed)
+
+    def _learn(self, known: KnownBlock) -> None:
+        """Remember which methods predict, in case a dry run took another way."""
+        predicting = {record.transaction_id for record in known.executed.predictions}
+        for raw, receipt in zip(known.block.transactions, known.executed.receipts, strict=True):
+            if receipt.transaction_id in predicting:
+                transaction = self._verifier.known(raw)
+                if transaction is not None and not self._dry_runner.is_needed(transaction):
+                    self._dry_runner.learn(transaction, is_ok=True, has_predicted=True)

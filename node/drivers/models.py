@@ -1,0 +1,251 @@
+"""Bring registered models to this node's worker: fetch, check, load, attest.
+
+The `models` contract announces packages by the digest of their blob. For each that is not retired
+this driver finds the blob here or at peers, loads it in the worker (which checks certificate,
+golden vectors and conformance), and, while it is proposed, signs `models.attest(model_id, ok)`
+with the validator key. A model that the worker refuses is attested `False` once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from andon.core.codec import Value, decode, decode_value
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
+from andon.core.hashing import DIGEST_BYTES, Domain, digest
+from andon.core.model import ModelManifest
+from andon.core.state_key import state_key, state_prefix
+from andon.core.transaction import Call, make_call
+from andon.core.worker import Loaded
+
+MODELS = "models"
+PACKAGES_MAX = 64
+BLOB_BYTES_MAX = 64 * 1024 * 1024
+RETRY_S = 3.0
+ATTEST_AGAIN_S = 10.0
+PEERS_ASKED_MAX = 8
+
+log = structlog.get_logger()
+
+
+class Store(Protocol):
+    """Blobs on disk (blocking)."""
+
+    def has(self, identity: bytes) -> bool:
+        """Tell whether the blob is here."""
+
+    def get(self, identity: bytes) -> bytes:
+        """Read and check a blob."""
+
+    def put(self, blob: bytes) -> bytes:
+        """Store a blob."""
+
+
+class StateView(Protocol):
+    """The last final state."""
+
+    async def value(self, key: bytes) -> bytes | None:
+        """Read a key."""
+
+    async def entries(
+        self, prefix: bytes, after: bytes | None, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Read the first entries under a prefix."""
+
+
+class ModelWorker(Protocol):
+    """The worker's side."""
+
+    def has_model(self, model_id: bytes) -> bool:
+        """Tell whether it is loaded."""
+
+    async def load(self, blob: bytes) -> Loaded:
+        """Check and load a package."""
+
+
+class Source(Protocol):
+    """Pieces of blobs at peers."""
+
+    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+        """Fetch one piece; also the total size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """One package as the contract's state describes it."""
+
+    model_id: bytes
+    blob: bytes
+    size: int
+    status: str
+    facts: tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the driver works with. `attest` signs and submits a call; None if we have no vote."""
+
+    store: Store
+    state: StateView
+    worker: ModelWorker
+    source: Source
+    peers: Callable[[], list[bytes]]
+    attest: Callable[[Call], Awaitable[None]] | None
+    validator_key: bytes
+
+
+class ModelsDriver:
+    """Keeps the worker's models equal to the registry's."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._refused: dict[bytes, str] = {}
+        self._attested_at: dict[bytes, float] = {}
+
+    def notice(self) -> None:
+        """The registry may have changed: look soon."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow the registry until cancelled."""
+        while True:
+            is_done = await self.look()
+            try:
+                async with asyncio.timeout(None if is_done else RETRY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+
+    async def look(self) -> bool:
+        """Go through the registry once; True if nothing is left to do."""
+        prefix = state_prefix(MODELS, "packages")
+        entries = await self._ports.state.entries(prefix, None, PACKAGES_MAX)
+        is_done = True
+        for announced in (parse_announced(*entry) for entry in entries):
+            if announced is None or announced.status == "RETIRED":
+                continue
+            try:
+                is_done &= await self._tend(announced)
+            except Unavailable as error:
+                is_done = False
+                log.debug("model.waiting", model=announced.model_id.hex(), reason=str(error)[:200])
+        return is_done
+
+    async def _tend(self, announced: Announced) -> bool:
+        identity = announced.model_id
+        if not self._ports.worker.has_model(identity) and identity not in self._refused:
+            try:
+                await self._load(announced)
+            except InvalidInput as error:
+                if len(self._refused) >= 4 * PACKAGES_MAX:
+                    self._refused.clear()
+                self._refused[identity] = str(error)
+                log.error("model.refused", model=identity.hex(), reason=str(error)[:300])  # noqa: TRY400 - no trace: the package is at fault
+        if announced.status != "PROPOSED" or self._ports.attest is None:
+            return True
+        return await self._attest(announced, is_sound=identity not in self._refused)
+
+    async def _load(self, announced: Announced) -> None:
+        blob = await self._find(announced)
+        loaded = await self._ports.worker.load(blob)
+        check_announced(announced, loaded)
+        log.info("model.loaded", model=announced.model_id.hex(), size_bytes=len(blob))
+
+    async def _find(self, announced: Announced) -> bytes:
+        store = self._ports.store
+        if await asyncio.to_thread(store.has, announced.blob):
+            return await asyncio.to_thread(store.get, announced.blob)
+        if announced.size > BLOB_BYTES_MAX:
+            raise InvalidInput(Code.TOO_LARGE, f"a model blob has at most {BLOB_BYTES_MAX} bytes")
+        blob = await fetch_blob(
+            self._ports.source, self._ports.peers(), announced.blob, announced.size
+        )
+        await asyncio.to_thread(store.put, blob)
+        log.info("blob.fetched", blob=announced.blob.hex(), size_bytes=len(blob))
+        return blob
+
+    async def _attest(self, announced: Announced, *, is_sound: bool) -> bool:
+        assert self._ports.attest is not None
+        identity, now_s = announced.model_id, asyncio.get_running_loop().time()
+        place = state_key(MODELS, "attestations", (identity, self._ports.validator_key))
+        if await self._ports.state.value(place) is not None:
+            return True
+        if now_s - self._attested_at.get(identity, -ATTEST_AGAIN_S) >= ATTEST_AGAIN_S:
+            self._attested_at[identity] = now_s
+            call = make_call(MODELS, "attest", {"model_id": identity, "ok": is_sound})
+            try:
+                await self._ports.attest(call)
+            except AndonError as error:
+                raise Unavailable(error.code, error.message) from None
+            log.info("model.attested", model=identity.hex(), ok=is_sound)
+        return False
+
+
+def parse_announced(key: bytes, raw: bytes) -> Announced | None:
+    """Read one entry of the registry; None for a shape that announces nothing."""
+    try:
+        identity = decode_value(key[len(state_prefix(MODELS, "packages")) :])
+        entry = decode_value(raw)
+    except InvalidInput:
+        return None
+    if not isinstance(identity, bytes) or not isinstance(entry, dict):
+        return None
+    blob, size, status = entry.get("blob"), entry.get("size"), entry.get("status")
+    if not isinstance(blob, bytes) or len(blob) != DIGEST_BYTES:
+        return None
+    if not isinstance(size, int) or size < 1 or not isinstance(status, str):
+        return None
+    names = ("input_bytes", "outputs", "scale_num", "scale_den", "gas", "class")
+    facts = tuple((name, entry.get(name)) for name in names)
+    return Announced(model_id=identity, blob=blob, size=size, status=status, facts=facts)
+
+
+def check_announced(announced: Announced, loaded: Loaded) -> None:
+    """Check that the package is the one announced, with the facts that execution relies on.
+
+    Raises:
+        InvalidInput: BAD_MODEL_PACKAGE.
+    """
+    if loaded.model_id != announced.model_id:
+        raise InvalidInput(
+            Code.BAD_MODEL_PACKAGE, f"the blob holds model {loaded.model_id.hex()[:16]}"
+        )
+    manifest = decode(ModelManifest, loaded.manifest)
+    for name, value in announced.facts:
+        actual: Value = manifest.kind if name == "class" else getattr(manifest, name)
+        if actual != value:
+            raise InvalidInput(
+                Code.BAD_MODEL_PACKAGE, f"{name} is {actual!r}, not {value!r} as announced"
+            )
+
+
+async def fetch_blob(source: Source, peers: list[bytes], identity: bytes, size: int) -> bytes:
+    """Fetch a blob piece by piece; a peer that fails is replaced and the pieces kept.
+
+    Raises:
+        Unavailable: UNREACHABLE if no peer gives the whole blob with the right digest.
+    """
+    body = bytearray()
+    for peer in peers[:PEERS_ASKED_MAX]:
+        try:
+            while len(body) < size:
+                total, piece = await source.blob_chunk(peer, identity, len(body))
+                if total != size or not piece or len(body) + len(piece) > size:
+                    break
+                body += piece
+        except (Unavailable, InvalidInput):
+            continue
+        if len(body) == size:
+            if digest(Domain.BLOB, bytes(body)) == identity:
+                return bytes(body)
+            # Some peer lied about some piece: start over with the next one alone.
+            body.clear()
+    raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")

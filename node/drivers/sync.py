@@ -1,0 +1,326 @@
+"""Catch-up: fetch final blocks from several peers at once, check each, execute, commit.
+
+Heights that peers claim are hints: a claim is followed only as far as certified blocks arrive,
+and forgotten when its peer cannot prove it. May be entered at any time, beside consensus, whose
+commits and ours are idempotent; consensus does not vote meanwhile (`is_syncing`), and is told
+where the chain stands at the end. Rules: docs/protocol.md, catch-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from andon.core.block import Block, Header, block_hash
+from andon.core.certificate import Certificate, ValidatorSet, Vote, VoteKind, check_certificate
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.wire import FinalBlock, Status
+
+WINDOW_BLOCKS = 32
+WINDOWS_AHEAD_MAX = 4
+BLOCKS_PER_COMMIT = 16
+"""One flush of the disk for so many blocks."""
+LAG_NOW = 8
+"""Behind by this many blocks: catch up at once."""
+LAG_STALLED = 1
+STALLED_S = 1.5
+"""Behind by at least LAG_STALLED without a commit for this long: catch up too."""
+LOOK_EVERY_S = 0.5
+CLAIMS_MAX = 256
+PENALTY_LIE = 50.0
+
+log = structlog.get_logger()
+
+
+class Chain(Protocol):
+    """The executed chain."""
+
+    def head(self) -> Header:
+        """Last final header."""
+
+    def validators(self, epoch: int | None = None) -> ValidatorSet:
+        """Validators of an epoch that the chain has reached."""
+
+    async def validate(self, block: Block) -> None:
+        """Check and execute a block. Raises InvalidInput."""
+
+    async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
+        """Make a block and its ancestors durable, with the certificates that name them."""
+
+
+class Executor(Protocol):
+    """The execution driver, as far as `CertifiedChain` uses it."""
+
+    def head(self) -> Header:
+        """Last final header."""
+
+    def validators(self, epoch: int | None = None) -> ValidatorSet:
+        """Validators of an epoch."""
+
+    async def validate(self, block: Block, *, is_certified: bool = False) -> None:
+        """Check and execute a block."""
+
+    async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
+        """Make blocks durable."""
+
+
+class CertifiedChain:
+    """Executes blocks whose Final certificate was checked: outputs are those of the quorum."""
+
+    def __init__(self, executor: Executor, advance: Callable[[Vote], Awaitable[None]]) -> None:
+        self._executor = executor
+        self._advance = advance
+        self.head = executor.head
+        self.validators = executor.validators
+
+    async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
+        """Close the slots in the sign state, then store: a crash in between must not matter."""
+        await self._advance(certificates[-1].vote)
+        return await self._executor.commit(identity, *certificates)
+
+    async def validate(self, block: Block) -> None:
+        """Check and execute a certified block."""
+        await self._executor.validate(block, is_certified=True)
+
+
+class Source(Protocol):
+    """Final blocks at peers."""
+
+    async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        """Fetch some. Raises Unavailable or InvalidInput."""
+
+
+class SyncDriver:
+    """Follows the claims of peers."""
+
+    def __init__(
+        self,
+        chain_id: str,
+        chain: Chain,
+        source: Source,
+        *,
+        punish: Callable[[bytes, float, str], None],
+        sync_started: Callable[[], None],
+        sync_ended: Callable[[], None],
+    ) -> None:
+        self._chain_id = chain_id
+        self._chain = chain
+        self._source = source
+        self._punish = punish
+        self._sync_started = sync_started
+        self._sync_ended = sync_ended
+        self._claims: dict[bytes, int] = {}
+        self._news = asyncio.Event()
+        self._seen_height = -1
+        self._behind_since_s: float | None = None
+        self._tip = chain.head()
+        self._certificates: list[Certificate] = []
+        self._is_urgent = False
+        self.is_syncing = False
+
+    # -- claims ---------------------------------------------------------------------------
+
+    def note_status(self, node_key: bytes, status: Status) -> None:
+        """Remember what a peer claims."""
+        if node_key in self._claims or len(self._claims) < CLAIMS_MAX:
+            self._claims[node_key] = status.height
+            if self._is_behind():
+                self._news.set()
+
+    def hurry(self) -> None:
+        """Consensus sees that others are ahead: the smallest lag is reason enough now."""
+        self._is_urgent = True
+        self._news.set()
+
+    def forget(self, node_key: bytes) -> None:
+        """A peer is gone."""
+        self._claims.pop(node_key, None)
+
+    def claimed(self, node_key: bytes) -> int:
+        """Height a peer claimed last; 0 if none."""
+        return self._claims.get(node_key, 0)
+
+    @property
+    def best_claim(self) -> int:
+        """The highest claim."""
+        return max(self._claims.values(), default=0)
+
+    def _is_behind(self) -> bool:
+        lag = self.best_claim - self._chain.head().height
+        if lag >= LAG_NOW or (lag >= LAG_STALLED and self._is_urgent):
+            return True
+        if self._behind_since_s is None:
+            return False
+        return asyncio.get_running_loop().time() - self._behind_since_s >= STALLED_S
+
+    def _watch_lag(self) -> None:
+        """Note since when we have been behind without a commit of our own."""
+        height = self._chain.head().height
+        if height != self._seen_height or self.best_claim < height + LAG_STALLED:
+            self._seen_height, self._behind_since_s = height, None
+        elif self._behind_since_s is None:
+            self._behind_since_s = asyncio.get_running_loop().time()
+
+    # -- catching up ----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Watch the claims until cancelled."""
+        while True:
+            self._watch_lag()
+            if self._is_behind():
+                await self.catch_up()
+                self._behind_since_s = None
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            self._news.clear()
+
+    async def catch_up(self) -> None:
+        """Fetch and commit until no claim is above our head.
+
+        Consensus stops signing when the first block comes this way, not before: mostly it is only
+        a moment behind and needs no help.
+        """
+        self._is_urgent = False
+        start = self._chain.head().height
+        log.info("sync.started", height=start, target=self.best_claim)
+        try:
+            while self.best_claim > self._chain.head().height:
+                before = self._chain.head().height
+                await self._round()
+                if self._chain.head().height == before:
+                    self._drop_best_claim(before)
+        except asyncio.CancelledError:
+            # The node stops, and consensus with it: there is nobody left to be told.
+            self.is_syncing = False
+            raise
+        finally:
+            if self.is_syncing:
+                self.is_syncing = False
+                self._sync_ended()
+            log.info("sync.ended", height=self._chain.head().height, start=start)
+
+    def _drop_best_claim(self, height: int) -> None:
+        """Nobody could prove more than our head: the claims above it are worth nothing."""
+        for key, claim in list(self._claims.items()):
+            if claim > height:
+                del self._claims[key]
+
+    async def _round(self) -> None:
+        """Fetch windows ahead in parallel and apply them in order, until one fails."""
+        begin, target = self._chain.head().height + 1, self.best_claim
+        fetching: deque[asyncio.Task[list[tuple[bytes, FinalBlock]]]] = deque()
+        self._tip, self._certificates = self._chain.head(), []
+        async with asyncio.TaskGroup() as group:
+            try:
+                while begin <= target or fetching:
+                    while begin <= target and len(fetching) < WINDOWS_AHEAD_MAX:
+                        count = min(WINDOW_BLOCKS, target + 1 - begin)
+                        fetching.append(group.create_task(self._window(begin, count)))
+                        begin += count
+                    window = await fetching.popleft()
+                    for peer, final in window:
+                        await self._apply(peer, final)
+                    if len(window) < WINDOW_BLOCKS:
+                        break  # the end of what anybody proves, or a gap: look again
+                await self._flush()
+            except Unavailable as error:
+                log.info("sync.interrupted", reason=str(error)[:200])
+                with contextlib.suppress(Unavailable):
+                    await self._flush()
+            finally:
+                for task in fetching:
+                    task.cancel()
+
+    async def _window(self, first: int, count: int) -> list[tuple[bytes, FinalBlock]]:
+        """Fetch one window, going from peer to peer; shorter if nobody gives the rest."""
+        got: list[tuple[bytes, FinalBlock]] = []
+        peers = sorted(key for key, claim in self._claims.items() if claim >= first)
+        turn = first // WINDOW_BLOCKS
+        for offset in range(len(peers)):
+            peer = peers[(turn + offset) % len(peers)]
+            while len(got) < count:
+                try:
+                    blocks = await self._source.blocks(peer, first + len(got), count - len(got))
+                except Unavailable:
+                    break
+                except InvalidInput as error:
+                    self._punish(peer, PENALTY_LIE, f"sync {error.code.name}")
+                    break
+                heights = [final.block.header.height for final in blocks]
+                expected = list(range(first + len(got), first + len(got) + len(blocks)))
+                if heights != expected or not blocks or len(blocks) > count - len(got):
+                    break
+                got += [(peer, final) for final in blocks]
+            if len(got) >= count:
+                break
+        return got
+
+    async def _apply(self, peer: bytes, final: FinalBlock) -> None:
+        """Check and execute one block, commit at times; raises Unavailable to end the round."""
+        header, head = final.block.header, self._chain.head()
+        if header.height <= head.height:
+            return  # consensus was faster
+        if not self.is_syncing:
+            self.is_syncing = True
+            self._sync_started()
+        try:
+            _check_follows(header, self._tip if self._tip.height > head.height else head)
+            validators = self._chain.validators(header.epoch)
+            await asyncio.to_thread(check_final_block, self._chain_id, validators, final)
+            await self._chain.validate(final.block)
+        except InvalidInput as error:
+            if error.code is not Code.PREDICTION_MISMATCH:
+                self._punish(peer, PENALTY_LIE, f"sync {error.code.name}")
+                self._claims.pop(peer, None)
+            raise Unavailable(error.code, f"block {header.height}: {error.message}") from None
+        self._tip = header
+        if final.path:
+            return  # committed with the descendant that the certificate names
+        self._certificates.append(final.certificate)
+        # The next epoch's validators are known only once its closing block is final.
+        if len(self._certificates) >= BLOCKS_PER_COMMIT or header.closes_epoch:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Make what is validated and certified durable, in one step of the disk."""
+        certificates, self._certificates = self._certificates, []
+        if certificates:
+            await self._chain.commit(certificates[-1].vote.block, *certificates)
+
+
+def _check_follows(header: Header, tip: Header) -> None:
+    if header.height != tip.height + 1 or header.parent != block_hash(tip):
+        raise InvalidInput(Code.BAD_BLOCK, f"block {header.height} does not follow {tip.height}")
+
+
+def check_final_block(chain_id: str, validators: ValidatorSet, final: FinalBlock) -> None:
+    """Check that the Final certificate certifies this block, itself or through its descendants.
+
+    Raises:
+        InvalidInput: BAD_CERTIFICATE, BAD_SIGNATURE, BAD_VOTE.
+    """
+    header, certified = final.block.header, final.block.header
+    for descendant in final.path:
+        if (
+            descendant.parent != block_hash(certified)
+            or descendant.height != certified.height + 1
+            or descendant.epoch != header.epoch
+        ):
+            raise InvalidInput(Code.BAD_CERTIFICATE, "the path of headers is broken")
+        certified = descendant
+    vote = final.certificate.vote
+    if (
+        vote.kind is not VoteKind.FINAL
+        or vote.epoch != header.epoch
+        or vote.block != block_hash(certified)
+    ):
+        raise InvalidInput(Code.BAD_CERTIFICATE, "the certificate names another block")
+    check_certificate(chain_id, validators, final.certificate)

@@ -1,0 +1,126 @@
+"""Charts as server-rendered SVG: sparkline, vote bar, life curve. Colours come from the sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.explorer.html import Markup, tag
+
+WIDTH = 640
+HEIGHT = 220
+MARGIN = 36
+TICKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A value at a place; `label` is shown when pointed at."""
+
+    x: float
+    y: float
+    label: str
+
+
+def sparkline(values: Sequence[float], title: str) -> Markup:
+    """Draw values as a small line from left to right."""
+    if len(values) < 2:
+        return tag("span", "—", class_="muted")
+    top = max(values) or 1.0
+    step = 160 / (len(values) - 1)
+    points = " ".join(
+        f"{index * step:.1f},{30 - 28 * value / top:.1f}" for index, value in enumerate(values)
+    )
+    return tag(
+        "svg",
+        tag("title", title),
+        tag("polyline", points=points, class_="line"),
+        viewBox="0 0 160 32",
+        class_="spark",
+        role="img",
+    )
+
+
+def vote_bar(parts: Sequence[tuple[str, int, bool]], total: int, quorum: int) -> Markup:
+    """Draw who signed: (name, weight, signed) in order, with the quorum marked."""
+    x, boxes = 0.0, []
+    for name, weight, is_signed in sorted(parts, key=lambda part: not part[2]):
+        width = 400 * weight / total
+        word = "signed" if is_signed else "absent"
+        boxes.append(
+            tag(
+                "rect",
+                tag("title", f"{name}: weight {weight}, {word}"),
+                x=f"{x + 1:.1f}",
+                y=4,
+                width=f"{max(1.0, width - 2):.1f}",
+                height=20,
+                rx=3,
+                class_=word,
+            )
+        )
+        x += width
+    mark = 400 * quorum / total
+    signed = sum(weight for _, weight, is_signed in parts if is_signed)
+    return tag(
+        "svg",
+        tag("title", f"{signed} of {total} weight signed, quorum {quorum}"),
+        boxes,
+        tag("line", x1=f"{mark:.1f}", x2=f"{mark:.1f}", y1=0, y2=28, class_="mark"),
+        viewBox="0 0 400 28",
+        class_="votes",
+        role="img",
+    )
+
+
+def round_up(value: float) -> float:
+    """Give the next 1, 2, 4 or 8 times a power of ten, so that ticks are round."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 1.2, 1.6, 2, 4, 6, 8, 10) if step * power >= value)
+
+
+def curve(points: Sequence[Point], thresholds: Sequence[tuple[str, float]], title: str) -> Markup:
+    """Draw values over time with horizontal thresholds."""
+    if not points:
+        return tag("p", "No predictions yet.", class_="muted")
+    low = min(point.x for point in points)
+    high = max(low + 1, *(point.x for point in points))
+    top = round_up(max([*(point.y for point in points), *(limit for _, limit in thresholds)]))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = MARGIN + (WIDTH - 2 * MARGIN) * (x - low) / (high - low)
+        return across, HEIGHT - MARGIN + (2 * MARGIN - HEIGHT) * y / top
+
+    shapes: list[Markup] = []
+    for tick in range(TICKS + 1):
+        value = top * tick / TICKS
+        y = place(low, value)[1]
+        shapes.append(
+            tag("line", x1=MARGIN, x2=WIDTH - MARGIN, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="grid")
+        )
+        shapes.append(tag("text", f"{value:.0f}", x=4, y=f"{y + 4:.1f}"))
+    for name, limit in thresholds:
+        y = place(low, limit)[1]
+        shapes.append(
+            tag("line", x1=MARGIN, x2=WIDTH - MARGIN, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="limit")
+        )
+        shapes.append(tag("text", name, x=MARGIN + 4, y=f"{y - 4:.1f}", class_="limit"))
+    places = [place(point.x, point.y) for point in points]
+    shapes.append(
+        tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_="line")
+    )
+    for (x, y), point in zip(places, points, strict=True):
+        shapes.append(tag("circle", tag("title", point.label), cx=f"{x:.1f}", cy=f"{y:.1f}", r=3))
+    shapes.append(tag("text", f"height {low:.0f}", x=MARGIN, y=HEIGHT - 10))
+    shapes.append(tag("text", f"height {high:.0f}", x=WIDTH - MARGIN - 80, y=HEIGHT - 10))
+    return tag(
+        "svg",
+        tag("title", title),
+        shapes,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        class_="chart",
+        role="img",
+    )

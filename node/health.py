@@ -1,0 +1,103 @@
+"""Readiness by criterion, without I/O: each check says what it saw, so that the verdict is true.
+
+Liveness only asks whether the event loop turns; a halted chain must not restart every validator.
+Source: ecosystem reference 2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.facade import Health, HealthCheck, NodeStatus
+
+LAG_BLOCKS_MAX = 5
+TIP_AGE_MS_MAX = 30_000
+TICK_AGE_MS_MAX = 5_000
+DISK_FREE_RATIO_MIN = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the checks look at. Ages and free space are measured by the caller."""
+
+    status: NodeStatus
+    tip_age_ms: int
+    best_peer_height: int
+    disk_free_ratio: float
+    linked_weight: int
+    """Weight of this validator and all linked ones."""
+    quorum: int
+    needs_worker: bool
+    fatal: str
+
+
+def live(tick_age_ms: int) -> Health:
+    """The event loop ran recently."""
+    return _verdict(
+        HealthCheck(
+            name="loop",
+            is_ok=tick_age_ms < TICK_AGE_MS_MAX,
+            detail=f"last turn {tick_age_ms} ms ago",
+        )
+    )
+
+
+def startup(*, has_started: bool) -> Health:
+    """Storage, network and RPC are up."""
+    return _verdict(
+        HealthCheck(
+            name="started", is_ok=has_started, detail="up" if has_started else "still starting"
+        )
+    )
+
+
+def ready(facts: Facts) -> Health:
+    """The node follows the chain and can serve and, if it is a validator, vote."""
+    status = facts.status
+    lag = max(0, facts.best_peer_height - status.height)
+    mismatch = status.mismatch
+    checks = [
+        HealthCheck(
+            name="syncing",
+            is_ok=not status.is_syncing,
+            detail="catching up" if status.is_syncing else "in step",
+        ),
+        HealthCheck(name="lag", is_ok=lag <= LAG_BLOCKS_MAX, detail=f"{lag} blocks behind"),
+        HealthCheck(
+            name="tip_age",
+            is_ok=facts.tip_age_ms <= TIP_AGE_MS_MAX,
+            detail=f"last block {facts.tip_age_ms} ms ago",
+        ),
+        HealthCheck(
+            name="peers",
+            is_ok=facts.linked_weight >= facts.quorum,
+            detail=f"linked weight {facts.linked_weight}, quorum {facts.quorum}",
+        ),
+        HealthCheck(
+            name="disk",
+            is_ok=facts.disk_free_ratio > DISK_FREE_RATIO_MIN,
+            detail=f"{facts.disk_free_ratio:.0%} free",
+        ),
+        HealthCheck(
+            name="worker",
+            is_ok=status.worker_state == "ready" or not facts.needs_worker,
+            detail=f"{status.worker_state} {status.worker_detail}".strip(),
+        ),
+        HealthCheck(
+            name="predictions",
+            is_ok=mismatch is None,
+            detail="all outputs agree"
+            if mismatch is None
+            else (
+                f"model {mismatch.model_id.hex()} input {mismatch.input_digest.hex()} "
+                f"element {mismatch.element}: block says {mismatch.expected}, "
+                f"this worker {mismatch.computed} (height {mismatch.height})"
+            ),
+        ),
+        HealthCheck(name="fatal", is_ok=not facts.fatal, detail=facts.fatal or "none"),
+    ]
+    return _verdict(*checks)
+
+
+def _verdict(*checks: HealthCheck) -> Health:
+    return Health(is_ok=all(check.is_ok for check in checks), checks=checks)

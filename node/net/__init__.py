@@ -1,0 +1,1 @@
+"""Authenticated links between nodes: handshake, WebSocket gossip, HTTP fetches, limits."""

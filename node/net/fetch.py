@@ -1,0 +1,124 @@
+"""Fetch final blocks and blobs from linked peers over HTTPS, pinned to the session's certificate.
+
+Everything fetched is checked by the caller; here only sizes are bounded and shapes decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from andon.core.codec import decode
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.wire import FinalBlock
+from node.net.network import Network
+from node.net.server import (
+    BLOCKS_BYTES_PER_FETCH_MAX,
+    CHUNK_BYTES_MAX,
+    LENGTH_BYTES,
+    SESSION_HEADER,
+    TOTAL_HEADER,
+)
+
+FETCH_S = 15.0
+BLOCK_BYTES_MAX = 8 * 1024 * 1024
+BLOB_BYTES_MAX = 256 * 1024 * 1024
+_ANSWER_BYTES_MAX = BLOCKS_BYTES_PER_FETCH_MAX + BLOCK_BYTES_MAX
+
+
+class Fetcher:
+    """Fetches by node key; one HTTP session for all peers."""
+
+    def __init__(self, network: Network, client: aiohttp.ClientSession) -> None:
+        self._network = network
+        self._client = client
+
+    async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        """Ask a peer for final blocks from height `first`; it may give fewer, or none.
+
+        Raises:
+            Unavailable: UNREACHABLE. InvalidInput: MALFORMED, TOO_LARGE, NOT_CANONICAL.
+        """
+        query = {"first": str(first), "count": str(count)}
+        data, _ = await self._get(node_key, "blocks", query, _ANSWER_BYTES_MAX)
+        return split_blocks(data)
+
+    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+        """Ask a peer for one piece of a blob; returns the total size that the peer claims.
+
+        Raises:
+            Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
+        """
+        data, headers = await self._get(
+            node_key, f"blobs/{digest.hex()}", {"offset": str(offset)}, CHUNK_BYTES_MAX
+        )
+        total = headers.get(TOTAL_HEADER, "")
+        if not total.isdecimal() or int(total[:18]) > BLOB_BYTES_MAX:
+            raise InvalidInput(Code.MALFORMED, "the peer claims an impossible blob size")
+        return int(total), data
+
+    async def _get(
+        self, node_key: bytes, path: str, query: dict[str, str], bytes_max: int
+    ) -> tuple[bytes, dict[str, str]]:
+        found = self._network.session(node_key)
+        if found is None:
+            raise Unavailable(Code.UNREACHABLE, "the peer is not linked")
+        peer, session = found
+        try:
+            async with (
+                asyncio.timeout(FETCH_S),
+                self._client.get(
+                    f"https://{peer.address}/peer/v1/{path}",
+                    params=query,
+                    headers={SESSION_HEADER: session.token_received.hex()},
+                    ssl=aiohttp.Fingerprint(session.peer_certificate),
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status != 200:
+                    raise Unavailable(Code.UNREACHABLE, f"{path}: HTTP {response.status}")
+                data = await _read_bounded(response, bytes_max)
+                return data, dict(response.headers)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(
+                Code.UNREACHABLE, f"{path} from {peer.address}: {type(error).__name__}"
+            ) from None
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_chunked(256 * 1024):
+        body += piece
+        if len(body) > bytes_max:
+            raise InvalidInput(Code.TOO_LARGE, f"the peer sent more than {bytes_max} bytes")
+    return bytes(body)
+
+
+def split_blocks(data: bytes) -> list[FinalBlock]:
+    """Decode length-prefixed FinalBlocks.
+
+    Raises:
+        InvalidInput: MALFORMED, TOO_LARGE, NOT_CANONICAL.
+    """
+    blocks: list[FinalBlock] = []
+    position = 0
+    while position < len(data):
+        length = int.from_bytes(data[position : position + LENGTH_BYTES], "big")
+        position += LENGTH_BYTES
+        if length == 0 or position + length > len(data):
+            raise InvalidInput(Code.MALFORMED, "block list is cut off")
+        blocks.append(decode(FinalBlock, data[position : position + length], BLOCK_BYTES_MAX))
+        position += length
+    return blocks
+
+
+@asynccontextmanager
+async def open_fetcher(network: Network) -> AsyncIterator[Fetcher]:
+    """A fetcher with its own HTTP session, closed at the end."""
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
+    ) as client:
+        yield Fetcher(network, client)

@@ -1,0 +1,191 @@
+"""The peer-facing HTTPS server: one link route, two read-only fetch routes, hard limits.
+
+Limits (reliability reference 4.2): a connection must complete its first request within
+FIRST_REQUEST_S, at most STRANGERS_MAX connections may be waiting to do so, keep-alive is short,
+bodies are refused, nothing is decompressed, and fetch routes open only to session tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from andon.core.errors import Code, InvalidInput, Unavailable
+from node.net.tls import ServerTls
+
+FIRST_REQUEST_S = 5.0
+TLS_HANDSHAKE_S = 5.0
+STRANGERS_MAX = 64
+KEEPALIVE_S = 30.0
+BLOCKS_PER_FETCH_MAX = 64
+BLOCKS_BYTES_PER_FETCH_MAX = 16 * 1024 * 1024
+CHUNK_BYTES_MAX = 1024 * 1024
+SESSION_HEADER = "X-Andon-Session"
+TOTAL_HEADER = "X-Andon-Total"
+LENGTH_BYTES = 4
+_LINE_BYTES_MAX = 4096
+_HEADERS_MAX = 32
+_DIGEST_HEX = 64
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Shelf(Protocol):
+    """What peers may fetch."""
+
+    async def final_blocks(self, first: int, count: int) -> list[bytes]:
+        """Encoded FinalBlocks from height `first`; fewer if the chain or a bound ends."""
+
+    async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
+        """Total size of a blob and one piece of it; None if it is not here."""
+
+
+class PeerServer:
+    """Serves links through `accept_link` and fetches from `shelf`."""
+
+    def __init__(self, tls: ServerTls, shelf: Shelf, accept_link: Handler) -> None:
+        self._tls = tls
+        self._shelf = shelf
+        self._tokens: set[bytes] = set()
+        self._strangers: dict[RequestHandler, asyncio.TimerHandle] = {}
+        application = web.Application(middlewares=[self._guard], client_max_size=1024)
+        application.router.add_get("/peer/v1/link", accept_link)
+        application.router.add_get("/peer/v1/blocks", self._blocks)
+        application.router.add_get("/peer/v1/blobs/{digest}", self._blob)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            max_line_size=_LINE_BYTES_MAX,
+            max_field_size=_LINE_BYTES_MAX,
+            max_headers=_HEADERS_MAX,
+            auto_decompress=False,
+            shutdown_timeout=1.0,
+        )
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port (chosen by the system if `port` is 0).
+
+        Raises:
+            Unavailable: PORT_IN_USE.
+        """
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                self._make_handler,
+                host,
+                port,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=TLS_HANDSHAKE_S,
+                ssl_shutdown_timeout=1.0,
+                backlog=128,
+            )
+        except OSError as error:
+            raise Unavailable(
+                Code.PORT_IN_USE,
+                f"cannot listen for peers on {host}:{port}: {error.strerror}",
+                hint="stop what holds the port or change peer_port",
+            ) from None
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def stop(self) -> None:
+        """Stop listening and end every connection."""
+        for timer in self._strangers.values():
+            timer.cancel()
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    def grant(self, token: bytes) -> None:
+        """Open the fetch routes to a session token."""
+        self._tokens.add(_token_key(token))
+
+    def revoke(self, token: bytes) -> None:
+        """Close them again."""
+        self._tokens.discard(_token_key(token))
+
+    def _make_handler(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None
+        handler = server()
+        is_full = len(self._strangers) >= STRANGERS_MAX
+        # The timer holds the handler only until it fires, so the table cannot leak.
+        self._strangers[handler] = asyncio.get_running_loop().call_later(
+            0 if is_full else FIRST_REQUEST_S, self._drop_stranger, handler
+        )
+        return handler
+
+    def _drop_stranger(self, handler: RequestHandler) -> None:
+        """End a connection that has not made one whole request in time (slowloris)."""
+        del self._strangers[handler]
+        if isinstance(handler.transport, asyncio.Transport):
+            handler.transport.abort()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if (timer := self._strangers.pop(request.protocol, None)) is not None:
+            timer.cancel()
+        if request.can_read_body:
+            return web.Response(status=413, headers={"Connection": "close"})
+        if request.path != "/peer/v1/link":
+            token = request.headers.get(SESSION_HEADER, "")
+            # Comparing digests in a set leaks nothing about the token itself.
+            if _token_key_hex(token) not in self._tokens:
+                return web.Response(status=401)
+        try:
+            return await handler(request)
+        except InvalidInput as error:
+            status = 404 if error.code is Code.NOT_FOUND else 400
+            return web.Response(status=status, text=error.code.name)
+
+    async def _blocks(self, request: web.Request) -> web.Response:
+        first = _number(request.query.get("first", ""))
+        count = min(_number(request.query.get("count", "")), BLOCKS_PER_FETCH_MAX)
+        body = bytearray()
+        for encoded in await self._shelf.final_blocks(first, count):
+            if body and len(body) + len(encoded) > BLOCKS_BYTES_PER_FETCH_MAX:
+                break
+            body += len(encoded).to_bytes(LENGTH_BYTES, "big") + encoded
+        return web.Response(body=bytes(body), content_type="application/octet-stream")
+
+    async def _blob(self, request: web.Request) -> web.Response:
+        name = request.match_info["digest"]
+        offset = _number(request.query.get("offset", "0"))
+        try:
+            digest = bytes.fromhex(name) if len(name) == _DIGEST_HEX else b""
+        except ValueError:
+            digest = b""
+        found = await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
+        if found is None:
+            return web.Response(status=404)
+        total, piece = found
+        return web.Response(
+            body=piece,
+            headers={TOTAL_HEADER: str(total)},
+            content_type="application/octet-stream",
+        )
+
+
+def _token_key(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _token_key_hex(text: str) -> bytes:
+    try:
+        return _token_key(bytes.fromhex(text))
+    except ValueError:
+        return b""
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise InvalidInput(Code.BAD_REQUEST, "a number of at most 18 digits is expected")
+    return int(text)

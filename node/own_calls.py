@@ -1,0 +1,61 @@
+"""Transactions that the node itself signs, with the validator key: attestations, accusations."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from andon.core.certificate import SignedVote
+from andon.core.codec import encode
+from andon.core.errors import AndonError
+from andon.core.keys import PrivateKey
+from andon.core.transaction import (
+    NONCE_BYTES,
+    Call,
+    TransactionBody,
+    make_call,
+    sign_transaction,
+)
+
+GAS_LIMIT = 5_000_000
+EXPIRY_BLOCKS = 256
+
+log = structlog.get_logger()
+
+
+class OwnCalls:
+    """Signs calls and hands them to `submit`."""
+
+    def __init__(
+        self,
+        chain_id: str,
+        key: PrivateKey,
+        height: Callable[[], int],
+        submit: Callable[[bytes], Awaitable[object]],
+    ) -> None:
+        self._chain_id = chain_id
+        self._key = key
+        self._height = height
+        self._submit = submit
+
+    async def send(self, call: Call) -> None:
+        """Sign a call and submit it. Raises what admission raises."""
+        body = TransactionBody(
+            chain_id=self._chain_id,
+            sender=self._key.public,
+            nonce=secrets.token_bytes(NONCE_BYTES),
+            expires_height=self._height() + EXPIRY_BLOCKS,
+            gas_limit=GAS_LIMIT,
+            calls=(call,),
+        )
+        await self._submit(sign_transaction(body, self._key))
+
+    async def accuse(self, first: SignedVote, second: SignedVote) -> None:
+        """Put two votes that no honest validator signs on the chain; others may be faster."""
+        call = make_call("evidence", "submit", {"first": encode(first), "second": encode(second)})
+        try:
+            await self.send(call)
+        except AndonError as error:
+            log.warning("evidence.refused", reason=str(error)[:200])

@@ -1,0 +1,51 @@
+"""Bounds of the public faces: sizes, counts and a token bucket a client (no I/O, time comes in)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+"""A transaction of 1 MiB in hex, in JSON, with room to spare."""
+
+BLOB_BYTES_MAX = 48 * 1024 * 1024
+BATCH_MAX = 64
+BODY_TIMEOUT_S = 20.0
+REQUESTS_AT_ONCE_MAX = 512
+STREAMS_MAX = 256
+CLIENTS_MAX = 4096
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at_ms: int
+
+
+class RateLimiter:
+    """One token bucket a client; the least recently seen client is forgotten first."""
+
+    def __init__(self, rate_per_s: int, burst: int, clients_max: int = CLIENTS_MAX) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._clients_max = clients_max
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, client: str, cost: int, now_ms: int) -> int:
+        """Take `cost` tokens; 0 if they were there, else how many ms until they will be."""
+        bucket = self._buckets.pop(client, None)
+        if bucket is None:
+            bucket = _Bucket(float(self._burst), now_ms)
+            while len(self._buckets) >= self._clients_max:
+                self._buckets.popitem(last=False)
+        self._buckets[client] = bucket
+        refill = max(0, now_ms - bucket.at_ms) * self._rate_per_s / 1000
+        bucket.tokens = min(float(self._burst), bucket.tokens + refill)
+        bucket.at_ms = now_ms
+        if bucket.tokens < cost:
+            return int((cost - bucket.tokens) * 1000 / self._rate_per_s) + 1
+        bucket.tokens -= cost
+        return 0
+
+    def __len__(self) -> int:
+        return len(self._buckets)

@@ -1,0 +1,72 @@
+"""REST twins of the method table under /v1, with problem+json errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from andon.core.errors import Code, InvalidInput
+from node.facade import NodeFacade
+from node.rpc.jsonrpc import run_method
+from node.rpc.methods import TABLE, Method
+
+_encoder = msgspec.json.Encoder()
+IMMUTABLE = "public, max-age=31536000, immutable"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def routes(
+    node: NodeFacade, read_body: Callable[[web.Request], Awaitable[bytes]]
+) -> list[web.RouteDef]:
+    """Build one route a method."""
+    return [
+        web.route(method.verb, "/v1" + method.path, _handler(node, method, read_body))
+        for method in TABLE
+    ]
+
+
+def _handler(
+    node: NodeFacade, method: Method, read_body: Callable[[web.Request], Awaitable[bytes]]
+) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if method.verb == "GET":
+            document, strict = query_document(method, request), False
+        else:
+            document, strict = await read_body(request) or b"{}", True
+        reply = await run_method(node, method, document, strict=strict)
+        headers = {"Cache-Control": IMMUTABLE if method.is_immutable else "no-store"}
+        return web.Response(
+            body=_encoder.encode(reply), content_type="application/json", headers=headers
+        )
+
+    return handle
+
+
+def query_document(method: Method, request: web.Request) -> bytes:
+    """Gather path and query parameters into the JSON object that the method takes.
+
+    Raises:
+        InvalidInput: BAD_REQUEST for a parameter given twice.
+    """
+    given: dict[str, str] = dict(request.match_info)
+    for name, value in request.query.items():
+        if name in given:
+            raise InvalidInput(Code.BAD_REQUEST, f"parameter {name[:40]!r} is given twice")
+        given[name] = value
+    raw_fields = {
+        field.name for field in msgspec.structs.fields(method.params) if "Raw" in str(field.type)
+    }
+    return _encoder.encode(
+        {name: _raw(text) if name in raw_fields else text for name, text in given.items()}
+    )
+
+
+def _raw(text: str) -> msgspec.Raw | str:
+    # ?key=M1 means the text M1; ?key=7 and ?key={"$bytes":..} are JSON.
+    try:
+        msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return text
+    return msgspec.Raw(text.encode())

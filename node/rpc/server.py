@@ -1,0 +1,303 @@
+"""The HTTP server of a node: faces, bounds and errors in one aiohttp application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
+from andon.core.json_value import to_hex
+from andon.core.rpc_schema import BlobReply
+from node.facade import NodeFacade
+from node.rpc import jsonrpc, rest, streams
+from node.rpc.bulk import Bulk
+from node.rpc.failures import describe, http_status, problem, protocol_error
+from node.rpc.limits import (
+    BLOB_BYTES_MAX,
+    BODY_BYTES_MAX,
+    BODY_TIMEOUT_S,
+    REQUESTS_AT_ONCE_MAX,
+    STREAMS_MAX,
+    RateLimiter,
+)
+from node.rpc.openapi import openapi_document
+from node.rpc.render import health as render_health
+
+log = structlog.get_logger(__name__)
+_encoder = msgspec.json.Encoder()
+PROBES = ("live", "ready", "startup")
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SHUTDOWN_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcSettings:
+    """Where to listen and how much to serve. Port 0 takes any free port."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    rate_per_s: int = 4000
+    burst: int = 8000
+
+
+class Extension(Protocol):
+    """More routes on the same port, with something that runs beside them: the explorer."""
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """Routes to add."""
+
+    def run(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """What has to run while the server does."""
+
+
+class RpcServer:
+    """Serves a node; `async with` starts and stops it."""
+
+    def __init__(
+        self,
+        node: NodeFacade,
+        settings: RpcSettings | None = None,
+        extensions: Sequence[Extension] = (),
+    ) -> None:
+        self._node = node
+        self._settings = settings or RpcSettings()
+        self._limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
+        self._requests = 0
+        self._streams = 0
+        self._runner: web.AppRunner | None = None
+        self._port = self._settings.port
+        self._extensions = tuple(extensions)
+        self._running = contextlib.AsyncExitStack()
+        self.app = self._build()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, once started."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Base URL, once started."""
+        return f"http://{self._settings.host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            Unavailable: PORT_IN_USE.
+        """
+        runner = web.AppRunner(
+            self.app,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=256)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise Unavailable(
+                Code.PORT_IN_USE,
+                f"cannot listen on {self._settings.host}:{self._settings.port}: {error.strerror}",
+                hint="stop what holds the port or choose another",
+            ) from None
+        for extension in self._extensions:
+            await self._running.enter_async_context(extension.run())
+        self._runner = runner
+        self._port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close streams and stop listening; harmless if not started."""
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+        await self._running.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _build(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
+        app.add_routes(
+            [
+                web.post("/rpc", self._rpc),
+                web.get("/v1/events", self._event_stream),
+                web.put("/v1/blob", self._put_blob),
+                web.get("/metrics", self._metrics),
+                web.get("/health", self._health),
+                web.get("/health/{probe}", self._health),
+                web.get("/openapi.json", self._openapi),
+                *rest.routes(self._node, _read_body),
+                *Bulk(self._node, _read_body, self._charge).routes(),
+                *(route for extension in self._extensions for route in extension.routes()),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: rest.Handler) -> web.StreamResponse:
+        """Bound what is served and turn every failure into a typed answer."""
+        if self._requests >= REQUESTS_AT_ONCE_MAX:
+            return _failure(request, Unavailable(Code.RATE_LIMITED, "the node is busy"), 1000)
+        self._requests += 1
+        try:
+            _check_encoding(request)
+            self._charge(request, 1)
+            return await handler(request)
+        except AndonError as error:
+            wait_ms = error.fields.get("retry_ms")
+            return _failure(request, error, wait_ms if isinstance(wait_ms, int) else None)
+        except web.HTTPRequestEntityTooLarge:
+            return _failure(
+                request,
+                InvalidInput(Code.TOO_LARGE, f"a body has at most {BODY_BYTES_MAX} bytes"),
+                None,
+            )
+        except web.HTTPException as error:
+            return _http_failure(request, error)
+        except ConnectionError:
+            raise
+        except Exception:  # task root: a bug must not reach the caller as a traceback
+            log.exception("rpc.bug", path=request.path)
+            return _failure(request, Unavailable(Code.INTERNAL, "the node failed to answer"), None)
+        finally:
+            self._requests -= 1
+
+    def _charge(self, request: web.Request, cost: int) -> None:
+        now_ms = int(asyncio.get_running_loop().time() * 1000)
+        wait_ms = self._limiter.take(request.remote or "", cost, now_ms)
+        if wait_ms:
+            raise Unavailable(
+                Code.RATE_LIMITED,
+                f"more than {self._settings.rate_per_s} requests a second",
+                hint=f"try again in {wait_ms} ms",
+                retry_ms=wait_ms,
+            )
+
+    async def _rpc(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_body(request)
+        self._charge(request, jsonrpc.batch_size(body) - 1)
+        answer = await jsonrpc.answer(self._node, body)
+        if not answer:
+            return web.Response(status=204)
+        return web.Response(body=answer, content_type="application/json")
+
+    async def _event_stream(self, request: web.Request) -> web.StreamResponse:
+        if self._streams >= STREAMS_MAX:
+            raise Unavailable(Code.TOO_MANY, f"{STREAMS_MAX} event streams are open already")
+        text = request.headers.get("Last-Event-ID") or request.query.get("cursor", "")
+        wanted = streams.Filter(request.query.get("contract", ""), request.query.get("name", ""))
+        after = streams.parse_cursor(text) or streams.now_cursor(self._node)
+        self._streams += 1
+        self._requests -= 1  # a stream lives long; it has its own bound
+        try:
+            return await streams.serve(self._node, request, after, wanted)
+        finally:
+            self._streams -= 1
+            self._requests += 1
+
+    async def _put_blob(self, request: web.Request) -> web.StreamResponse:
+        blob = bytearray()
+        async with _deadline():
+            async for chunk in request.content.iter_chunked(1 << 16):
+                blob += chunk
+                if len(blob) > BLOB_BYTES_MAX:
+                    raise InvalidInput(Code.TOO_LARGE, f"a blob has at most {BLOB_BYTES_MAX} bytes")
+        digest = await self._node.publish_blob(bytes(blob))
+        reply = BlobReply(digest=to_hex(digest), size_bytes=len(blob), blob=None)
+        return web.Response(body=_encoder.encode(reply), content_type="application/json")
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return web.Response(body=self._node.metrics_text(), headers={"Content-Type": METRICS_TYPE})
+
+    async def _health(self, request: web.Request) -> web.StreamResponse:
+        probe = request.match_info.get("probe", "live")
+        if probe not in PROBES:
+            raise InvalidInput(Code.NOT_FOUND, f"probes are {', '.join(PROBES)}")
+        verdict = self._node.health(probe)
+        return web.Response(
+            body=_encoder.encode(render_health(verdict)),
+            status=200 if verdict.is_ok else 503,
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def _openapi(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return web.Response(body=openapi_document(), content_type="application/json")
+
+
+async def _read_body(request: web.Request) -> bytes:
+    async with _deadline():
+        return await request.read()
+
+
+@contextlib.asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise InvalidInput(
+            Code.BAD_REQUEST, f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s"
+        ) from None
+
+
+def _check_encoding(request: web.Request) -> None:
+    # aiohttp would inflate the body before any size limit of ours could see it.
+    if "Content-Encoding" in request.headers:
+        raise InvalidInput(
+            Code.BAD_REQUEST, "compressed bodies are not taken", hint="send it plain"
+        )
+
+
+def _failure(request: web.Request, error: AndonError, retry_ms: int | None) -> web.StreamResponse:
+    reply = describe(error)
+    status = http_status(error)
+    headers = {} if retry_ms is None else {"Retry-After": str(-(-retry_ms // 1000))}
+    if isinstance(error, Misuse):
+        log.error("rpc.misuse", path=request.path, code=error.code.name, error=error.message)
+    if request.path == "/rpc":
+        body = _encoder.encode({"jsonrpc": "2.0", "id": None, "error": reply})
+        return web.Response(
+            body=body, status=status, content_type="application/json", headers=headers
+        )
+    return web.Response(
+        body=problem(reply, status),
+        status=status,
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def _http_failure(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    if error.status < 400:
+        raise error
+    name = error.reason.upper().replace(" ", "_")
+    reply = protocol_error(
+        Code.BAD_REQUEST.value,
+        name,
+        f"{request.method} {request.path[:80]}: {error.reason}",
+        "see /openapi.json",
+    )
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return web.Response(
+        body=problem(reply, error.status),
+        status=error.status,
+        content_type="application/problem+json",
+        headers=headers,
+    )

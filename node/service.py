@@ -1,0 +1,259 @@
+"""The node as its RPC faces see it: implements `NodeFacade` over the parts that app.py joins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+import andon
+from andon.core.block import Header
+from andon.core.certificate import Certificate, ValidatorSet, Vote
+from andon.core.errors import Code, InvalidInput
+from andon.core.genesis import Genesis, genesis_hash
+from andon.core.hashing import ZERO_DIGEST
+from andon.core.transaction import Call, parse_transaction
+from andon.core.wire import FinalBlock
+from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.sync import SyncDriver
+from node.facade import (
+    BlockAnswer,
+    CallAnswer,
+    Cursor,
+    EventAnswer,
+    Health,
+    NodeStatus,
+    PeerStatus,
+    PredictionAnswer,
+    StateAnswer,
+    Submitted,
+    TransactionAnswer,
+    Wait,
+)
+from node.finality import FinalityTracker
+from node.gossip import Gossip
+from node.mempool import Mempool
+from node.mismatch import MismatchLog
+from node.net.network import Network
+from node.net.peers import PeerTable
+from node.queries import AFTER_BLOCK, Queries
+from node.storage import BlobStore
+from node.workers.supervisor import Supervisor
+
+WAIT_MS_MAX = 120_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the service draws on. `slot` and `gathered` read consensus, the rest its own part."""
+
+    genesis: Genesis
+    node_key: bytes
+    validator_key: bytes | None
+    execution: ExecutionDriver
+    queries: Queries
+    mempool: Mempool
+    gossip: Gossip
+    finality: FinalityTracker
+    blobs: BlobStore
+    worker: Supervisor
+    network: Network
+    table: PeerTable
+    sync: SyncDriver
+    mismatches: MismatchLog
+    slot: Callable[[], int]
+    gathered: Callable[[Vote], Certificate | None]
+
+
+class NodeService:
+    """One node's answers."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        metrics_text: Callable[[NodeStatus], bytes],
+        health: Callable[[str, NodeStatus], Health],
+    ) -> None:
+        self._parts = parts
+        self._metrics_text = metrics_text
+        self._health = health
+        self._genesis_hash = genesis_hash(parts.genesis)
+        self._grown = asyncio.Event()
+        parts.execution.subscribe(self._on_commit)
+
+    def _on_commit(self, header: Header, committed: Committed) -> None:
+        self._parts.finality.committed(committed.receipts, header.height)
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+    @property
+    def genesis(self) -> Genesis:
+        """The document this network started from."""
+        return self._parts.genesis
+
+    # -- transactions ---------------------------------------------------------------------
+
+    async def submit(self, raw: bytes, wait: Wait, timeout_ms: int) -> Submitted:
+        """Admit a transaction, spread it, wait as told. `none` waits for admission, not more."""
+        parts = self._parts
+        identity = parse_transaction(raw).id
+        is_new = parts.mempool.get(identity) is None
+        try:
+            await parts.mempool.admit(raw)
+        except InvalidInput as error:
+            if error.code is not Code.DUPLICATE:
+                raise
+            return await self._submitted_before(identity)
+        if is_new:
+            parts.finality.admitted(identity)
+            parts.gossip.spread(raw)
+        if wait is not Wait.FINAL:
+            return Submitted(transaction_id=identity, stage=wait)
+        # No await stands between admission and this: the commit cannot slip through.
+        limit_ms = max(1, min(timeout_ms, WAIT_MS_MAX))
+        receipt, height, index = await parts.finality.wait(identity, limit_ms)
+        return Submitted(
+            transaction_id=identity, stage=wait, receipt=receipt, height=height, index=index
+        )
+
+    async def _submitted_before(self, identity: bytes) -> Submitted:
+        found = await self._parts.queries.transaction(identity)
+        if found is None or found.block is None or found.index is None:
+            raise InvalidInput(Code.DUPLICATE, "this transaction was seen before")
+        return Submitted(
+            transaction_id=identity,
+            stage=Wait.FINAL,
+            receipt=found.block.receipts[found.index],
+            height=found.block.final.block.header.height,
+            index=found.index,
+        )
+
+    async def call(
+        self, contract: str, method: str, args: bytes, sender: bytes | None
+    ) -> CallAnswer:
+        """Run a read-only call on the last final state."""
+        call = Call(contract=contract, method=method, args=args)
+        height, outcome = await self._parts.execution.view(call, sender or ZERO_DIGEST)
+        return CallAnswer(
+            ok=outcome.ok,
+            result=outcome.result,
+            gas_used=outcome.gas_used,
+            failure=outcome.failure,
+            height=height,
+        )
+
+    async def transaction(self, identity: bytes) -> TransactionAnswer:
+        """Find a transaction, final or waiting."""
+        found = await self._parts.queries.transaction(identity)
+        if found is not None:
+            return found
+        waiting = self._parts.mempool.get(identity)
+        if waiting is None:
+            raise InvalidInput(
+                Code.NOT_FOUND,
+                f"transaction {identity.hex()[:16]} is neither final nor waiting here",
+                hint="it may have expired; submit it again under a new expiry height",
+            )
+        return TransactionAnswer(transaction_id=identity, raw=waiting.raw, block=None, index=None)
+
+    # -- the chain ------------------------------------------------------------------------
+
+    async def block(self, reference: int | bytes | None) -> BlockAnswer:
+        """Find a final block."""
+        return await self._parts.queries.block(reference)
+
+    async def epoch_closings(self) -> tuple[FinalBlock, ...]:
+        """Final blocks that closed an epoch."""
+        return await self._parts.queries.epoch_closings()
+
+    async def state(self, key: bytes) -> StateAnswer:
+        """Read one state key with its proof."""
+        return await self._parts.queries.state(key)
+
+    async def entries(
+        self, prefix: bytes, after: bytes | None, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Read state entries under a prefix."""
+        return await self._parts.queries.entries(prefix, after, count_max)
+
+    async def prediction(self, identity: bytes) -> PredictionAnswer:
+        """Find a committed prediction."""
+        return await self._parts.queries.prediction(identity)
+
+    def validators(self, epoch: int | None = None) -> ValidatorSet:
+        """The validators of an epoch."""
+        return self._parts.execution.validators(epoch)
+
+    def gathered(self, vote: Vote) -> Certificate | None:
+        """All signatures this node holds on a recent vote."""
+        return self._parts.gathered(vote)
+
+    async def events(self, after: Cursor | None) -> AsyncGenerator[EventAnswer, None]:
+        """Stream events after a cursor, without gaps, for ever."""
+        head = self._parts.execution.head
+        cursor = Cursor(head().height, AFTER_BLOCK, 0) if after is None else after
+        while True:
+            grown = self._grown  # taken before the look, so that no commit is missed
+            page, cursor = await self._parts.queries.events(cursor)
+            for answer in page:
+                yield answer
+            if not page and cursor.height >= head().height:
+                await grown.wait()
+
+    # -- blobs ----------------------------------------------------------------------------
+
+    async def publish_blob(self, blob: bytes) -> bytes:
+        """Store a blob for peers to fetch."""
+        return await asyncio.to_thread(self._parts.blobs.put, blob)
+
+    async def blob(self, digest: bytes) -> bytes:
+        """Read a stored blob."""
+        return await asyncio.to_thread(self._parts.blobs.get, digest)
+
+    # -- the node -------------------------------------------------------------------------
+
+    def status(self) -> NodeStatus:
+        """Where the node stands."""
+        parts = self._parts
+        header = parts.execution.head()
+        return NodeStatus(
+            version=andon.__version__,
+            chain_id=parts.genesis.chain_id,
+            genesis_hash=self._genesis_hash,
+            node_key=parts.node_key,
+            validator_key=parts.validator_key,
+            height=header.height,
+            block_hash=parts.execution.head_hash(),
+            state_root=header.state_root,
+            time_ms=header.time_ms,
+            epoch=parts.execution.epoch(),
+            slot=parts.slot(),
+            is_syncing=parts.sync.is_syncing,
+            mempool_count=len(parts.mempool),
+            mempool_bytes=parts.mempool.size_bytes,
+            worker_state=parts.worker.state,
+            worker_detail=parts.worker.detail,
+            models_loaded=parts.worker.models_loaded,
+            mismatch=parts.mismatches.last,
+            peers=tuple(
+                PeerStatus(
+                    validator_key=peer.validator_key,
+                    node_key=peer.node_key,
+                    organisation=peer.organisation,
+                    address=peer.address,
+                    weight=peer.weight,
+                    connected=parts.network.is_linked(peer.node_key),
+                    height=parts.sync.claimed(peer.node_key),
+                )
+                for peer in parts.table.all()
+                if not peer.is_observer
+            ),
+        )
+
+    def metrics_text(self) -> bytes:
+        """Prometheus exposition."""
+        return self._metrics_text(self.status())
+
+    def health(self, probe: str) -> Health:
+        """Answer `live`, `ready` or `startup`."""
+        return self._health(probe, self.status())

@@ -1,0 +1,154 @@
+"""The sign state on disk: two slots in one preallocated file, written in turn, each checksummed.
+
+No rename, so no folder to flush: a torn write spoils one slot, and the other still holds the
+state before, whose vote had not left yet. Any error of the disk is final: the process must end.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from andon.core.codec import decode, encode
+from andon.core.errors import Code, Corrupt, InvalidInput
+from node.lock import locked
+from node.signer.state import EMPTY, SignState
+
+SLOT_BYTES = 16 * 1024
+_MAGIC = b"andon/sign/1\0\0\0\0"
+_HEAD_BYTES = len(_MAGIC) + 8 + 4 + 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    sequence: int
+    state: SignState
+
+
+class SignStateFile:
+    """Owner of the file and of its lock; use as a context manager."""
+
+    def __init__(self, path: Path, *, may_create: bool) -> None:
+        """Open the file.
+
+        `may_create` is for a chain that has no block yet: there, a missing file means "nothing
+        was signed". On any other chain it means that what was signed is not known.
+
+        Raises:
+            Corrupt: STORAGE_DAMAGED if the file is missing or both slots are spoiled.
+            Unavailable: LOCKED if another process has it.
+        """
+        self._path = path
+        self._lock = locked(path.with_suffix(".lock"))
+        self._lock.__enter__()
+        try:
+            self._descriptor = self._open(may_create=may_create)
+            try:
+                newest = self._newest()
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+        self._sequence = newest.sequence
+        self.state = newest.state
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, state: SignState) -> None:
+        """Make a state durable before returning (one fdatasync)."""
+        sequence = self._sequence + 1
+        content = _seal(sequence, state)
+        offset = SLOT_BYTES * (sequence % 2)
+        try:
+            if os.pwrite(self._descriptor, content, offset) != len(content):
+                raise _damaged(self._path, "a write was cut short")
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise _damaged(self._path, f"cannot write: {error.strerror}") from None
+        self._sequence, self.state = sequence, state
+
+    def close(self) -> None:
+        """Close the file and give the lock back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._lock.__exit__(None, None, None)
+
+    def _open(self, *, may_create: bool) -> int:
+        if self._path.exists():
+            return os.open(self._path, os.O_RDWR)
+        if not may_create:
+            raise Corrupt(
+                Code.STORAGE_DAMAGED,
+                f"{self._path.name} is missing, but the chain has blocks",
+                hint="what this key signed is not known: docs/operator.md, 'The signer refuses'",
+            )
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        # Real zeros, not a hole: later writes must not need space or metadata.
+        os.pwrite(descriptor, bytes(2 * SLOT_BYTES), 0)
+        os.pwrite(descriptor, _seal(0, EMPTY), 0)
+        os.fsync(descriptor)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return descriptor
+
+    def _newest(self) -> _Slot:
+        found = [
+            slot
+            for index in range(2)
+            if (slot := _unseal(os.pread(self._descriptor, SLOT_BYTES, SLOT_BYTES * index)))
+        ]
+        if not found:
+            raise _damaged(self._path, "both slots are spoiled")
+        return max(found, key=lambda slot: slot.sequence)
+
+
+def _seal(sequence: int, state: SignState) -> bytes:
+    payload = encode(state)
+    if _HEAD_BYTES + len(payload) > SLOT_BYTES:
+        raise AssertionError("ENTRIES_MAX keeps a state far below SLOT_BYTES")
+    head = _MAGIC + sequence.to_bytes(8, "big") + len(payload).to_bytes(4, "big")
+    return head + zlib.crc32(head + payload).to_bytes(4, "big") + payload
+
+
+def _unseal(content: bytes) -> _Slot | None:
+    """Read one slot; None if it is empty or spoiled."""
+    head = content[: _HEAD_BYTES - 4]
+    if not head.startswith(_MAGIC) or len(content) < _HEAD_BYTES:
+        return None
+    sequence = int.from_bytes(head[len(_MAGIC) : len(_MAGIC) + 8], "big")
+    length = int.from_bytes(head[-4:], "big")
+    payload = content[_HEAD_BYTES : _HEAD_BYTES + length]
+    checksum = int.from_bytes(content[_HEAD_BYTES - 4 : _HEAD_BYTES], "big")
+    if len(payload) != length or zlib.crc32(head + payload) != checksum:
+        return None
+    try:
+        return _Slot(sequence, decode(SignState, payload))
+    except InvalidInput:
+        return None
+
+
+def _damaged(path: Path, reason: str) -> Corrupt:
+    return Corrupt(
+        Code.STORAGE_DAMAGED,
+        f"{path.name}: {reason}",
+        hint="stop the node; never copy a sign state from a backup (docs/operator.md)",
+    )

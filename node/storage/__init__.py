@@ -1,0 +1,19 @@
+"""Durable storage: the chain, what consensus must remember, blobs."""
+
+from node.storage.blobs import BLOB_BYTES_MAX, BlobStore
+from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
+from node.storage.consensus_store import LmdbConsensusStore
+from node.storage.scrub import Scrubbed, scrub
+from node.storage.snapshot import Snapshot
+
+__all__ = [
+    "BLOB_BYTES_MAX",
+    "MAP_BYTES",
+    "BlobStore",
+    "ChainStore",
+    "LmdbConsensusStore",
+    "Scrubbed",
+    "Snapshot",
+    "StoredBlock",
+    "scrub",
+]

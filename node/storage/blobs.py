@@ -1,0 +1,111 @@
+"""Blobs (model packages) as content-addressed files: the name is the digest of the content.
+
+A blob is written to a temporary file, synced and renamed, so a file under its final name is whole;
+reading it whole checks its digest, so rot is found before use.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest
+from node.storage.values import damaged
+
+BLOB_BYTES_MAX = 256 * 1024 * 1024
+
+
+class BlobStore:
+    """A folder of blobs. Blocking: call it from a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for leftover in folder.glob("*.part"):
+            leftover.unlink()
+
+    def put(self, blob: bytes) -> Digest:
+        """Store durably; storing the same content again changes nothing.
+
+        Raises:
+            InvalidInput: TOO_LARGE. Unavailable: STORAGE_FULL.
+        """
+        if len(blob) > BLOB_BYTES_MAX:
+            raise InvalidInput(
+                Code.TOO_LARGE, f"blob of {len(blob)} bytes exceeds {BLOB_BYTES_MAX}"
+            )
+        identity = digest(Domain.BLOB, blob)
+        path = self._path(identity)
+        if path.exists():
+            return identity
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                file.write(blob)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            self._sync_folder()
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise Unavailable(
+                Code.STORAGE_FULL, f"blob cannot be stored: {error.strerror}", hint="free space"
+            ) from None
+        return identity
+
+    def get(self, identity: bytes) -> bytes:
+        """Read a whole blob and check it.
+
+        Raises:
+            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED.
+        """
+        try:
+            blob = self._path(identity).read_bytes()
+        except FileNotFoundError:
+            raise _not_found(identity) from None
+        if digest(Domain.BLOB, blob) != identity:
+            raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
+        return blob
+
+    def piece(self, identity: bytes, offset: int, size: int) -> tuple[int, bytes]:
+        """Read part of a blob, unchecked (the receiver checks the whole); also its total size.
+
+        Raises:
+            InvalidInput: NOT_FOUND.
+        """
+        try:
+            with self._path(identity).open("rb") as file:
+                total = file.seek(0, os.SEEK_END)
+                file.seek(min(max(offset, 0), total))
+                return total, file.read(max(size, 0))
+        except FileNotFoundError:
+            raise _not_found(identity) from None
+
+    def has(self, identity: bytes) -> bool:
+        """Tell whether the blob is here."""
+        return len(identity) == DIGEST_BYTES and self._path(identity).exists()
+
+    def digests(self) -> list[Digest]:
+        """Digests of all stored blobs, ascending."""
+        return [Digest(bytes.fromhex(path.stem)) for path in sorted(self._folder.glob("*.blob"))]
+
+    def remove(self, identity: bytes) -> None:
+        """Forget a blob; nothing happens if it is not here."""
+        self._path(identity).unlink(missing_ok=True)
+
+    def _path(self, identity: bytes) -> Path:
+        if len(identity) != DIGEST_BYTES:
+            raise _not_found(identity)
+        return self._folder / f"{identity.hex()}.blob"
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _not_found(identity: bytes) -> InvalidInput:
+    return InvalidInput(Code.NOT_FOUND, f"no blob {identity.hex()[:16]} is stored here")

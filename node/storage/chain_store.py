@@ -1,0 +1,203 @@
+"""The stored chain: block, state, tree, receipts, indexes and height in one transaction.
+
+There is one writer: the thread that calls `append`. Readers take snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from andon.core.block import Block, block_hash
+from andon.core.certificate import Certificate
+from andon.core.codec import encode
+from andon.core.errors import Code, InvalidInput, Misuse
+from consensus.ledger import Executed, GenesisState, tree_root
+from node.storage.environment import Environment
+from node.storage.snapshot import (
+    FORMAT_KEY,
+    GENESIS_KEY,
+    HEAD_KEY,
+    HEIGHT_BYTES,
+    INDEX_BYTES,
+    TABLES,
+    Leaves,
+    Snapshot,
+    height_key,
+)
+from node.storage.values import damaged, seal
+
+FORMAT = b"andon-1"
+MAP_BYTES = 64 * 1024**3
+"""Reserved address space; the file grows only as data is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlock:
+    """What one height adds: its block, what it did, and the certificate that names it, if any."""
+
+    block: Block
+    executed: Executed
+    certificate: Certificate | None
+
+
+class ChainStore:
+    """The durable chain of one node."""
+
+    def __init__(self, folder: Path, map_bytes: int = MAP_BYTES) -> None:
+        """Open the database; `initialise` or `check` comes next.
+
+        Raises:
+            Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED or STORAGE_FULL.
+        """
+        self._environment = Environment(folder, TABLES, map_bytes)
+
+    def is_empty(self) -> bool:
+        """Tell whether no chain was stored yet."""
+        with self.snapshot() as snapshot:
+            return snapshot.meta(HEAD_KEY) is None
+
+    def initialise(self, genesis: GenesisState) -> None:
+        """Store height 0.
+
+        Raises:
+            Misuse: the database already holds a chain.
+        """
+        if not self.is_empty():
+            raise Misuse(Code.MALFORMED, "the database already holds a chain")
+        stored = StoredBlock(block=genesis.block, executed=genesis.executed, certificate=None)
+        with self._environment.write() as transaction:
+            table = _Writer(transaction, self._environment.tables)
+            table.put("meta", FORMAT_KEY, FORMAT)
+            table.put("meta", GENESIS_KEY, block_hash(genesis.header))
+            _write_block(table, stored)
+
+    def check(self, genesis_hash: bytes) -> None:
+        """Check that this is the chain of `genesis_hash` and that its head is whole.
+
+        Raises:
+            InvalidInput: BAD_GENESIS for another network. Corrupt: STORAGE_DAMAGED.
+        """
+        with self.snapshot() as snapshot:
+            if snapshot.meta(FORMAT_KEY) != FORMAT:
+                raise damaged("the database has another format")
+            if snapshot.meta(GENESIS_KEY) != genesis_hash:
+                raise InvalidInput(
+                    Code.BAD_GENESIS,
+                    "the data folder belongs to another network",
+                    hint="use the genesis file it was made with, or another data folder",
+                )
+            height = snapshot.height()
+            header, block = snapshot.header(height), snapshot.block(height)
+            if header is None or block is None or block.header != header:
+                raise damaged(f"block {height} is missing or differs from its header")
+            if snapshot.height_of(block_hash(header)) != height:
+                raise damaged(f"the hash of block {height} is not indexed")
+            if tree_root(snapshot) != header.state_root:
+                raise damaged(f"the state is not that of block {height}")
+
+    def append(self, blocks: list[StoredBlock]) -> None:
+        """Store consecutive final blocks, ascending, durably and all or none.
+
+        Raises:
+            Misuse: they do not follow the head. Corrupt: STORAGE_FULL or STORAGE_DAMAGED.
+        """
+        with self._environment.write() as transaction:
+            table = _Writer(transaction, self._environment.tables)
+            height = table.height()
+            for stored in blocks:
+                if stored.block.header.height != height + 1:
+                    raise Misuse(
+                        Code.MALFORMED,
+                        f"block {stored.block.header.height} does not follow {height}",
+                    )
+                _write_block(table, stored)
+                height += 1
+
+    def snapshot(self) -> Snapshot:
+        """Open a view of the last stored block; the caller closes it."""
+        return Snapshot(self._environment)
+
+    def read_block(self, height: int) -> Block | None:
+        """Body of a final block."""
+        with self.snapshot() as snapshot:
+            return snapshot.block(height)
+
+    def size_bytes(self) -> int:
+        """Bytes in use on disk."""
+        return self._environment.size_bytes()
+
+    def clear_dead_readers(self) -> int:
+        """Free what crashed readers hold; to be called about once a minute."""
+        return self._environment.reader_check()
+
+    def close(self) -> None:
+        """Close; every snapshot must be closed."""
+        self._environment.close()
+
+
+class _Writer:
+    """Puts sealed values into the tables of one write transaction."""
+
+    def __init__(self, transaction: lmdb.Transaction, tables: Mapping[str, lmdb._Database]) -> None:
+        self._transaction = transaction
+        self._tables = tables
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        self._transaction.put(key, seal(key, value), db=self._tables[table])
+
+    def setter(self, table: str) -> Callable[[bytes, bytes | None], None]:
+        """Give a fast function that puts or deletes in one table."""
+        database, put, delete = self._tables[table], self._transaction.put, self._transaction.delete
+
+        def set_value(key: bytes, value: bytes | None) -> None:
+            if value is None:
+                delete(key, db=database)
+            else:
+                put(key, seal(key, value), db=database)
+
+        return set_value
+
+    def height(self) -> int:
+        raw = self._transaction.get(HEAD_KEY, db=self._tables["meta"])
+        if raw is None:
+            raise damaged("the database holds no chain")
+        return int.from_bytes(bytes(raw)[-HEIGHT_BYTES:], "big")
+
+
+def _write_block(table: _Writer, stored: StoredBlock) -> None:
+    block, executed = stored.block, stored.executed
+    header, place = block.header, height_key(block.header.height)
+    table.put("blocks", place, encode(block))
+    table.put("headers", place, encode(header))
+    table.put("hashes", block_hash(header), place)
+    if stored.certificate is not None:
+        table.put("certificates", place, encode(stored.certificate))
+    if header.height == 0:
+        table.put("validators", height_key(0), encode(executed.next_validators))
+    if header.closes_epoch:
+        table.put("epochs", height_key(header.epoch), place)
+        table.put("validators", height_key(header.epoch + 1), encode(executed.next_validators))
+    _put_leaves(table, "receipts", place, executed.receipt_bytes)
+    _put_leaves(table, "predictions", place, executed.prediction_bytes)
+    # In order of id, so that neighbours share a page of the index.
+    entries = sorted(
+        (receipt.transaction_id, index) for index, receipt in enumerate(executed.receipts)
+    )
+    for identity, index in entries:
+        table.put("transactions", identity, place + index.to_bytes(INDEX_BYTES, "big"))
+    set_state = table.setter("state")
+    for key in sorted(executed.overlay.writes):
+        set_state(key, executed.overlay.writes[key])
+    set_node = table.setter("tree")
+    for path in sorted(executed.overlay.tree_writes):
+        set_node(b"/" + path, executed.overlay.tree_writes[path])
+    table.put("meta", HEAD_KEY, place)
+
+
+def _put_leaves(table: _Writer, name: str, place: bytes, items: tuple[bytes, ...]) -> None:
+    if items:
+        table.put(name, place, encode(Leaves(items=items)))

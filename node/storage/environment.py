@@ -1,0 +1,112 @@
+"""The LMDB environment: opened once a process, default (durable) sync, errors mapped.
+
+Any failed write or sync ends the environment: pages may be marked clean after a failed fsync, so
+only a fresh process that re-reads the disk may go on (reliability reference 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+
+from andon.core.errors import AndonError, Code, Corrupt, Unavailable
+from node.storage.values import damaged
+
+READERS_MAX = 126
+
+
+class Environment:
+    """One LMDB folder with its named tables."""
+
+    def __init__(self, folder: Path, tables: Sequence[str], map_bytes: int) -> None:
+        """Open or create.
+
+        Raises:
+            Unavailable: LOCKED or STORAGE_FULL. Corrupt: STORAGE_DAMAGED.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder = folder
+        self._is_failed = False
+        with mapped():
+            self._lmdb = lmdb.open(
+                str(folder),
+                map_size=map_bytes,
+                max_dbs=len(tables),
+                max_readers=READERS_MAX,
+                max_spare_txns=8,
+                subdir=True,
+                readahead=False,
+                mode=0o600,
+            )
+            self._lmdb.reader_check()
+            self.tables = {name: self._lmdb.open_db(name.encode()) for name in tables}
+
+    @contextmanager
+    def write(self) -> Iterator[lmdb.Transaction]:
+        """Open the one write transaction; durable when the block ends, undone if it raises.
+
+        Raises:
+            Corrupt: STORAGE_FULL or STORAGE_DAMAGED; the process must end then.
+        """
+        if self._is_failed:
+            raise damaged("an earlier write failed; the process must be started anew")
+        try:
+            with mapped(), self._lmdb.begin(write=True) as transaction:
+                yield transaction
+        except Corrupt:
+            self._is_failed = True
+            raise
+
+    def read(self) -> lmdb.Transaction:
+        """Begin a read transaction; the caller ends it with `abort`."""
+        with mapped():
+            return self._lmdb.begin()
+
+    def reader_check(self) -> int:
+        """Clear slots of dead readers; returns how many there were."""
+        with mapped():
+            count: int = self._lmdb.reader_check()
+        return count
+
+    def size_bytes(self) -> int:
+        """Bytes of the map in use."""
+        with mapped():
+            info, stat = self._lmdb.info(), self._lmdb.stat()
+        used: int = (info["last_pgno"] + 1) * stat["psize"]
+        return used
+
+    def close(self) -> None:
+        """Close; all transactions must have ended."""
+        self._lmdb.close()
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Turn LMDB's and the system's errors into ours."""
+    try:
+        yield
+    except AndonError:
+        raise
+    except (lmdb.MapFullError, lmdb.DiskError) as error:
+        raise _full(error) from None
+    except (lmdb.LockError, lmdb.ReadersFullError) as error:
+        raise Unavailable(
+            Code.LOCKED,
+            f"the data folder is in use: {error}",
+            hint="stop the other process of this data folder",
+        ) from None
+    except lmdb.Error as error:
+        if "No space left" in str(error):
+            raise _full(error) from None
+        raise damaged(f"LMDB: {error}") from None
+
+
+def _full(error: Exception) -> Corrupt:
+    return Corrupt(
+        Code.STORAGE_FULL,
+        f"nothing more can be stored: {error}",
+        hint="free disk space or raise storage.map_bytes, then start the node again",
+    )

@@ -1,0 +1,20 @@
+"""Chaos: a seed becomes a plan of faults, played on a network of real processes and checked."""
+
+from node.testing.chaos.audit import NodeChain, read_chain
+from node.testing.chaos.checkers import Acknowledged, check
+from node.testing.chaos.plan import ChaosPlan, Fault, Verb, draw_plan, parse_plan
+from node.testing.chaos.run import Report, run_plan
+
+__all__ = [
+    "Acknowledged",
+    "ChaosPlan",
+    "Fault",
+    "NodeChain",
+    "Report",
+    "Verb",
+    "check",
+    "draw_plan",
+    "parse_plan",
+    "read_chain",
+    "run_plan",
+]

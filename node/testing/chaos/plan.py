@@ -1,0 +1,151 @@
+"""What will happen in one run: drawn from a seed, or read from a file that an earlier run wrote.
+
+The plan is the replayable part of a run; how processes interleave is not (the simulator in
+`node.testing.sim` is for that).
+"""
+
+from __future__ import annotations
+
+import random
+from enum import Enum
+
+import msgspec
+
+from andon.core.errors import Code, InvalidInput
+
+FAULTS_MS = 14_000
+"""Length of the phase with faults; all faults have ended after it."""
+FAULTS_MAX = 64
+VALIDATORS = (4, 5, 6, 7)
+VALIDATOR_SHARES = (5, 2, 1, 2)
+LIAR_SHARE = 0.2
+DELAYS_MS = (20, 80, 250)
+RESETS_PER_MILLE = (5, 20, 60)
+
+
+class Verb(Enum):
+    """What is done to nodes or to the links between them."""
+
+    KILL = "kill"
+    """SIGKILL, and a new start when the fault ends."""
+    PAUSE = "pause"
+    """SIGSTOP, SIGCONT when the fault ends."""
+    PARTITION = "partition"
+    """The named nodes lose all others; connections are reset."""
+    CABLE = "cable"
+    """The same, but bytes vanish silently."""
+    ONE_WAY = "one-way"
+    """Nothing from the first named node reaches the second."""
+    DELAY = "delay"
+    """Every link of the named nodes is slower by `amount` ms."""
+    DROP = "drop"
+    """A piece of data on a link of the named nodes is lost with `amount` per mille."""
+
+
+PROCESS_VERBS = (Verb.KILL, Verb.PAUSE)
+
+
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One fault from `at_ms` to `until_ms` after the start of the load."""
+
+    verb: Verb
+    at_ms: int
+    until_ms: int
+    nodes: tuple[str, ...]
+    amount: int = 0
+
+    def __str__(self) -> str:
+        amount = f" {self.amount}" if self.amount else ""
+        return (
+            f"{self.at_ms / 1000:5.1f} s to {self.until_ms / 1000:4.1f} s  "
+            f"{self.verb.value}{amount} {' '.join(self.nodes)}"
+        )
+
+
+class ChaosPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole run. `liar` names the node whose worker gives wrong outputs; empty for none."""
+
+    seed: int
+    validators: int
+    clients: int
+    liar: str = ""
+    faults_ms: int = FAULTS_MS
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all nodes."""
+        return tuple(f"node-{number}" for number in range(1, self.validators + 1))
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed}: {self.validators} validators, {self.clients} clients"]
+        if self.liar:
+            lines[0] += f", the worker of {self.liar} lies"
+        return "\n  ".join([*lines, *(str(fault) for fault in self.faults)])
+
+
+def draw_plan(seed: int) -> ChaosPlan:
+    """Expand a seed. The same seed gives the same plan on every Python."""
+    draw = random.Random(f"chaos {seed}")  # noqa: S311 - no secret
+    validators = draw.choices(VALIDATORS, VALIDATOR_SHARES)[0]
+    # Four nodes with workers are what a small machine can bear.
+    liar = f"node-{draw.randint(1, 4)}" if validators == 4 and draw.random() < LIAR_SHARE else ""
+    plan = ChaosPlan(seed=seed, validators=validators, clients=draw.randint(2, 4), liar=liar)
+    busy_until: dict[str, int] = dict.fromkeys(plan.names, 0)
+    faults: list[Fault] = []
+    for _ in range(draw.randint(3, 8)):
+        at_ms = draw.randrange(200, FAULTS_MS - 2_000, 100)
+        until_ms = min(FAULTS_MS, at_ms + draw.randrange(500, 6_000, 100))
+        verb = draw.choice(tuple(Verb))
+        fault = _draw_fault(draw, verb, plan.names, at_ms, until_ms)
+        if verb in PROCESS_VERBS:
+            name = fault.nodes[0]
+            if at_ms <= busy_until[name]:
+                continue
+            # Later faults of this process may begin only after this one, whatever their order.
+            busy_until[name] = FAULTS_MS
+        faults.append(fault)
+    faults.sort(key=lambda fault: (fault.at_ms, fault.verb.value, fault.nodes))
+    return msgspec.structs.replace(plan, faults=tuple(faults))
+
+
+def _draw_fault(
+    draw: random.Random, verb: Verb, names: tuple[str, ...], at_ms: int, until_ms: int
+) -> Fault:
+    count, amount = 1, 0
+    match verb:
+        case Verb.PARTITION | Verb.CABLE:
+            count = draw.randint(1, len(names) // 2)
+        case Verb.ONE_WAY:
+            count = 2
+        case Verb.DELAY:
+            count, amount = draw.randint(1, len(names)), draw.choice(DELAYS_MS)
+        case Verb.DROP:
+            count, amount = draw.randint(1, len(names)), draw.choice(RESETS_PER_MILLE)
+        case Verb.KILL | Verb.PAUSE:
+            pass
+    nodes = tuple(draw.sample(names, count))
+    return Fault(verb=verb, at_ms=at_ms, until_ms=until_ms, nodes=nodes, amount=amount)
+
+
+def parse_plan(text: bytes) -> ChaosPlan:
+    """Read a plan from JSON.
+
+    Raises:
+        InvalidInput: BAD_CONFIG with what is wrong.
+    """
+    try:
+        plan = msgspec.json.decode(text, type=ChaosPlan)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: {error}") from None
+    if plan.validators not in range(1, 65) or len(plan.faults) > FAULTS_MAX:
+        raise InvalidInput(Code.BAD_CONFIG, f"1 to 64 validators, at most {FAULTS_MAX} faults")
+    known = set(plan.names)
+    for fault in plan.faults:
+        if not fault.nodes or not known.issuperset(fault.nodes):
+            raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: no such node in '{fault}'")
+        if fault.verb is Verb.ONE_WAY and len(fault.nodes) != 2:
+            raise InvalidInput(Code.BAD_CONFIG, "one-way names two nodes")
+        if not 0 <= fault.at_ms < fault.until_ms <= plan.faults_ms:
+            raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: bad times in '{fault}'")
+    return plan

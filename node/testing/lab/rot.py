@@ -1,0 +1,184 @@
+"""Damage of the medium: flipped bits, pages written to the wrong place, pages lost.
+
+A damaged copy is opened by a process of its own and asked everything a node asks. Each trial ends
+as unharmed (the same answers), detected (a typed error), stopped (the process died: loud, though
+not pretty) or wrong (another answer and no error), and wrong must never happen.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from andon.core.codec import encode
+from andon.core.errors import AndonError
+from andon.core.hashing import Domain, digest
+from andon.core.transaction import parse_transaction
+from node.storage import ChainStore, scrub
+from node.storage.snapshot import Snapshot
+from node.testing.lab.chain import TRANSACTIONS_A_BLOCK, LabChain, written_key
+
+MAP_BYTES = 1024**3
+DATA_FILE = "data.mdb"
+PAGE_BYTES = 4096
+TRIAL_CPU_S = 20
+"""Damage may make the tree of pages a ring; nobody waits for ever."""
+
+
+class Damage(Enum):
+    """What the medium does."""
+
+    FLIP = "flipped bit"
+    MISDIRECT = "page written to another page's place"
+    ZERO = "page lost"
+    STALE = "page of an earlier time"
+
+
+class Outcome(Enum):
+    """How a trial ended; the value is the exit status of its process."""
+
+    UNHARMED = 0
+    DETECTED = 3
+    WRONG = 4
+    STOPPED = 5
+    EARLIER = 6
+    """The store as it was one commit before: sound, and peers give the missing block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """A sound store's file, an older one of the same store, and what it answers."""
+
+    folder: Path
+    content: bytes
+    older: bytes
+    answers: bytes
+    answers_before: bytes
+    heights: int
+    transactions: tuple[bytes, ...]
+
+
+def make_specimen(folder: Path, heights: int) -> Specimen:
+    """Write a chain of some blocks and take its answers."""
+    chain = LabChain()
+    path = folder / DATA_FILE
+    store = ChainStore(folder, MAP_BYTES)
+    chain.open(store)
+    older = before = b""
+    transactions: list[bytes] = []
+    for _ in range(heights):
+        with store.snapshot() as snapshot:
+            block = chain.next_block(snapshot)
+        store.append([block])
+        transactions += [parse_transaction(raw).id for raw in block.block.transactions]
+        if block.block.header.height == heights - heights // 4:
+            older = path.read_bytes()
+        if block.block.header.height == heights - 1:
+            before = _ask(store, heights, transactions)
+    answers = _ask(store, heights, transactions)
+    store.close()
+    return Specimen(
+        folder=folder,
+        content=path.read_bytes(),
+        older=older,
+        answers=answers,
+        answers_before=before,
+        heights=heights,
+        transactions=tuple(transactions),
+    )
+
+
+def damaged_copy(specimen: Specimen, damage: Damage, draw: random.Random) -> bytes:
+    """Draw one place and spoil it; the two meta pages are places like others."""
+    content = bytearray(specimen.content)
+    pages = len(content) // PAGE_BYTES
+    at = draw.randrange(pages) * PAGE_BYTES
+    match damage:
+        case Damage.FLIP:
+            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        case Damage.MISDIRECT:
+            source = draw.randrange(pages) * PAGE_BYTES
+            content[at : at + PAGE_BYTES] = content[source : source + PAGE_BYTES]
+        case Damage.ZERO:
+            content[at : at + PAGE_BYTES] = bytes(PAGE_BYTES)
+        case Damage.STALE:
+            before = specimen.older[at : at + PAGE_BYTES]
+            content[at : at + len(before)] = before
+    return bytes(content)
+
+
+def try_damage(specimen: Specimen, content: bytes, folder: Path) -> Outcome:
+    """Ask a store with this file everything, in a process of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / DATA_FILE).write_bytes(content)
+    child = os.fork()
+    if child == 0:
+        _be_reader(specimen, folder)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFEXITED(status):
+        return Outcome.STOPPED
+    return Outcome(os.WEXITSTATUS(status))
+
+
+def _be_reader(specimen: Specimen, folder: Path) -> None:
+    """Read all and exit with the outcome; never returns."""
+    outcome = Outcome.STOPPED
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_CPU_S, TRIAL_CPU_S))
+        outcome = _read(specimen, folder)
+    finally:
+        os._exit(outcome.value)
+
+
+def _read(specimen: Specimen, folder: Path) -> Outcome:
+    chain = LabChain()
+    try:
+        store = ChainStore(folder, MAP_BYTES)
+        store.check(chain.genesis_hash)
+        with store.snapshot() as snapshot:
+            scrub(snapshot)
+            height = snapshot.height()
+    except AndonError:
+        return Outcome.DETECTED
+    # What passed is served: from here on an error would come too late.
+    is_earlier = height == specimen.heights - 1
+    transactions = specimen.transactions[: -TRANSACTIONS_A_BLOCK if is_earlier else None]
+    found = _ask(store, specimen.heights, transactions)
+    if is_earlier:
+        return Outcome.EARLIER if found == specimen.answers_before else Outcome.WRONG
+    return Outcome.UNHARMED if found == specimen.answers else Outcome.WRONG
+
+
+def _ask(store: ChainStore, heights: int, transactions: Sequence[bytes]) -> bytes:
+    """Digest of everything that a node asks of its store."""
+    with store.snapshot() as snapshot:
+        parts = _answers(snapshot, heights, transactions)
+        framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return digest(Domain.BLOB, framed)
+
+
+def _answers(snapshot: Snapshot, heights: int, transactions: Sequence[bytes]) -> Iterator[bytes]:
+    yield snapshot.height().to_bytes(8, "big")
+    for height in range(heights + 1):
+        header, block = snapshot.header(height), snapshot.block(height)
+        yield b"" if header is None else encode(header)
+        yield b"" if block is None else encode(block)
+        final = snapshot.final_block(height)
+        yield b"" if final is None else encode(final)
+        yield from (encode(receipt) for receipt in snapshot.receipts(height))
+        yield from (encode(record) for record in snapshot.predictions(height))
+    for identity in transactions:
+        is_known = snapshot.has_transaction(identity)
+        yield repr((is_known, snapshot.transaction_place(identity))).encode()
+        yield snapshot.get(written_key(identity)) or b""
+    for key, value in snapshot.iterate(b"", None, 10 * len(transactions) + 100):
+        yield key + value
+    yield snapshot.tree_node(b"") or b""
+    yield repr((snapshot.epoch_closings(), snapshot.validators(0))).encode()

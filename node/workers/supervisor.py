@@ -1,0 +1,256 @@
+"""Keep one prediction worker alive and predict through it.
+
+Starts `python -m models.worker`, connects, loads every model that the node wants, and only then
+lets predictions through; after a crash it does all of this again with growing delays. Without a
+worker (backend `none`) every prediction is Unavailable: the node runs but cannot vote for blocks
+that hold predictions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from andon.core import worker as protocol
+from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
+from node.net.limits import Backoff
+from node.workers.client import WorkerClient, connect, worker_down
+
+PREDICT_MS = 20_000
+"""A worker that takes longer hangs: it is killed and started anew."""
+LOAD_MS = 120_000
+PING_MS = 60_000  # one thread: a compilation delays the pong
+PING_EVERY_S = 5.0
+CONNECT_S = 20.0
+CONNECT_POLL_S = 0.02
+STOP_S = 2.0
+MODELS_MAX = 64
+WINDOWS_PER_REQUEST = 1024
+NO_BACKEND = "none"
+_SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How to start the worker. `fault` is a chaos tool; `checkout` holds the models package."""
+
+    home: Path
+    checkout: Path
+    backend: str
+    fault: str = "none"
+
+
+class Supervisor:
+    """The node's predictor."""
+
+    def __init__(
+        self, settings: WorkerSettings, jitter: random.Random, predict_ms: int = PREDICT_MS
+    ) -> None:
+        self._settings = settings
+        self._predict_ms = predict_ms
+        self._jitter = jitter
+        self._client: WorkerClient | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._ready = asyncio.Event()
+        self._blobs: dict[bytes, bytes] = {}
+        self.state = "none" if settings.backend == NO_BACKEND else "starting"
+        self.detail = ""
+        self.restarts = 0
+
+    @property
+    def models_loaded(self) -> int:
+        """Number of models that are loaded, or will be after a restart."""
+        return len(self._blobs)
+
+    async def run(self) -> None:
+        """Keep a worker running until cancelled."""
+        if self._settings.backend == NO_BACKEND:
+            return
+        backoff = Backoff(first_s=0.2, max_s=10.0)
+        with tempfile.TemporaryDirectory(prefix="andon-") as folder:
+            path = self._settings.home / "worker.sock"
+            if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+                path = Path(folder) / "worker.sock"
+            while True:
+                try:
+                    await self._run_once(path, backoff)
+                except (OSError, AndonError, TimeoutError) as error:
+                    self.detail = str(error)[:300]
+                self._ready.clear()
+                self._client = None
+                self.state = "down"
+                self.restarts += 1
+                log.error("worker.ended", detail=self.detail, restarts=self.restarts)
+                await asyncio.sleep(backoff.next_s(self._jitter.random()))
+
+    async def _run_once(self, path: Path, backoff: Backoff) -> None:
+        with _open_log(self._settings.home) as output:
+            process = await asyncio.create_subprocess_exec(
+                *self._command(path),
+                cwd=self._settings.checkout,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.state = "starting"
+        self._process = process
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                client = await _connect_when_up(path, process)
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(client.run())
+                tending = group.create_task(self._tend(client, backoff))
+                await asyncio.wait((reading, tending), return_when=asyncio.FIRST_COMPLETED)
+                reading.cancel()
+                tending.cancel()
+        finally:
+            await _stop(process)
+        self.detail = f"exit status {process.returncode}"
+
+    def _command(self, path: Path) -> Sequence[str]:
+        settings = self._settings
+        command = [sys.executable, "-m", "models.worker", "--socket", str(path)]
+        command += ["--backend", settings.backend, "--with-parent"]
+        return [*command, "--fault", settings.fault] if settings.fault != "none" else command
+
+    async def _tend(self, client: WorkerClient, backoff: Backoff) -> None:
+        """Load the models, open the door, then ping; returns when the worker does not answer."""
+        try:
+            await self._ping(client)
+            for blob in list(self._blobs.values()):
+                await client.ask(protocol.Load(blob=blob), LOAD_MS)
+            self._client = client
+            self._ready.set()
+            backoff.reset()
+            while True:
+                await self._ping(client)
+                await asyncio.sleep(PING_EVERY_S if self.state == protocol.READY else 0.25)
+        except (Unavailable, InvalidInput) as error:
+            self.detail = str(error)[:300]
+
+    async def _ping(self, client: WorkerClient) -> None:
+        pong = await client.ask(protocol.Ping(), PING_MS)
+        if isinstance(pong, protocol.Pong):
+            if pong.state != self.state:
+                log.info("worker.state", state=pong.state, detail=pong.detail)
+            self.state, self.detail = pong.state, pong.detail
+
+    async def _ask(
+        self, question: protocol.Load | protocol.Predict | protocol.Conform, timeout_ms: int
+    ) -> object:
+        if self._settings.backend == NO_BACKEND:
+            raise worker_down()
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self._ready.wait()
+        except TimeoutError:
+            raise worker_down() from None
+        if self._client is None:
+            raise worker_down()
+        return await self._client.ask(question, timeout_ms)
+
+    async def load(self, blob: bytes) -> protocol.Loaded:
+        """Check a package blob, compile it and run its vectors; kept for restarts.
+
+        Raises:
+            InvalidInput: BAD_MODEL_PACKAGE, NOT_CERTIFIED, DIGEST_MISMATCH, CONFORMANCE_FAILED.
+            Unavailable: WORKER_DOWN. Misuse: TOO_MANY beyond MODELS_MAX.
+        """
+        if len(self._blobs) >= MODELS_MAX:
+            raise Misuse(Code.TOO_MANY, f"{MODELS_MAX} models are loaded already")
+        loaded = await self._ask(protocol.Load(blob=blob), LOAD_MS)
+        if not isinstance(loaded, protocol.Loaded):
+            raise worker_down()
+        self._blobs[loaded.model_id] = blob
+        return loaded
+
+    async def conform(self, model_id: bytes) -> None:
+        """Run a model's conformance vectors again.
+
+        Raises:
+            InvalidInput: CONFORMANCE_FAILED with model, input and element.
+        """
+        await self._ask(protocol.Conform(model_id=model_id), LOAD_MS)
+
+    def has_model(self, model_id: bytes) -> bool:
+        """Tell whether a model is loaded (or will be after a restart)."""
+        return model_id in self._blobs
+
+    async def predict(self, model_id: bytes, windows: list[bytes]) -> list[tuple[int, ...]]:
+        """Evaluate windows in batches, in order.
+
+        Raises:
+            InvalidInput: BAD_MODEL_INPUT. Unavailable: WORKER_DOWN, MODEL_NOT_ACTIVE.
+        """
+        if model_id not in self._blobs:
+            # Not the asker's fault: the registry has it, this node has not fetched it yet.
+            raise Unavailable(
+                Code.MODEL_NOT_ACTIVE, f"model {model_id.hex()[:16]} is not loaded here yet"
+            )
+        outputs: list[tuple[int, ...]] = []
+        for start in range(0, len(windows), WINDOWS_PER_REQUEST):
+            piece = tuple(windows[start : start + WINDOWS_PER_REQUEST])
+            question = protocol.Predict(model_id=model_id, windows=piece)
+            try:
+                answer = await self._ask(question, self._predict_ms)
+            except Unavailable as error:
+                self._end_if_hung(error)
+                raise
+            if not isinstance(answer, protocol.Outputs) or len(answer.outputs) != len(piece):
+                raise Unavailable(Code.WORKER_DOWN, "the worker answered something else")
+            outputs.extend(answer.outputs)
+        return outputs
+
+    def _end_if_hung(self, error: Unavailable) -> None:
+        """Kill a worker that is connected and yet does not answer; `run` starts another."""
+        process = self._process
+        if "timed_out" in error.fields and process is not None and process.returncode is None:
+            log.error("worker.hung", timeout_ms=self._predict_ms)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+def _open_log(home: Path) -> BinaryIO:
+    path = home / "logs" / "worker.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")
+
+
+async def _connect_when_up(path: Path, process: asyncio.subprocess.Process) -> WorkerClient:
+    while True:
+        if process.returncode is not None:
+            raise Unavailable(
+                Code.WORKER_DOWN,
+                f"the worker ended with status {process.returncode}",
+                hint="see logs/worker.log",
+            )
+        try:
+            return await connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            await asyncio.sleep(CONNECT_POLL_S)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,179 @@
+"""Contracts: transfers a second, a loop's turn, deployment, and nanoseconds a gas by operation.
+
+The last table says how honest the gas schedule is: one gas should cost about the same time
+whatever it is spent on. Host in memory, one core, best of several runs of processor time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from andon.core.codec import Value, encode_arguments
+from contracts_py.engine import Context, Engine, Mode
+from contracts_py.engine.memory_host import MemoryHost
+from contracts_py.library import source
+
+ALICE, BOB = b"a" * 32, b"b" * 32
+GAS = 100_000_000
+TOKEN = b"""balances = Map(key=bytes, value=int, default=0)
+Transferred = Event(source=bytes, target=bytes, amount=int)
+
+
+@init
+def setup(owner: bytes):
+    balances[owner] = 1000000000000
+
+
+@export
+def transfer(target: bytes, amount: int) -> bool:
+    assert amount > 0, "amount is positive"
+    held = balances[ctx.sender]
+    assert held >= amount, "too little"
+    assert target != ctx.sender, "to another account"
+    balances[ctx.sender] = held - amount
+    balances[target] += amount
+    Transferred(source=ctx.sender, target=target, amount=amount)
+    return True
+
+
+@export
+def loop(n: int) -> int:
+    s = 0
+    for i in range(n):
+        s = (s * 31 + i) % 1000003
+    return s
+"""
+OPERATIONS = {
+    "add": "x = i + 7",
+    "multiply 256 bit": "x = big * 3 // 3",
+    "compare": "x = i < 7",
+    "and": "x = i > 0 and i < 9",
+    "call": "x = g(i)",
+    "len": "x = len(words)",
+    "list display": "x = [i, i, i]",
+    "dict display": "x = {'a': i, 'b': i}",
+    "subscript": "x = words[1]",
+    "dict item": "x = table['k']",
+    "set item": "table['k'] = i",
+    "append": "words.append(i)",
+    "text concat": "x = text + text",
+    "f-string": "x = f'{i} of {i}'",
+    "str": "x = str(i)",
+    "equal lists": "x = words == words",
+    "in list": "x = 99 in words",
+    "sorted": "x = sorted(words)",
+    "comprehension": "x = [w for w in words]",
+    "decimal multiply": "x = half * half",
+    "decimal divide": "x = half / 3",
+    "sha256": "x = sha256(b'abc')",
+    "encode": "x = encode(words)",
+    "state read": "x = m['k']",
+    "state write": "m['k'] = i",
+    "state dict read": "x = d['k']",
+    "event": "E(x=i)",
+}
+SETUP = """m = Map(key=str, value=int)
+d = Map(key=str, value=dict)
+E = Event(x=int)
+
+
+def g(n: int) -> int:
+    return n
+
+
+@export
+def f(n: int):
+    big = 2 ** 250
+    half = dec("0.5")
+    words = [3, 1, 2, 5, 4, 9, 8, 7]
+    table = {"k": 1}
+    text = "some text of thirty characters"
+    m["k"] = 1
+    d["k"] = {"state": "HEALTHY", "count": 7, "height": 9}
+    x = 0
+    for i in range(n):
+        BODY
+"""
+
+
+def main() -> None:
+    """Print three tables."""
+    engine, host = Engine(), MemoryHost()
+    for name in ("identity", "models", "maintenance"):
+        text = source(name)
+        spent = best(lambda text=text: Engine().check(text), count=1, repeats=20)  # type: ignore[misc] # bound
+        print(f"deploy {name:12} {text.count(10):4} lines  {spent / 1e6:7.2f} ms")
+    spent = best(lambda: Engine().check(TOKEN), count=1, repeats=20)
+    print(f"deploy {'token':12} {TOKEN.count(10):4} lines  {spent / 1e6:7.2f} ms")
+    host.sources["token"] = TOKEN
+    run(engine, host, "token", "", Mode.INIT, owner=ALICE)
+    args = encode_arguments({"target": BOB, "amount": 1})
+    context = context_of()
+
+    def transfer() -> None:
+        engine.execute(host, context, "token", "transfer", args, GAS, mode=Mode.CALL)
+        host.forget()
+
+    spent = best(transfer, count=20, repeats=300)
+    print(f"transfer   {spent / 1000:7.2f} us   {1e9 / spent:9.0f} a second")
+    spent = best(lambda: run(engine, host, "token", "loop", n=1_000), count=1, repeats=60)
+    print(f"loop       {spent / 1_000:7.0f} ns a turn")
+    calibrate(engine)
+
+
+def calibrate(engine: Engine) -> None:
+    """Print time and gas of single operations, without the loop around them."""
+    turns = 60
+    empty_ns, empty_gas = measure(engine, "pass", turns)
+    print(f"\n{'operation':18} {'ns':>9} {'gas':>8} {'ns/gas':>7}")
+    for name, body in OPERATIONS.items():
+        spent, used = measure(engine, body, turns)
+        nanoseconds = (spent - empty_ns) / turns
+        amount = (used - empty_gas) / turns
+        print(f"{name:18} {nanoseconds:9.0f} {amount:8.0f} {nanoseconds / amount:7.2f}")
+
+
+def measure(engine: Engine, body: str, turns: int) -> tuple[float, int]:
+    """Nanoseconds and gas of one call whose loop has this body."""
+    host = MemoryHost()
+    host.sources["c"] = SETUP.replace("BODY", body).encode()
+    used = run(engine, host, "c", "f", n=turns)
+    return best(lambda: run(engine, host, "c", "f", n=turns), count=1, repeats=60), used
+
+
+def run(
+    engine: Engine,
+    host: MemoryHost,
+    contract: str,
+    method: str,
+    mode: Mode = Mode.CALL,
+    **args: Value,
+) -> int:
+    """Execute one call that must succeed; gives its gas."""
+    outcome = engine.execute(
+        host, context_of(), contract, method, encode_arguments(args), GAS, mode=mode
+    )
+    host.forget()
+    assert outcome.ok, outcome.failure
+    return outcome.gas_used
+
+
+def context_of() -> Context:
+    """A context of no interest."""
+    return Context(chain_id="bench", height=1, time_ms=1, sender=ALICE, transaction_id=b"t" * 32)
+
+
+def best(action: Callable[[], object], count: int, repeats: int = 7) -> float:
+    """Nanoseconds of one action: the best mean of several runs."""
+    found = float("inf")
+    for _ in range(repeats):
+        began = time.perf_counter_ns()
+        for _ in range(count):
+            action()
+        found = min(found, (time.perf_counter_ns() - began) / count)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+# ruff: noqa: T201 - what it prints is its result
+"""Run hostile payloads in this process and print one verdict a line; started by the tests.
+
+Usage: runner.py FILE...   Each line: id, verdict, gas, milliseconds of checking, of running.
+A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from andon.core.codec import encode_value  # noqa: E402
+from contracts_py.engine import Context, ContractRefused, Engine, Mode  # noqa: E402
+from contracts_py.engine.memory_host import MemoryHost  # noqa: E402
+
+GAS_LIMIT = 20_000_000
+MEMORY_BYTES_MAX = 512 * 1024 * 1024
+PRELUDE = """balances = Map(key=str, value=any)
+total = Var(int, default=0)
+Transfer = Event(x=any)
+"""
+HEAD = "@export\ndef f(a: int):\n"
+ACCOUNT = b"a" * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """One block of a corpus file."""
+
+    identity: str
+    kind: str
+    expect: str
+    text: str
+
+    def source(self) -> bytes:
+        """The contract that carries the payload."""
+        if self.kind == "gen":
+            made = eval(self.text, {"__builtins__": {"range": range}})
+            assert isinstance(made, str)
+            return made.encode("utf-8", "surrogatepass")
+        if self.kind == "module":
+            return (PRELUDE + self.text).encode("utf-8", "surrogatepass")
+        if self.kind == "expr":
+            return (PRELUDE + HEAD + f"    return ({self.text})\n").encode("utf-8", "surrogatepass")
+        body = "".join(f"    {line}\n" for line in self.text.splitlines())
+        return (PRELUDE + HEAD + body).encode("utf-8", "surrogatepass")
+
+
+def payloads(path: Path) -> Iterator[Payload]:
+    """Read a corpus file."""
+    for block in path.read_text(encoding="utf-8").split("\n### ")[1:]:
+        head, _, text = block.partition("\n")
+        identity, _, kind, expect, _ = [part.strip() for part in head.split("|", 4)]
+        yield Payload(identity=identity, kind=kind, expect=expect, text=text.strip("\n"))
+
+
+def run(payload: Payload) -> str:
+    """Check, then call; gives the line of output."""
+    engine, host = Engine(), MemoryHost()
+    source = payload.source()
+    began = time.perf_counter()
+    try:
+        engine.check(source)
+    except ContractRefused as refusal:
+        spent = (time.perf_counter() - began) * 1000
+        return f"{payload.identity}\trefused {refusal.rule} {refusal.line}\t0\t{spent:.2f}\t0"
+    checked = time.perf_counter()
+    host.sources["hostile"] = source
+    context = Context(
+        chain_id="test", height=7, time_ms=1_000, sender=ACCOUNT, transaction_id=b"t" * 32
+    )
+    args = encode_value({"a": 1})
+    outcome = engine.execute(host, context, "hostile", "f", args, GAS_LIMIT, mode=Mode.CALL)
+    ran = time.perf_counter()
+    if outcome.failure is None:
+        verdict = f"value {outcome.result.hex()[:200]}"
+    else:
+        verdict = f"failed {outcome.failure.code} {outcome.failure.line}"
+        assert not host.state, "a failed call leaves nothing"
+        assert not host.events, "a failed call leaves nothing"
+    times = f"{(checked - began) * 1000:.2f}\t{(ran - checked) * 1000:.2f}"
+    return f"{payload.identity}\t{verdict}\t{outcome.gas_used}\t{times}"
+
+
+def main() -> None:
+    """Run all payloads of the files."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+    for name in sys.argv[1:]:
+        for payload in payloads(Path(name)):
+            print(run(payload), flush=True)
+    print(f"peak\t{peak_kib()}", flush=True)
+
+
+def peak_kib() -> int:
+    """Peak memory of this process; `ru_maxrss` would carry over the parent's from before exec."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    main()

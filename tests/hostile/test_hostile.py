@@ -1,0 +1,129 @@
+"""Every hostile payload ends as written in expected.txt, on any flags, seed and Python.
+
+`ANDON_PYTHONS` may name more interpreters (with msgpack, msgspec and pynacl), separated by colons.
+After a wanted change of a rule or of gas: `python tests/hostile/test_hostile.py` rewrites the file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+CORPORA = (HERE / "corpus.txt", HERE / "own.txt")
+EXPECTED = HERE / "expected.txt"
+CHECK_MS_MAX = 10.0
+PEAK_KIB_MAX = 256 * 1024
+
+DEVIATIONS = {
+    "C11": "a loop runs over the list as it stood at its start",
+    "B20": "refused at run time: only ASCII digits are numbers",
+    "Q08": "depth 4 is within bounds: the comparison is false",
+    "X15": "repr is not in the language",
+    "L07": "fields of events are named, so this form is refused",
+    "L09": "importlib is not in the language; copies between contracts have their own test",
+    "A02": "keys are encoded with their length: a dot is a character like others",
+    "A08": "keys are encoded with their length: NUL is a character like others",
+    "OX09": "refused before it runs: no quotes inside fields",
+}
+
+
+Verdicts = dict[str, tuple[str, str]]
+Times = dict[str, tuple[float, float]]
+Result = tuple[Verdicts, Times, int]
+
+
+def run(*flags: str, python: str = sys.executable, seed: str = "1") -> Result:
+    """Verdicts with gas, times, and peak memory of one process over all payloads."""
+    done = subprocess.run(
+        [python, *flags, str(HERE / "runner.py"), *map(str, CORPORA)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    verdicts: dict[str, tuple[str, str]] = {}
+    times: dict[str, tuple[float, float]] = {}
+    peak = 0
+    for line in done.stdout.splitlines():
+        fields = line.split("\t")
+        if fields[0] == "peak":
+            peak = int(fields[1])
+            continue
+        verdicts[fields[0]] = (fields[1], fields[2])
+        times[fields[0]] = (float(fields[3]), float(fields[4]))
+    return verdicts, times, peak
+
+
+def expected() -> dict[str, tuple[str, str]]:
+    """The written verdicts."""
+    lines = [line.split("\t") for line in EXPECTED.read_text(encoding="utf-8").splitlines()]
+    return {identity: (verdict, gas) for identity, verdict, gas in lines}
+
+
+def wanted() -> dict[str, str]:
+    """What the corpus says should happen."""
+    found: dict[str, str] = {}
+    for path in CORPORA:
+        for block in path.read_text(encoding="utf-8").split("\n### ")[1:]:
+            identity, _, _, expect, _ = [part.strip() for part in block.split("|", 4)]
+            found[identity] = expect
+    return found
+
+
+@pytest.fixture(scope="module")
+def here() -> Result:
+    return run()
+
+
+def test_every_payload_ends_as_written(here: Result) -> None:
+    assert here[0] == expected()
+
+
+@pytest.mark.parametrize("identity", sorted(wanted()))
+def test_written_verdict_is_what_the_corpus_wants(identity: str) -> None:
+    verdict, expect = expected()[identity][0], wanted()[identity]
+    if identity in DEVIATIONS:
+        assert DEVIATIONS[identity]
+        return
+    if expect in ("parse", "validate"):
+        assert verdict.startswith("refused")
+    elif expect == "value":
+        assert verdict.startswith("value")
+    else:
+        assert not verdict.startswith("value")
+
+
+def test_flags_and_hash_seed_change_nothing() -> None:
+    assert run("-O", "-W", "error", seed="4242")[0] == expected()
+
+
+def test_bounds_of_time_and_memory_hold(here: Result) -> None:
+    _, times, peak = here
+    assert peak < PEAK_KIB_MAX
+    # Times of a shared machine jitter: two may exceed the bound, none by much.
+    slow = [identity for identity, (checked, _) in times.items() if checked > CHECK_MS_MAX]
+    assert len(slow) <= 2, slow
+    assert max(ran for _, ran in times.values()) < 2_000
+
+
+def test_other_interpreters_agree() -> None:
+    pythons = [name for name in os.environ.get("ANDON_PYTHONS", "").split(":") if name]
+    if not pythons:
+        pytest.skip("ANDON_PYTHONS names no further interpreter")
+    for python in pythons:
+        assert run(python=python)[0] == expected()
+
+
+if __name__ == "__main__":
+    rows = run()[0]
+    EXPECTED.write_text(
+        "".join(f"{name}\t{verdict}\t{gas}\n" for name, (verdict, gas) in rows.items()),
+        encoding="utf-8",
+    )

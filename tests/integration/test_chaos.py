@@ -1,0 +1,31 @@
+"""One seed of `make chaos` with a kill and a partition: everything that must hold does."""
+
+from pathlib import Path
+
+import pytest
+
+from node.testing.chaos import ChaosPlan, Fault, Verb, parse_plan, run_plan
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+PLAN = ChaosPlan(
+    seed=1,
+    validators=4,
+    clients=2,
+    faults_ms=6_000,
+    faults=(
+        Fault(verb=Verb.KILL, at_ms=500, until_ms=2_000, nodes=("node-1",)),
+        Fault(verb=Verb.ONE_WAY, at_ms=2_500, until_ms=4_000, nodes=("node-2", "node-3")),
+        Fault(verb=Verb.PARTITION, at_ms=4_000, until_ms=6_000, nodes=("node-1", "node-2")),
+    ),
+)
+
+
+async def test_a_plan_is_played_and_nothing_is_found(tmp_path: Path) -> None:
+    report = await run_plan(PLAN, tmp_path)
+    assert report.findings == []
+    assert report.kills == 1
+    assert 0 < report.acknowledged_in_faults < report.acknowledged
+    events = (tmp_path / "events.jsonl").read_text()
+    assert events.count('"fault.begun"') == events.count('"fault.ended"') == 3
+    assert parse_plan((tmp_path / "plan.json").read_bytes()) == PLAN

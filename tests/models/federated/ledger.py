@@ -1,0 +1,196 @@
+"""Contract `training` on the real engine, with plants and validators around it."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from andon.core.codec import Key, Value, decode_value, encode_arguments
+from andon.core.hashing import Domain, digest
+from contracts_py.engine import Context, Engine, Mode
+from contracts_py.engine.memory_host import MemoryHost
+from contracts_py.library import source
+from models.federated.plan import parse_plan, parse_progress, parse_sent
+from models.federated.plant import Action, Plant, Send, Sight
+from models.federated.rounds import Material, Result, Scorer, recompute
+from models.federated.strategies import (
+    fed_avg,
+    initial_state,
+    state_digest,
+    state_from_bytes,
+    state_to_bytes,
+)
+
+GAS = 50_000_000
+OWNER = b"\xee" * 32
+
+
+def account(number: int) -> bytes:
+    return hashlib.sha256(b"plant %d" % number).digest()
+
+
+def plants(count: int) -> list[bytes]:
+    return sorted(account(k) for k in range(count))
+
+
+class Refused(Exception):
+    """A call failed; the text is the contract's own."""
+
+
+@dataclass
+class Chain:
+    """One engine, one state; every call is its own transaction."""
+
+    host: MemoryHost = field(default_factory=MemoryHost)
+    engine: Engine = field(default_factory=Engine)
+    height: int = 1
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+
+    @staticmethod
+    def make(members: list[bytes], validators: int = 4) -> "Chain":
+        chain = Chain()
+        for name in ("identity", "training"):
+            chain.host.sources[name] = source(name)
+        keys = chain.validators(validators)
+        for key in keys:
+            chain.host.roles[key] = ("validator",)
+        chain.host.roles[OWNER] = ("modeler", "admin")
+        chain.host.organisations = {m: f"org{k}" for k, m in enumerate(members)}
+        chain.host.organisations[OWNER] = "org0"
+        entries: list[Value] = [
+            {"key": k, "weight": 1, "org": "org0", "address": "", "node_key": k} for k in keys
+        ]
+        names: list[Value] = ["org0"]
+        arguments: dict[str, Value] = {
+            "organisations": names,
+            "members": [],
+            "validators": entries,
+            "policy": {},
+        }
+        chain._run(OWNER, "identity", "setup", arguments, Mode.INIT)
+        return chain
+
+    def validators(self, count: int = 4) -> list[bytes]:
+        return sorted(hashlib.sha256(b"validator %d" % k).digest() for k in range(count))
+
+    def call(self, sender: bytes, method: str, **arguments: Value) -> Value:
+        return self._run(sender, "training", method, arguments, Mode.CALL)
+
+    def view(self, method: str, **arguments: Value) -> Value:
+        return self._run(OWNER, "training", method, arguments, Mode.VIEW)
+
+    def events(self, name: str) -> list[Value]:
+        return [decode_value(f) for _, event, f in self.host.events if event == name]
+
+    def publish(self, blob: bytes) -> bytes:
+        identity = digest(Domain.BLOB, blob)
+        self.blobs[identity] = blob
+        return identity
+
+    def _run(
+        self, sender: bytes, contract: str, method: str, arguments: dict[str, Value], mode: Mode
+    ) -> Value:
+        context = Context(
+            chain_id="test",
+            height=self.height,
+            time_ms=1000 * self.height,
+            sender=sender,
+            transaction_id=bytes(32),
+        )
+        outcome = self.engine.execute(
+            self.host, context, contract, method, encode_arguments(arguments), GAS, mode=mode
+        )
+        if not outcome.ok:
+            assert outcome.failure is not None
+            raise Refused(f"{outcome.failure.code}: {outcome.failure.message}")
+        return decode_value(outcome.result)
+
+
+def sight(chain: Chain, run: str = "run") -> Sight:
+    """What a plant or validator reads from the final state."""
+    status = chain.view("status", run=run)
+    assert isinstance(status, dict)
+    plan = parse_plan("test", run, status["run"])
+    progress = parse_progress(plan.round, status["round"])
+    sent = {
+        name: parse_sent(
+            chain.view(
+                "sent",
+                run=run,
+                number=progress.number,
+                attempt=progress.attempt,
+                account=name,
+            )
+        )
+        for name in plan.accounts()
+    }
+    base = state_from_bytes(chain.blobs[progress.base_blob])
+    return Sight(plan=plan, progress=progress, sent=sent, base=base)
+
+
+def create(
+    chain: Chain,
+    members: list[bytes],
+    elements: int = 5,
+    /,
+    *,
+    mode: str = "full",
+    groups: int = 1,
+    recipe: dict[Key, Value] | None = None,
+    rounds_max: int = 3,
+    **changes: Value,
+) -> None:
+    state = initial_state(np.zeros(elements, np.int64))
+    average = fed_avg()
+    chosen: dict[Key, Value] = {
+        "rule": "mean",
+        "strategy": [average.name, average.rate, 0, 0, 0],
+    }
+    chosen.update(recipe or {})
+    arguments: dict[str, Value] = {
+        "run": "run",
+        "members": [[m, k % groups, 1] for k, m in enumerate(members)],
+        "mode": mode,
+        "elements": elements,
+        "encoding": [16, 1 << 20, 1 << 22, 1],
+        "recipe": chosen,
+        "state": state_digest(state),
+        "blob": chain.publish(state_to_bytes(state)),
+        "patience": 10,
+        "rounds_max": rounds_max,
+        "rho_budget": 0,
+        "tolerance": 0,
+    }
+    chain.call(OWNER, "create", **{**arguments, **changes})
+
+
+def act(chain: Chain, name: bytes, plant: Plant) -> Action:
+    """One look and one action of a plant."""
+    action = plant.next_action(sight(chain))
+    if isinstance(action, Send):
+        if action.blob:
+            chain.publish(action.blob)
+        chain.call(name, action.method, **action.arguments)
+    return action
+
+
+def attest(chain: Chain, scorer: Scorer | None = None, validators: int = 3) -> Result:
+    """Validators recompute and attest; their state blob is published."""
+    seen = sight(chain)
+    material = Material(plan=seen.plan, progress=seen.progress, sent=seen.sent, blobs=chain.blobs)
+    result = recompute(material, seen.base, scorer)
+    blob = chain.publish(state_to_bytes(result.state))
+    for key in chain.validators()[:validators]:
+        chain.call(
+            key,
+            "attest",
+            run=seen.plan.run,
+            number=seen.progress.number,
+            attempt=seen.progress.attempt,
+            state=result.state_digest,
+            blob=blob,
+            score=result.score,
+            flags=list(result.flagged),
+            contributions=list(result.contributions),
+        )
+    return result

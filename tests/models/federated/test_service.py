@@ -1,0 +1,124 @@
+"""Plants and validators as tasks against the contract, with a network that goes away."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from andon.core.codec import Key, Value, decode_value
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.state_key import state_key
+from models.federated.command import load_train
+from models.federated.journal import Journal
+from models.federated.plant import Floats, Plant, Trained
+from models.federated.service import run_plant, run_validator
+from tests.models.federated.ledger import Chain, Refused, create, plants, sight
+
+
+@dataclass
+class ChainLedger:
+    """The ledger port over the in-memory chain; every call is a block. `failures` come first."""
+
+    chain: Chain
+    account: bytes
+    failures: int = 0
+    chain_id: str = "test"
+
+    async def state(self, variable: str, key: Key) -> Value:
+        await asyncio.sleep(0)
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable(Code.UNREACHABLE, "the node restarts")
+        value = self.chain.host.read(state_key("training", variable, key))
+        return None if value is None else decode_value(value)
+
+    async def height(self) -> int:
+        return self.chain.height
+
+    async def send(self, method: str, arguments: dict[str, Value]) -> None:
+        await asyncio.sleep(0)
+        self.chain.height += 1
+        try:
+            self.chain.call(self.account, method, **arguments)
+        except Refused as refused:
+            raise InvalidInput(Code.CONTRACT_FAILED, str(refused)) from None
+
+    async def publish(self, blob: bytes) -> bytes:
+        return self.chain.publish(blob)
+
+    async def blob(self, identity: bytes) -> bytes:
+        if identity not in self.chain.blobs:
+            raise Unavailable(Code.NOT_FOUND, "no such blob")
+        return self.chain.blobs[identity]
+
+
+def half(model: Floats, number: int) -> Trained:
+    del number
+    return Trained(update=np.full(len(model), 0.5, np.float32))
+
+
+async def test_a_run_of_two_masked_rounds_ends_by_itself_over_a_broken_network(
+    tmp_path: Path,
+) -> None:
+    names = plants(4)
+    chain = Chain.make(names)
+    create(chain, names, rounds_max=2, patience=100)
+    said: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for index, name in enumerate(names):
+            ledger = ChainLedger(chain, name, failures=2 if index == 0 else 0)
+            plant = Plant(name, Journal(tmp_path / name.hex()), half)
+            tasks.append(group.create_task(run_plant(ledger, "run", name, plant, said.append)))
+        for key in chain.validators():
+            ledger = ChainLedger(chain, key)
+            group.create_task(run_validator(ledger, "run", scorer=None, report=lambda text: None))
+    assert [task.result() for task in tasks] == ["the run has ended"] * 4
+    seen = sight(chain)
+    assert seen.progress.number == 2
+    run = chain.view("status", run="run")
+    assert isinstance(run, dict)
+    assert isinstance(run["run"], dict)
+    state = chain.blobs[run["run"]["blob"]]  # type: ignore[index] # bytes
+    assert np.frombuffer(state, "<i8")[:5].tolist() == [1 << 24] * 5
+    # An outage is reported once, not at every look.
+    assert said.count("will look again: the node restarts") == 1
+    assert any("waiting, other members" in line for line in said)
+
+
+async def test_a_missing_plant_is_passed_over_by_the_others(tmp_path: Path) -> None:
+    names = plants(4)
+    chain = Chain.make(names)
+    create(chain, names, rounds_max=1, patience=40)
+
+    async def blocks() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            chain.height += 1
+
+    async with asyncio.TaskGroup() as group:
+        clock = group.create_task(blocks())
+        tasks = []
+        for name in names[:3]:
+            plant = Plant(name, Journal(tmp_path / name.hex()), half)
+            work = run_plant(ChainLedger(chain, name), "run", name, plant, lambda text: None)
+            tasks.append(group.create_task(work))
+        for key in chain.validators():
+            group.create_task(
+                run_validator(ChainLedger(chain, key), "run", scorer=None, report=lambda text: None)
+            )
+        await asyncio.wait(tasks)
+        clock.cancel()
+    closed = chain.events("Closed")
+    assert len(closed) == 1
+    frozen = chain.events("Frozen")
+    assert [e["survivors"] for e in frozen if isinstance(e, dict)] == [3]
+
+
+def test_a_training_function_is_found_by_name_or_refused_with_a_hint() -> None:
+    assert load_train("tests.models.federated.test_service:half").__name__ == "half"  # type: ignore[attr-defined] # a function
+    for name in ("os", "nowhere:train", "os:nothing", ""):
+        with pytest.raises(InvalidInput, match="training function"):
+            load_train(name)

@@ -1,0 +1,267 @@
+"""The command line in process, against a node in memory on a loop of its own thread."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from andon.cli import main as main_module
+from andon.cli.assertion import parse_condition
+from andon.cli.context import parse_arguments, parse_value
+from andon.cli.status import Row, render
+from andon.client.wallet import Wallet
+from andon.core.codec import Dec
+from andon.core.errors import InvalidInput
+from andon.core.genesis import genesis_to_json
+from node.rpc import RpcServer
+from node.testing.memory_node import MemoryNode
+
+
+@dataclass(slots=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, object]:
+        document = json.loads(self.out)
+        assert isinstance(document, dict)
+        return document
+
+
+Andon = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[MemoryNode, str]]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> tuple[MemoryNode, RpcServer]:
+        node = MemoryNode()
+        server = RpcServer(node)
+        await server.start()
+        return node, server
+
+    node, server = asyncio.run_coroutine_threadsafe(start(), loop).result()
+    yield node, server.url
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def andon(
+    served: tuple[MemoryNode, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Andon:
+    Wallet(tmp_path / "keys").create("me", b"\x2a" * 32)
+
+    def run(*arguments: str, url: str = served[1]) -> Result:
+        monkeypatch.setattr(
+            sys, "argv", ["andon", f"--home={tmp_path}", f"--node={url}", *arguments]
+        )
+        with pytest.raises(SystemExit) as caught:
+            main_module.main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        code = caught.value.code
+        return Result(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+def send(andon: Andon, *extra: str, method: str = "assess", window: str = "0x05") -> Result:
+    target = f"maintenance.{method}"
+    arguments = ["machine=M1", f"window={window}", "--from", "me", *extra]
+    return andon("--json", "send", target, *arguments)
+
+
+def test_send_tells_the_hash_first_and_the_result_last(andon: Andon) -> None:
+    result = send(andon)
+    assert result.code == 0
+    assert result.err.startswith("hash 0x")
+    assert result.json()["results"] == [{"rul": 5, "machine": "M1"}]
+
+
+def test_a_failed_call_exits_5_with_the_line(andon: Andon) -> None:
+    result = send(andon, method="fail")
+    assert result.code == 5
+    assert "line 12: rul below zero" in result.err
+
+
+def test_a_call_that_is_not_final_in_time_exits_3_and_can_go_on(
+    andon: Andon, served: tuple[MemoryNode, str]
+) -> None:
+    served[0].is_holding = True
+    result = andon(
+        "--timeout=0.05", "send", "maintenance.assess", "machine=M1", "window=0x31", "--from=me"
+    )
+    served[0].is_holding = False
+    assert result.code == 3
+    identity = result.err.split()[1]
+    assert f"andon tx wait {identity}" in result.err
+    again = andon("tx", "wait", identity)
+    assert (again.code, again.out.split()[0]) == (0, "final")
+
+
+def test_a_view_is_called_with_typed_arguments(andon: Andon) -> None:
+    send(andon)
+    assert andon("--json", "call", "maintenance.status", "machine=M1").json()["rul"] == 5
+    refused = andon("call", "maintenance.nothing")
+    assert refused.code == 5
+    assert "E_NO_METHOD" in refused.err
+
+
+def test_no_node_exits_6(andon: Andon) -> None:
+    result = andon("call", "maintenance.status", "machine=M1", url="http://127.0.0.1:9")
+    assert result.code == 6
+    assert "UNREACHABLE" in result.err
+    assert andon("status", url="http://127.0.0.1:9").code == 6
+
+
+def test_status_shows_every_node_and_exits_7_if_one_is_not_ready(
+    andon: Andon, served: tuple[MemoryNode, str]
+) -> None:
+    assert andon("status").code == 0
+    served[0].is_ready = False
+    result = andon("status")
+    served[0].is_ready = True
+    assert result.code == 7
+    assert "no: peers: no quorum of peers" in result.out
+
+
+def test_status_tells_when_state_roots_differ() -> None:
+    fields: dict[str, object] = {
+        "height": "3", "time_ms": "1", "epoch": "0", "slot": "3", "peers": [], "mempool_count": 0,
+        "worker_state": "ready", "is_ready": True, "not_ready": [],
+    }  # fmt: skip
+    rows = [Row("a", {**fields, "state_root": "0x01"}), Row("b", {**fields, "state_root": "0x02"})]  # type: ignore[dict-item]
+    assert "STATE ROOTS DIFFER at height 3" in render(rows)
+
+
+def test_a_prediction_is_written_and_verified_offline(
+    andon: Andon, served: tuple[MemoryNode, str], tmp_path: Path
+) -> None:
+    identity = send(andon, window="0x0701").json()["hash"]
+    transaction = andon("--json", "query", "tx", str(identity)).json()
+    prediction = transaction["predictions"][0]["id"]  # type: ignore[index]
+    proof, genesis = tmp_path / "p.proof", tmp_path / "other-genesis.json"
+    assert andon("query", "prediction", prediction, "--out", str(proof)).code == 0
+    genesis.write_bytes(genesis_to_json(served[0].genesis))
+    nowhere = "http://127.0.0.1:9"
+    good = andon("--json", "verify", str(proof), "--genesis", str(genesis), url=nowhere)
+    assert good.code == 0
+    assert good.json()["output"] == [8]
+    assert good.json()["votes"] == "4/4"
+    data = bytearray(proof.read_bytes())
+    data[-3] ^= 1
+    proof.write_bytes(data)
+    assert andon("verify", str(proof), "--genesis", str(genesis), url=nowhere).code == 1
+    assert andon("verify", str(proof), url=nowhere).code == 1
+
+
+def test_state_blocks_events_and_validators_are_queried(andon: Andon) -> None:
+    send(andon)
+    assert andon("--json", "query", "state", "maintenance.machines", "M1").json()["rul"] == 5
+    assert andon("query", "state", "maintenance.machines", "nobody").out == "null\n"
+    assert andon("--json", "query", "block").json()["signers"]
+    assert andon("query", "block", "1").code == 0
+    assert andon("query", "block", "x").code == 1
+    assert len(andon("--json", "query", "validators").json()["validators"]) == 4  # type: ignore[arg-type]
+    assert andon("--json", "query", "events").json()["events"]
+    watched = andon("watch", "events", "--from", "0-0-0", "--count", "1")
+    assert watched.out.startswith("1-0-0")
+    assert "go on with --from 1-0-0" in watched.err
+
+
+def test_keys_are_made_listed_and_never_shown(andon: Andon, tmp_path: Path) -> None:
+    made = andon("--json", "keys", "new", "gateway").json()
+    listed = andon("keys", "list").out
+    assert str(made["public"]) in listed
+    secret = json.loads((tmp_path / "keys" / "gateway.key").read_text())["seed"]
+    assert secret not in listed
+    assert andon("keys", "new", "gateway").code == 1
+    assert andon("keys", "show", "nobody").code == 1
+
+
+def test_assert_waits_and_exits_8_with_what_it_saw(andon: Andon) -> None:
+    send(andon)
+    assert andon("assert", "height >= 1 within 5s on all", "is_ready == true").code == 0
+    failed = andon("assert", "height >= 100000")
+    assert failed.code == 8
+    assert "does not hold" in failed.out
+    assert andon("assert", "nonsense").code == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["height", "height >= ", "height ~ 3", ">= 3", "height >= 3 within"]
+)
+def test_conditions_out_of_form_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_condition(text)
+
+
+def test_arguments_are_read_by_their_form(tmp_path: Path) -> None:
+    path = tmp_path / "w.bin"
+    path.write_bytes(b"\x01\x02")
+    pairs = ["a=text", "b=7", "c=0x0a", "d=1.5", f"e=@{path}", "f=[1, 2]", 'g="7"', "h=true"]
+    assert parse_arguments(pairs) == {
+        "a": "text",
+        "b": 7,
+        "c": b"\n",
+        "d": Dec(15 * 10**17),
+        "e": b"\x01\x02",
+        "f": [1, 2],
+        "g": "7",
+        "h": True,
+    }
+    assert parse_value("{x") == "{x"
+    for bad in (["x"], ["=1"], ["a=1", "a=2"], ["a=@/nowhere/at/all"]):
+        with pytest.raises(InvalidInput):
+            parse_arguments(bad)
+
+
+def test_help_lists_all_verbs_without_loading_them() -> None:
+    program = (
+        "import sys; sys.argv=['andon','--help']\n"
+        "from andon.cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([m for m in ('aiohttp','andon.client','rich') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "verify" in done.stdout
+    assert done.stdout.rstrip().endswith("[]")
+
+
+def test_every_verb_loads_and_has_help(andon: Andon) -> None:
+    for verb in main_module.VERBS:
+        result = andon(verb, "--help")
+        assert result.code == 0, verb
+        assert "Usage" in result.out
+
+
+def test_global_options_may_stand_behind_the_verb(andon: Andon) -> None:
+    assert main_module.hoist(["send", "--home", "x", "a=--json", "--json", "--node=u"]) == [
+        "--home", "x", "--json", "--node=u", "send", "a=--json",
+    ]  # fmt: skip
+    assert main_module.hoist(["call", "--", "--json"]) == ["call", "--", "--json"]
+    assert main_module.hoist(["status", "--home"]) == ["--home", "status"]
+    assert andon("status", "--json").json()["nodes"]
+
+
+def test_unknown_verbs_are_usage_errors(andon: Andon) -> None:
+    assert andon("nonsense").code == 2
+    assert andon("send").code == 2

@@ -1,0 +1,61 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from andon.cli.main import cli
+from andon.cli.scaffold import project_files
+from andon.core.errors import InvalidInput
+from contracts_py.engine import Engine
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def test_a_new_project_passes_its_own_tests(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["new", "press_line", "--in", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=tmp_path / "press_line",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
+
+
+def test_the_contract_of_a_new_project_is_accepted() -> None:
+    source = project_files("line")["contracts/line.py"].encode()
+    assert Engine().check(source) is not None
+
+
+def test_the_gateway_says_how_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.py"
+    path.write_text(project_files("line")["gateway.py"])
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "URL KEY MACHINE" in done.stderr
+
+
+def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "line").mkdir()
+    result = CliRunner().invoke(cli, ["new", "line", "--in", str(tmp_path)])
+    assert result.exit_code != 0
+    assert list((tmp_path / "line").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "Line", "1line", "../up", "a" * 33, "with-dash"])
+def test_names_that_no_contract_can_have_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        project_files(name)

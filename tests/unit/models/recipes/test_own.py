@@ -1,0 +1,124 @@
+"""A table that nobody here has seen: trained, certified, scored on unseen rows, reported."""
+
+from __future__ import annotations
+
+import csv
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from andon.core.errors import Code, InvalidInput
+from models import commands
+from models.__main__ import main
+from models.data import degradation
+from models.data.tables import read_table
+from models.recipes.own_data import Request, examples_of, input_columns
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "machines.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["machine", "cycle", "constant", *degradation.SENSORS])
+        for machine in degradation.fleet(10, seed=3):
+            for cycle, row in enumerate(machine.sensors[:60]):
+                writer.writerow([machine.name, cycle, 7, *np.round(row, 3)])
+    return path
+
+
+def request(path: Path, task: str, **changes: object) -> Request:
+    fields: dict[str, object] = {
+        "csv": path, "task": task, "name": "own", "group": "machine", "time": "cycle",
+    }  # fmt: skip
+    return Request(**{**fields, **changes})  # type: ignore[arg-type] # test fields
+
+
+def test_inputs_leave_out_group_time_target_and_constants(machines: Path) -> None:
+    table = read_table(machines)
+    names = input_columns(table, request(machines, "regress", target="speed"))
+    assert "constant" not in names
+    assert {"machine", "cycle", "speed"}.isdisjoint(names)
+    assert len(names) == 7
+
+
+def test_whole_machines_are_held_out_and_life_counts_down(machines: Path) -> None:
+    asked = request(machines, "rul", window=20, ignore=("constant",))
+    table = read_table(machines)
+    examples = examples_of(table, input_columns(table, asked), asked)
+    assert examples.readings.shape == (10 * 41, 20, 8)
+    assert set(examples.groups[examples.is_test]).isdisjoint(examples.groups[~examples.is_test])
+    assert examples.targets[examples.groups == 0].tolist() == list(range(40, -1, -1))
+
+
+def test_a_forecast_holds_out_the_end_of_each_series(machines: Path) -> None:
+    asked = request(machines, "forecast", target="speed", window=10)
+    table = read_table(machines)
+    examples = examples_of(table, input_columns(table, asked), asked)
+    assert examples.readings.shape[2] == 1
+    assert 0.2 < examples.is_test.mean() < 0.4
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "word"),
+    [
+        ("regress", {"target": ""}, "--target"),
+        ("classify", {"target": "speed"}, "classes"),
+        ("rul", {"group": ""}, "--group"),
+        ("rul", {"window": 60}, "--window"),
+        ("regress", {"target": "nothing"}, "nothing"),
+    ],
+)
+def test_what_is_missing_is_said(
+    machines: Path, task: str, changes: dict[str, object], word: str
+) -> None:
+    asked = request(machines, task, **changes)
+    table = read_table(machines)
+    with pytest.raises(InvalidInput) as caught:
+        examples_of(table, input_columns(table, asked), asked)
+    assert caught.value.code is Code.BAD_DATASET
+    assert word in str(caught.value)
+
+
+class Tags(HTMLParser):
+    """Collects tags and refuses scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert tag != "script"
+        assert not any(value and value.startswith("http") for _, value in attrs)
+
+
+def test_an_anomaly_model_is_trained_saved_verified_and_reported(
+    machines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["train", "--csv", str(machines), "--task", "anomaly", "--group", "machine"]
+    assert main([*arguments, "--name", "own-anomaly", "--out", str(out)]) == 0
+    assert "test rows above it" in capsys.readouterr().out
+    parser = Tags()
+    parser.feed((out / "report.html").read_text("utf-8"))
+    assert {"svg", "table", "pre"} <= set(parser.tags)
+    assert main(["verify", str(out), "--backend", "numpy"]) == 0
+    assert commands.open_package(out).manifest.task == "anomaly"
+
+
+def test_mistakes_end_with_status_2_and_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path)]) == 2
+    assert main(["train", "--csv", str(tmp_path / "no.csv"), "--out", str(tmp_path)]) == 2
+    assert "Hint" in capsys.readouterr().err
+
+
+def test_show_prints_manifest_certificate_and_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "models/packages/rul-demo"]) == 0
+    shown = capsys.readouterr().out
+    assert "multiply-adds" in shown
+    assert "# Remaining useful life" in shown

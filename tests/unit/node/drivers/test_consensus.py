@@ -1,0 +1,129 @@
+"""The asyncio driver of consensus: four of them agree, also after restarts and lies."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from andon.core.block import block_hash
+from andon.core.certificate import Certificate, Signer, Vote, VoteKind
+from andon.core.errors import Corrupt
+from andon.core.hashing import ZERO_DIGEST
+from andon.core.wire import BlockMessage, CertificateMessage
+from node.drivers.consensus import QUEUE_COUNT_MAX
+from node.signer import SignState, SignStateFile
+from tests.unit.node.drivers.consensus_net import Net
+
+
+def restore_sign_state(folder: Path, key: bytes, state: SignState) -> None:
+    path = folder / f"sign_state_{key.hex()[:8]}"
+    path.unlink()
+    with SignStateFile(path, may_create=True) as file:
+        file.write(state)
+
+
+async def test_four_drivers_commit_the_same_blocks(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        for key in net.keys:
+            net.start(key, group)
+        await net.reach(5)
+        await net.stop_all()
+    chains = [[block_hash(f.block.header) for f in disk.finals[:5]] for disk in net.disks.values()]
+    assert all(chain == chains[0] for chain in chains)
+    assert (net.evidence, net.refused, net.punished) == ([], [], [])
+
+
+async def test_one_of_four_may_be_down_and_comes_back(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        for key in net.keys:
+            net.start(key, group)
+        await net.reach(2)
+        gone = net.keys[0].public
+        await net.stop(gone)
+        await net.reach(4)
+        net.start(net.keys[0], group)
+        # It is only a few blocks behind: certificates and fetches by hash bring them.
+        await net.reach(max(len(disk.finals) for disk in net.disks.values()) + 2)
+        await net.stop_all()
+    assert net.evidence == []
+
+
+async def test_a_restart_of_all_goes_on_without_contradiction(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        for round_number in range(3):
+            for key in net.keys:
+                net.start(key, group)
+            await net.reach(3 * (round_number + 1))
+            await net.stop_all()
+    assert net.evidence == []
+    assert min(len(disk.finals) for disk in net.disks.values()) >= 9
+
+
+async def test_without_a_quorum_nothing_becomes_final(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    net.cut = [net.keys[0].public, net.keys[1].public]
+    async with asyncio.TaskGroup() as group:
+        for key in net.keys:
+            net.start(key, group)
+        await asyncio.sleep(0.5)
+        assert all(not disk.finals for disk in net.disks.values())
+        net.cut = []
+        await net.reach(2)
+        await net.stop_all()
+
+
+async def test_a_sign_state_older_than_the_chain_refuses_to_start(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        for key in net.keys:
+            net.start(key, group)
+        await net.reach(2)
+        state = {key: file.state for key, file in net.files.items()}
+        await net.reach(4)
+        await net.stop_all()
+        restore_sign_state(tmp_path, net.keys[0].public, state[net.keys[0].public])
+        with pytest.raises(Corrupt, match="sign state ends"):
+            net.start(net.keys[0], group)
+        for file in net.files.values():
+            file.close()
+
+
+async def test_forged_and_unasked_messages_change_nothing_and_are_punished(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        for key in net.keys:
+            net.start(key, group)
+        await net.reach(1)
+        victim, liar = net.drivers[net.keys[0].public], net.keys[1].public
+        slot = victim.status().slot + 1
+        vote = Vote(VoteKind.SKIP, 0, slot, ZERO_DIGEST)
+        signers = tuple(Signer(index, bytes(64)) for index in range(3))
+        victim.receive(liar, CertificateMessage(Certificate(vote, signers)))
+        victim.receive(liar, CertificateMessage(Certificate(vote, signers[:2])))
+        real = net.disks[liar].finals[0].block
+        victim.receive(liar, BlockMessage(real))
+        await net.reach(3)
+        await net.stop_all()
+    assert any("BAD_SIGNATURE" in reason for reason in net.punished)
+    assert any("BAD_CERTIFICATE" in reason for reason in net.punished)
+    assert net.evidence == []
+
+
+async def test_the_queue_of_messages_is_bounded(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        net.start(net.keys[0], group)
+        await asyncio.sleep(0)
+        driver = net.drivers[net.keys[0].public]
+        vote = Vote(VoteKind.SKIP, 0, 1, ZERO_DIGEST)
+        message = CertificateMessage(Certificate(vote, ()))
+        for _ in range(QUEUE_COUNT_MAX + 7):
+            driver.receive(net.keys[1].public, message)
+        assert driver.status().queued_count <= QUEUE_COUNT_MAX
+        assert driver.status().dropped_count >= 7
+        await net.stop_all()

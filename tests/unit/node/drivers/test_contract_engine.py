@@ -1,0 +1,244 @@
+"""The whole way with the real contract language: identity, models, maintenance, two nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from pathlib import Path
+
+import pytest
+
+from andon.core.block import Block, block_hash
+from andon.core.codec import Dec, Value, decode_value
+from andon.core.errors import Code, InvalidInput
+from andon.core.genesis import Genesis, Params, contract_at_genesis
+from andon.core.hashing import Domain, digest
+from andon.core.keys import PrivateKey
+from andon.core.state_key import state_key
+from andon.core.transaction import Call, TransactionBody, make_call, sign_transaction
+from contracts_py.library import source
+from node.drivers.contract_engine import ContractEngine
+from node.drivers.execution import ExecutionDriver
+from node.drivers.predictions import PredictionService
+from node.mempool import Mempool, Verifier
+from node.storage import ChainStore
+from tests.unit.node.drivers.test_execution import MAP_BYTES, Node, certificate_of, running
+
+CHAIN = "factory"
+WINDOW_BYTES = 6
+MODEL = digest(Domain.MODEL, b"test")
+validators = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda k: k.public)
+admin, operator, modeler = (PrivateKey(letter * 32) for letter in (b"a", b"o", b"m"))
+_nonces = itertools.count()
+
+
+def make_genesis() -> Genesis:
+    members: list[Value] = [
+        {"account": key.public, "org": "plant", "roles": list(roles)}
+        for key, roles in (
+            (admin, ("admin", "deployer")),
+            (operator, ("operator",)),
+            (modeler, ("modeler",)),
+        )
+    ]
+    entries: list[Value] = [
+        {"key": key.public, "weight": 1, "org": "plant", "address": "", "node_key": key.public}
+        for key in validators
+    ]
+    setup: dict[str, Value] = {
+        "organisations": ["plant"],
+        "members": members,
+        "validators": entries,
+        "policy": {},
+    }
+    return Genesis(
+        chain_id=CHAIN,
+        time_ms=1_000,
+        params=Params(),
+        contracts=(
+            contract_at_genesis("identity", source("identity"), setup),
+            contract_at_genesis("models", source("models"), {}),
+        ),
+    )
+
+
+class RealNode(Node):
+    """A node with the real engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = ChainStore(folder, MAP_BYTES)
+        self.verifier = Verifier()
+        self.predictor = SumPredictor()
+        self.predictions = PredictionService(self.predictor)
+        self.driver = ExecutionDriver(
+            genesis=make_genesis(),
+            engine=ContractEngine(),
+            store=self.store,
+            predictions=self.predictions,
+            verifier=self.verifier,
+        )
+        self.pool = Mempool(self.driver.admission, self.verifier)
+        self.driver.attach(self.pool)
+        self.commits = []
+        self.driver.subscribe(lambda header, committed: self.commits.append((header, committed)))
+
+
+class SumPredictor:
+    """The model: ten times the sum of the window."""
+
+    async def predict(self, model_id: bytes, windows: list[bytes]) -> list[tuple[int, ...]]:
+        assert model_id == MODEL
+        return [(10 * sum(window),) for window in windows]
+
+
+def signed(key: PrivateKey, *calls: Call) -> bytes:
+    body = TransactionBody(
+        chain_id=CHAIN,
+        sender=key.public,
+        nonce=next(_nonces).to_bytes(8, "big"),
+        expires_height=1_000,
+        gas_limit=20_000_000,
+        calls=calls,
+    )
+    return sign_transaction(body, key)
+
+
+async def commit(leader: Node, *others: Node, raws: list[bytes]) -> Block:
+    """Put transactions into one block and make it final on all nodes; all must succeed."""
+    for raw in raws:
+        await leader.pool.admit(raw)
+    block = await leader.build()
+    assert len(block.transactions) == len(raws)
+    for node in (leader, *others):
+        await node.driver.validate(block)
+        await node.driver.commit(block_hash(block.header), certificate_of(block))
+    return block
+
+
+def receipts(node: Node) -> list[Value]:
+    """Results of the last block's calls; fails on a failed one."""
+    found = []
+    for receipt in node.commits[-1][1].receipts:
+        assert receipt.ok, receipt.failure
+        found += [decode_value(result) for result in receipt.results]
+    return found
+
+
+def propose() -> Call:
+    return make_call(
+        "models",
+        "propose",
+        {
+            "model_id": MODEL,
+            "name": "sum",
+            "manifest_digest": MODEL,
+            "blob": bytes(32),
+            "size": 1,
+            "input_bytes": WINDOW_BYTES,
+            "outputs": 1,
+            "scale_num": 1,
+            "scale_den": 10,
+            "gas": 600,
+            "kind": "exact",
+        },
+    )
+
+
+async def activate(leader: Node, *others: Node) -> None:
+    await commit(leader, *others, raws=[signed(modeler, propose())])
+    attest = make_call("models", "attest", {"model_id": MODEL, "ok": True})
+    await commit(leader, *others, raws=[signed(key, attest) for key in validators[:3]])
+    alias = make_call("models", "set_alias", {"alias": "turbofan-rul", "model_id": MODEL})
+    args: Value = {"model": "turbofan-rul", "rul_limit": 30, "rul_margin": 3}
+    deployment: dict[str, Value] = {
+        "name": "maintenance",
+        "source": source("maintenance").decode(),
+        "args": args,
+    }
+    deploy = make_call("contracts", "deploy", deployment)
+    await commit(leader, *others, raws=[signed(modeler, alias), signed(admin, deploy)])
+    receipts(leader)
+
+
+def assess(machine: str, window: bytes) -> Call:
+    return make_call("maintenance", "assess", {"machine": machine, "window": window})
+
+
+async def test_from_genesis_to_an_alert_that_two_nodes_agree_on(tmp_path: Path) -> None:
+    leader, follower = RealNode(tmp_path / "a"), RealNode(tmp_path / "b")
+    async with running(leader, follower):
+        await activate(leader, follower)
+        healthy, worn = bytes([20] * WINDOW_BYTES), bytes([2] * WINDOW_BYTES)
+        block = await commit(
+            leader,
+            follower,
+            raws=[
+                signed(operator, assess("press", healthy)),
+                signed(operator, assess("saw", worn)),
+            ],
+        )
+        first, second = receipts(leader)
+        assert isinstance(first, dict)
+        assert isinstance(second, dict)
+        assert (first["rul"], first["state"]) == (Dec(120 * 10**18), "HEALTHY")
+        assert (second["rul"], second["state"]) == (Dec(12 * 10**18), "WORN")
+        names = [event.name for event in follower.commits[-1][1].receipts[1].events]
+        assert names == ["WorkOrder", "Alert", "Assessed"]
+        assert [item.output for item in follower.commits[-1][1].predictions] == [(1200,), (120,)]
+        assert follower.driver.head() == block.header
+        raw = follower.driver.queries.state(state_key("maintenance", "machines", "saw")).value
+        assert raw is not None
+        view = make_call("maintenance", "status", {"machine": "saw"})
+        _, outcome = await follower.driver.view(view, bytes(32))
+        assert outcome.result == raw
+
+
+async def test_many_predictions_in_one_call_are_one_batch(tmp_path: Path) -> None:
+    leader, follower = RealNode(tmp_path / "a"), RealNode(tmp_path / "b")
+    async with running(leader, follower):
+        await activate(leader, follower)
+        windows = b"".join(bytes([n] * WINDOW_BYTES) for n in range(64))
+        names: Value = [f"m{n}" for n in range(64)]
+        call = make_call("maintenance", "assess_many", {"machines": names, "windows": windows})
+        block = await commit(leader, follower, raws=[signed(operator, call)])
+        (states,) = receipts(follower)
+        assert isinstance(states, list)
+        assert states.count("WORN") == 5
+        assert len(block.predictions) == 64
+
+
+async def test_roles_and_contract_errors_reach_the_receipt(tmp_path: Path) -> None:
+    node = RealNode(tmp_path)
+    async with running(node):
+        await activate(node)
+        short = assess("press", b"abc")
+        await commit(
+            node,
+            raws=[
+                signed(modeler, assess("press", bytes(WINDOW_BYTES))),
+                signed(operator, short),
+                signed(operator, make_call("maintenance", "nothing", {})),
+                signed(operator, make_call("nowhere", "nothing", {})),
+            ],
+        )
+        failures = [receipt.failure for receipt in node.commits[-1][1].receipts]
+        codes = [failure and failure.code for failure in failures]
+        assert codes == ["E_ACCESS", "E_MODEL_INPUT", "E_NO_FUNC", "E_NO_CONTRACT"]
+        assert failures[1] is not None
+        assert failures[1].line > 0
+        with pytest.raises(InvalidInput) as caught:
+            await node.pool.admit(signed(PrivateKey(b"x" * 32), short))
+        assert caught.value.code is Code.NOT_A_MEMBER
+
+
+async def test_a_restart_gives_the_same_state(tmp_path: Path) -> None:
+    node = RealNode(tmp_path)
+    async with running(node):
+        await activate(node)
+        header = node.driver.head()
+        await asyncio.sleep(0)
+    node = RealNode(tmp_path)
+    async with running(node):
+        assert node.driver.head() == header
+        await commit(node, raws=[signed(operator, assess("press", bytes(WINDOW_BYTES)))])
+        receipts(node)

@@ -1,0 +1,261 @@
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from andon.core.block import Block, Header, Justification, block_hash
+from andon.core.certificate import (
+    Certificate,
+    Signer,
+    Validator,
+    ValidatorSet,
+    Vote,
+    VoteKind,
+    make_validator_set,
+    vote_signing_bytes,
+)
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.keys import PrivateKey
+from andon.core.wire import FinalBlock, Status
+from node.drivers.sync import LAG_NOW, WINDOW_BLOCKS, CertifiedChain, SyncDriver, check_final_block
+
+CHAIN_ID = "plant-1"
+KEYS = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.public)
+SET = make_validator_set(tuple(Validator(key.public, 1) for key in KEYS))
+ZERO = bytes(32)
+
+
+def make_header(height: int, parent: bytes) -> Header:
+    return Header(
+        version=1,
+        chain_id=CHAIN_ID,
+        epoch=0,
+        slot=height,
+        height=height,
+        time_ms=height,
+        parent=parent,
+        proposer=ZERO,
+        justification_digest=ZERO,
+        transactions_root=ZERO,
+        predictions_root=ZERO,
+        receipts_root=ZERO,
+        state_root=ZERO,
+        validators_hash=ZERO,
+        next_validators_hash=ZERO,
+        gas_used=0,
+    )
+
+
+def certify(header: Header, signers: int = 3, kind: VoteKind = VoteKind.FINAL) -> Certificate:
+    vote = Vote(kind, header.epoch, header.slot, block_hash(header))
+    message = vote_signing_bytes(CHAIN_ID, vote)
+    return Certificate(
+        vote, tuple(Signer(index, KEYS[index].sign(message)) for index in range(signers))
+    )
+
+
+def make_chain(length: int, uncertified: tuple[int, ...] = ()) -> list[FinalBlock]:
+    """Blocks 1..length; those in `uncertified` are final through their descendant."""
+    headers = [make_header(0, ZERO)]
+    for height in range(1, length + 1):
+        headers.append(make_header(height, block_hash(headers[-1])))
+    finals = []
+    for header in headers[1:]:
+        path: list[Header] = []
+        while header.height + len(path) in uncertified:
+            path.append(headers[header.height + len(path) + 1])
+        block = Block(header, Justification(None, ()), (), ())
+        finals.append(FinalBlock(block, tuple(path), certify((path or [header])[-1])))
+    return finals
+
+
+class Chain:
+    def __init__(self) -> None:
+        self.headers = [make_header(0, ZERO)]
+        self.validated: dict[bytes, Header] = {}
+        self.commits = 0
+
+    def head(self) -> Header:
+        return self.headers[-1]
+
+    def validators(self, epoch: int | None = None) -> ValidatorSet:
+        return SET
+
+    async def validate(self, block: Block) -> None:
+        await asyncio.sleep(0)
+        self.validated[block_hash(block.header)] = block.header
+
+    async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
+        self.commits += 1
+        branch = [self.validated[identity]]
+        while branch[0].height > self.head().height + 1:
+            branch.insert(0, self.validated[branch[0].parent])
+        self.headers += branch
+        return branch[-1]
+
+
+class Peers:
+    def __init__(self, **chains: list[FinalBlock]) -> None:
+        self.chains = {name.encode(): chain for name, chain in chains.items()}
+        self.served: list[bytes] = []
+
+    async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        await asyncio.sleep(0)
+        if node_key not in self.chains:
+            raise Unavailable(Code.UNREACHABLE, "gone")
+        self.served.append(node_key)
+        return self.chains[node_key][first - 1 : first - 1 + min(count, 20)]
+
+
+class World:
+    def __init__(self, peers: Peers) -> None:
+        self.chain = Chain()
+        self.punished: list[bytes] = []
+        self.told: list[str] = []
+        self.driver = SyncDriver(
+            CHAIN_ID,
+            self.chain,
+            peers,
+            punish=lambda key, penalty, reason: self.punished.append(key),
+            sync_started=lambda: self.told.append("started"),
+            sync_ended=lambda: self.told.append(f"ended at {self.chain.head().height}"),
+        )
+
+    def claim(self, name: bytes, height: int) -> None:
+        self.driver.note_status(name, Status(height, 0, height, ZERO))
+
+
+async def test_a_node_far_behind_catches_up_from_several_peers() -> None:
+    length = 5 * WINDOW_BLOCKS + 7
+    chain = make_chain(length)
+    peers = Peers(a=chain, b=chain, c=chain)
+    world = World(peers)
+    for name in (b"a", b"b", b"c"):
+        world.claim(name, length)
+    await world.driver.catch_up()
+    assert world.chain.head() == chain[-1].block.header
+    assert world.told == ["started", f"ended at {length}"]
+    assert set(peers.served) == {b"a", b"b", b"c"}
+    assert not world.driver.is_syncing
+    assert world.chain.commits < length / 8  # many blocks a flush of the disk
+
+
+async def test_blocks_that_are_final_through_a_descendant_are_committed_with_it() -> None:
+    chain = make_chain(12, uncertified=(3, 4, 9))
+    world = World(Peers(a=chain))
+    world.claim(b"a", 12)
+    await world.driver.catch_up()
+    assert [header.height for header in world.chain.headers] == list(range(13))
+
+
+async def test_a_claim_that_cannot_be_proved_is_forgotten() -> None:
+    chain = make_chain(10)
+    world = World(Peers(a=chain))
+    world.claim(b"a", 10**9)
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.chain.head().height == 10
+    assert world.driver.best_claim <= 10
+
+
+async def test_a_peer_that_forges_a_block_is_punished_and_the_true_chain_taken() -> None:
+    chain = make_chain(40)
+    forged = list(chain)
+    bad = msgspec.structs.replace(chain[5].block.header, gas_used=7)
+    forged[5] = FinalBlock(
+        Block(bad, chain[5].block.justification, (), ()), (), chain[5].certificate
+    )
+    world = World(Peers(a=forged, b=chain))
+    world.claim(b"a", 40)
+    world.claim(b"b", 40)
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.chain.head() == chain[-1].block.header
+    assert world.punished == [b"a"]
+
+
+async def test_peers_that_vanish_end_the_catch_up_and_not_the_node() -> None:
+    world = World(Peers())
+    world.claim(b"a", 100)
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.chain.head().height == 0
+    assert not world.driver.is_syncing
+    assert world.told == []  # consensus went on voting all the time
+
+
+async def test_a_catch_up_that_is_cancelled_tells_nobody_that_it_ended() -> None:
+    length = 3 * WINDOW_BLOCKS
+    world = World(Peers(a=make_chain(length)))
+    world.claim(b"a", length)
+    task = asyncio.ensure_future(world.driver.catch_up())  # noqa: TID251
+    for _ in range(10_000):
+        await asyncio.sleep(0)
+        if world.driver.is_syncing:
+            break
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert world.told == ["started"]
+    assert not world.driver.is_syncing
+
+
+async def test_a_small_lag_waits_for_consensus_and_a_large_one_starts_at_once() -> None:
+    chain = make_chain(LAG_NOW)
+    world = World(Peers(a=chain))
+    task = asyncio.get_running_loop().create_task(world.driver.run())
+    await asyncio.sleep(0.01)
+    world.claim(b"a", LAG_NOW - 1)
+    await asyncio.sleep(0.05)
+    assert world.chain.head().height == 0
+    world.claim(b"a", LAG_NOW)
+    async with asyncio.timeout(2):
+        while world.chain.head().height < LAG_NOW:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0.01)
+    task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("below the quorum", lambda f: with_certificate(f, certify(f.block.header, 2))),
+        (
+            "another kind of vote",
+            lambda f: with_certificate(f, certify(f.block.header, 3, VoteKind.NOTAR)),
+        ),
+        ("another block", lambda f: with_certificate(f, certify(make_header(9, ZERO)))),
+        ("a broken path", lambda f: FinalBlock(f.block, (make_header(2, ZERO),), f.certificate)),
+    ],
+)
+def test_a_wrong_certificate_is_refused(
+    name: str, make: Callable[[FinalBlock], FinalBlock]
+) -> None:
+    final = make_chain(1)[0]
+    check_final_block(CHAIN_ID, SET, final)
+    with pytest.raises(InvalidInput) as error:
+        check_final_block(CHAIN_ID, SET, make(final))
+    assert error.value.code is Code.BAD_CERTIFICATE
+
+
+def with_certificate(final: FinalBlock, certificate: Certificate) -> FinalBlock:
+    return FinalBlock(final.block, final.path, certificate)
+
+
+async def test_the_sign_state_is_advanced_before_blocks_are_stored() -> None:
+    events: list[str] = []
+
+    class Executor(Chain):
+        async def validate(self, block: Block, *, is_certified: bool = False) -> None:
+            assert is_certified
+            await super().validate(block)
+
+        async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
+            events.append("stored")
+            return await super().commit(identity, *certificates)
+
+    async def advance(vote: Vote) -> None:
+        events.append(f"advanced to {vote.slot}")
+
+    final = make_chain(1)[0]
+    chain = CertifiedChain(Executor(), advance)
+    await chain.validate(final.block)
+    await chain.commit(final.certificate.vote.block, final.certificate)
+    assert events == ["advanced to 1", "stored"]

@@ -1,0 +1,240 @@
+import asyncio
+import contextlib
+import datetime as dt
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+import pytest
+
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.keys import PrivateKey
+from andon.core.wire import BlockWanted, Message, Status, Transactions
+from node.net import server
+from node.net.fetch import open_fetcher
+from node.net.network import Network, Settings
+from node.net.peers import Peer, PeerTable
+from node.net.tls import client_context, make_server_tls
+
+KEYS = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.public)
+
+
+class MemoryShelf:
+    def __init__(self) -> None:
+        self.blobs: dict[bytes, bytes] = {}
+
+    async def final_blocks(self, first: int, count: int) -> list[bytes]:
+        return []
+
+    async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
+        blob = self.blobs.get(digest)
+        return None if blob is None else (len(blob), blob[offset : offset + size])
+
+
+class Node:
+    """A network with an inbox."""
+
+    def __init__(self, key: PrivateKey, chain: str = "plant-1") -> None:
+        self.key = key
+        self.inbox: asyncio.Queue[tuple[Peer, Message]] = asyncio.Queue()
+        self.refuse = False
+        self.shelf = MemoryShelf()
+        self.table = PeerTable(key.public)
+        self.network = Network(
+            Settings(
+                key=key,
+                chain_id=chain,
+                genesis=b"g" * 32,
+                host="127.0.0.1",
+                port=0,
+                tls=make_server_tls(dt.datetime.now(dt.UTC)),
+            ),
+            self.table,
+            self.shelf,
+            receive=self.receive,
+            linked=lambda peer: None,
+            jitter=random.Random(1),
+        )
+
+    def receive(self, peer: Peer, message: Message) -> None:
+        if self.refuse:
+            raise InvalidInput(Code.BAD_VOTE, "refused by the test")
+        self.inbox.put_nowait((peer, message))
+
+    def as_peer(self) -> Peer:
+        return Peer(
+            node_key=self.key.public,
+            validator_key=b"v" + self.key.public[1:],
+            host="127.0.0.1",
+            port=self.network.port,
+        )
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = []
+        for node in nodes:
+            started = asyncio.Event()
+            tasks.append(group.create_task(node.network.run(started)))
+            await started.wait()
+        peers = [node.as_peer() for node in nodes]
+        for node in nodes:
+            node.network.update_peers(peers)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0.01)
+
+
+async def linked(*nodes: Node) -> None:
+    await until(lambda: all(len(n.network.linked_peers()) == len(nodes) - 1 for n in nodes))
+
+
+async def test_three_nodes_link_pairwise_and_broadcast_reaches_all() -> None:
+    nodes = [Node(key) for key in KEYS[:3]]
+    async with running(*nodes):
+        await linked(*nodes)
+        nodes[1].network.broadcast(Status(7, 0, 3, b"h" * 32))
+        for node in (nodes[0], nodes[2]):
+            peer, message = await asyncio.wait_for(node.inbox.get(), 5)
+            assert peer.node_key == nodes[1].key.public
+            assert message == Status(7, 0, 3, b"h" * 32)
+
+
+async def test_send_reaches_the_named_validator_alone() -> None:
+    nodes = [Node(key) for key in KEYS[:3]]
+    async with running(*nodes):
+        await linked(*nodes)
+        nodes[2].network.send(nodes[0].as_peer().validator_key, BlockWanted(b"b" * 32))
+        _, message = await asyncio.wait_for(nodes[0].inbox.get(), 5)
+        assert message == BlockWanted(b"b" * 32)
+        assert nodes[1].inbox.empty()
+
+
+async def test_a_stream_of_messages_arrives_complete_and_in_order_in_few_frames() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high):
+        await linked(low, high)
+        for n in range(5000):
+            low.network.broadcast(Status(n, 0, 0, b"h" * 32))
+        heights = [(await asyncio.wait_for(high.inbox.get(), 5))[1] for _ in range(5000)]
+        assert [m.height for m in heights if isinstance(m, Status)] == list(range(5000))
+        assert low.network.counters[high.key.public].frames_out < 50
+
+
+async def test_an_unregistered_node_is_refused() -> None:
+    inside, outside = Node(KEYS[1]), Node(KEYS[0])
+    async with running(inside), asyncio.TaskGroup() as group:
+        started = asyncio.Event()
+        task = group.create_task(outside.network.run(started))
+        await started.wait()
+        outside.network.update_peers([inside.as_peer()])
+        await asyncio.sleep(0.5)
+        assert outside.network.linked_peers() == []
+        assert inside.network.linked_peers() == []
+        task.cancel()
+
+
+async def test_a_peer_that_leaves_the_registry_is_disconnected() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high):
+        await linked(low, high)
+        high.network.update_peers([])
+        await until(lambda: high.network.linked_peers() == [])
+
+
+async def test_a_dropped_link_is_dialled_again() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high):
+        await linked(low, high)
+        first = high.network.session(low.key.public)
+        high.network._links[low.key.public].close("test")
+        await until(lambda: high.network.session(low.key.public) not in (None, first))
+        await linked(low, high)
+
+
+async def test_a_peer_that_sends_invalid_messages_is_banned() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    high.refuse = True
+    async with running(low, high):
+        await linked(low, high)
+        for _ in range(20):
+            low.network.broadcast(BlockWanted(b"b" * 32))
+        await until(lambda: high.network.linked_peers() == [])
+        now_s = asyncio.get_running_loop().time()
+        assert high.network.scores.is_banned(low.key.public, now_s)
+
+
+async def test_a_blob_is_fetched_in_pieces_over_the_pinned_session() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    blob = bytes(range(256)) * 5000
+    low.shelf.blobs[b"d" * 32] = blob
+    high.shelf.blobs[b"d" * 32] = blob
+    async with running(low, high), AsyncExitStack() as stack:
+        await linked(low, high)
+        for node, other in ((low, high), (high, low)):
+            fetcher = await stack.enter_async_context(open_fetcher(node.network))
+            got = b""
+            while True:
+                total, piece = await fetcher.blob_chunk(other.key.public, b"d" * 32, len(got))
+                got += piece
+                if len(got) >= total:
+                    break
+            assert got == blob
+            with pytest.raises(Unavailable):
+                await fetcher.blob_chunk(other.key.public, b"e" * 32, 0)
+
+
+async def test_fetch_routes_are_closed_without_a_session() -> None:
+    node = Node(KEYS[0])
+    async with running(node), aiohttp.ClientSession() as client:
+        base = f"https://127.0.0.1:{node.network.port}/peer/v1"
+        for headers in ({}, {server.SESSION_HEADER: "00" * 32}, {server.SESSION_HEADER: "zz"}):
+            async with client.get(
+                f"{base}/blocks?first=1&count=1", ssl=client_context(), headers=headers
+            ) as response:
+                assert response.status == 401
+        async with client.post(
+            f"{base}/blocks", ssl=client_context(), data=b"x" * 4096
+        ) as response:
+            assert response.status in (404, 405, 413)
+
+
+async def test_a_half_sent_request_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.3)
+    node = Node(KEYS[0])
+    async with running(node):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", node.network.port, ssl=client_context()
+        )
+        writer.write(b"GET /peer/v1/blocks HTTP/1.1\r\nHost: x\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer == b""
+        writer.close()
+
+
+async def test_garbage_instead_of_a_handshake_ends_the_connection_only() -> None:
+    node, other = Node(KEYS[0]), Node(KEYS[1])
+    async with running(node, other), aiohttp.ClientSession() as client:
+        await linked(node, other)
+        url = f"wss://127.0.0.1:{node.network.port}/peer/v1/link"
+        for junk in (b"", b"\xc1" * 100, b"\x97" * 5000):
+            async with client.ws_connect(url, ssl=client_context()) as socket:
+                await socket.send_bytes(junk)
+                frame = await asyncio.wait_for(socket.receive(), 5)
+                assert frame.type is aiohttp.WSMsgType.CLOSE
+        node.network.broadcast(Transactions((b"t",)))
+        assert (await asyncio.wait_for(other.inbox.get(), 5))[1] == Transactions((b"t",))

@@ -1,0 +1,99 @@
+import dataclasses
+
+import pytest
+
+from node.facade import MismatchStatus, NodeStatus
+from node.health import Facts, live, ready, startup
+
+STATUS = NodeStatus(
+    version="0",
+    chain_id="c",
+    genesis_hash=b"g" * 32,
+    node_key=b"n" * 32,
+    validator_key=b"v" * 32,
+    height=100,
+    block_hash=b"b" * 32,
+    state_root=b"s" * 32,
+    time_ms=0,
+    epoch=0,
+    slot=100,
+    is_syncing=False,
+    mempool_count=0,
+    mempool_bytes=0,
+    worker_state="ready",
+    worker_detail="cpu",
+    models_loaded=1,
+    mismatch=None,
+    peers=(),
+)
+FACTS = Facts(
+    status=STATUS,
+    tip_age_ms=200,
+    best_peer_height=101,
+    disk_free_ratio=0.5,
+    linked_weight=3,
+    quorum=3,
+    needs_worker=True,
+    fatal="",
+)
+MISMATCH = MismatchStatus(
+    model_id=b"m" * 32,
+    input_digest=b"i" * 32,
+    element=2,
+    expected=7,
+    computed=8,
+    height=90,
+    count=1,
+)
+
+
+def status_with(**changes: object) -> dict[str, object]:
+    return {"status": dataclasses.replace(STATUS, **changes)}
+
+
+def failing(facts: Facts) -> list[str]:
+    return [check.name for check in ready(facts).checks if not check.is_ok]
+
+
+def test_a_sound_node_is_ready() -> None:
+    assert ready(FACTS).is_ok
+    assert failing(FACTS) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        (status_with(is_syncing=True), "syncing"),
+        ({"best_peer_height": 106}, "lag"),
+        ({"tip_age_ms": 30_001}, "tip_age"),
+        ({"linked_weight": 2}, "peers"),
+        ({"disk_free_ratio": 0.04}, "disk"),
+        (status_with(worker_state="down"), "worker"),
+        (status_with(mismatch=MISMATCH), "predictions"),
+        ({"fatal": "disk full"}, "fatal"),
+    ],
+)
+def test_each_criterion_alone_makes_it_unready(changes: dict[str, object], name: str) -> None:
+    facts = dataclasses.replace(FACTS, **changes)
+    assert failing(facts) == [name]
+    assert not ready(facts).is_ok
+
+
+def test_a_mismatch_names_model_input_and_element() -> None:
+    facts = dataclasses.replace(FACTS, **status_with(mismatch=MISMATCH))
+    detail = next(check.detail for check in ready(facts).checks if check.name == "predictions")
+    assert MISMATCH.model_id.hex() in detail
+    assert MISMATCH.input_digest.hex() in detail
+    assert "element 2" in detail
+
+
+def test_an_observer_without_a_worker_is_ready() -> None:
+    facts = dataclasses.replace(FACTS, needs_worker=False, **status_with(worker_state="none"))
+    assert ready(facts).is_ok
+
+
+def test_a_halted_chain_is_alive_but_not_ready() -> None:
+    assert live(100).is_ok
+    assert not ready(dataclasses.replace(FACTS, tip_age_ms=10**9)).is_ok
+    assert not live(5_000).is_ok
+    assert not startup(has_started=False).is_ok

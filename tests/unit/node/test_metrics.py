@@ -1,0 +1,96 @@
+from prometheus_client.parser import text_string_to_metric_families
+
+from andon.core.block import Header
+from node.facade import Health, HealthCheck, NodeStatus, PeerStatus
+from node.metrics import Metrics, Snapshot
+from node.net.link import Counters
+
+PEER = PeerStatus(
+    validator_key=b"w" * 32,
+    node_key=b"\x01" * 32,
+    organisation="org-2",
+    address="127.0.0.1:1",
+    weight=2,
+    connected=True,
+    height=9,
+)
+STATUS = NodeStatus(
+    version="0",
+    chain_id="c",
+    genesis_hash=b"g" * 32,
+    node_key=b"n" * 32,
+    validator_key=b"v" * 32,
+    height=12,
+    block_hash=b"b" * 32,
+    state_root=b"s" * 32,
+    time_ms=0,
+    epoch=0,
+    slot=13,
+    is_syncing=True,
+    mempool_count=5,
+    mempool_bytes=500,
+    worker_state="ready",
+    worker_detail="cpu",
+    models_loaded=1,
+    mismatch=None,
+    peers=(PEER,),
+)
+
+
+def header(height: int, time_ms: int) -> Header:
+    zero = bytes(32)
+    return Header(
+        1, "c", 0, height, height, time_ms, zero, zero, zero, zero, zero, zero, zero, zero, zero, 77
+    )
+
+
+def samples(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def test_a_scrape_shows_the_status_under_the_known_names() -> None:
+    metrics = Metrics()
+    metrics.observe_block(header(1, 1000), 3, 2)
+    metrics.observe_block(header(2, 1300), 4, 0)
+    metrics.refused.labels("EXPIRED").inc()
+    snapshot = Snapshot(
+        status=STATUS,
+        ready=Health(
+            is_ok=False, checks=(HealthCheck(name="syncing", is_ok=False, detail="behind"),)
+        ),
+        traffic={PEER.node_key: Counters(bytes_in=10, bytes_out=20)},
+        pending_bytes={PEER.node_key: 3},
+        store_used_ratio=0.25,
+        worker_restarts=1,
+    )
+    seen = samples(metrics.render(snapshot))
+    assert seen["cometbft_consensus_height", ()] == 12
+    assert seen["cometbft_blocksync_syncing", ()] == 1
+    assert seen["cometbft_consensus_total_txs_total", ()] == 7
+    assert seen["andon_predictions_committed_total", ()] == 2
+    assert seen["cometbft_mempool_failed_txs_total", ("EXPIRED",)] == 1
+    assert seen["cometbft_consensus_block_interval_seconds_count", ()] == 1
+    assert seen["cometbft_consensus_block_interval_seconds_sum", ()] == 0.3
+    assert seen["cometbft_p2p_message_receive_bytes", ("01" * 8,)] == 10
+    assert seen["andon_node_ready", ("syncing",)] == 0
+    assert seen["andon_block_gas_used", ()] == 77
+
+
+def test_a_second_scrape_shows_new_values_and_no_duplicates() -> None:
+    metrics = Metrics()
+    ready = Health(is_ok=True, checks=())
+    snapshot = Snapshot(
+        status=STATUS,
+        ready=ready,
+        traffic={},
+        pending_bytes={},
+        store_used_ratio=0.5,
+        worker_restarts=0,
+    )
+    first, second = metrics.render(snapshot), metrics.render(snapshot)
+    assert first.count(b"\nandon_store_map_used_ratio ") == 1
+    assert samples(second)["andon_store_map_used_ratio", ()] == 0.5

@@ -1,0 +1,87 @@
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from andon.core.codec import decode
+from andon.core.errors import AndonError, Code, Unavailable
+from andon.core.model import ModelManifest
+from node.workers.supervisor import Supervisor, WorkerSettings
+
+CHECKOUT = Path(__file__).resolve().parents[4]
+
+
+@asynccontextmanager
+async def running(home: Path, backend: str, predict_ms: int = 20_000) -> AsyncIterator[Supervisor]:
+    settings = WorkerSettings(home=home, checkout=CHECKOUT, backend=backend)
+    supervisor = Supervisor(settings, random.Random(1), predict_ms)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(supervisor.run())
+        yield supervisor
+        task.cancel()
+
+
+def children_of(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(part) for part in text.split()]
+
+
+async def test_a_killed_worker_is_started_again_and_leaves_no_process_behind(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, "cpu") as supervisor:
+        # An unknown model is refused by the worker itself: proof that requests get through.
+        with pytest.raises(AndonError) as error:
+            await supervisor.conform(b"m" * 32)
+        assert error.value.code is not Code.WORKER_DOWN
+        before = children_of(os.getpid())
+        os.kill(before[-1], signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while supervisor.restarts == 0:  # noqa: ASYNC110 - polls
+                await asyncio.sleep(0.02)
+        with pytest.raises(AndonError) as error:
+            await supervisor.conform(b"m" * 32)
+        assert error.value.code is not Code.WORKER_DOWN
+        after = children_of(os.getpid())
+        assert len(after) == len(before)
+    assert len(children_of(os.getpid())) == len(before) - 1
+
+
+async def test_without_a_backend_every_prediction_is_unavailable(tmp_path: Path) -> None:
+    async with running(tmp_path, "none") as supervisor:
+        with pytest.raises(Unavailable) as error:
+            await supervisor.conform(b"m" * 32)
+        assert error.value.code is Code.WORKER_DOWN
+        assert supervisor.state == "none"
+
+
+async def test_a_model_that_is_not_loaded_yet_is_nobodys_fault(tmp_path: Path) -> None:
+    async with running(tmp_path, "none") as supervisor:
+        with pytest.raises(Unavailable) as error:
+            await supervisor.predict(b"m" * 32, [b"w"])
+        assert error.value.code is Code.MODEL_NOT_ACTIVE
+
+
+async def test_a_worker_that_hangs_is_killed_and_its_model_loaded_again(tmp_path: Path) -> None:
+    blob = (CHECKOUT / "models" / "packages" / "rul-demo" / "package.blob").read_bytes()
+    async with running(tmp_path, "cpu", predict_ms=3_000) as supervisor:
+        loaded = await supervisor.load(blob)
+        window = bytes(decode(ModelManifest, loaded.manifest).input_bytes)
+        before = await supervisor.predict(loaded.model_id, [window])
+        os.kill(children_of(os.getpid())[-1], signal.SIGSTOP)
+        with pytest.raises(Unavailable):
+            await supervisor.predict(loaded.model_id, [window])
+        async with asyncio.timeout(30):
+            while supervisor.restarts == 0:  # noqa: ASYNC110 - polls
+                await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while True:  # a cold worker on a busy machine may need more than one attempt
+                with contextlib.suppress(Unavailable):
+                    assert await supervisor.predict(loaded.model_id, [window]) == before
+                    break
