@@ -79,7 +79,7 @@ audit: setup ## security floors, licences and bill of materials of what the imag
 
 lock: ## resolve requirements.lock and the locks of the images anew
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev --all-extras pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group node --group models -c requirements.lock pyproject.toml -o docker/requirements.lock
 	@echo 'jax[cuda12]' | $(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --group node --group models -c requirements.lock pyproject.toml - -o docker/requirements-gpu.lock
 

@@ -69,7 +69,7 @@ class LocalNet:
                 home=plan.home,
                 validators=plan.validators,
                 observers=plan.observers,
-                base_port=_free_ports(2 * (plan.validators + plan.observers), plan.seed),
+                base_port=free_ports(2 * (plan.validators + plan.observers), plan.seed),
                 chain_id=f"test-{plan.seed}",
                 seed=plan.seed,
                 worker_backend=plan.worker_backend,
@@ -276,7 +276,7 @@ class LocalNet:
         home.config.write_text(render_config(config), encoding="utf-8")
 
 
-def _free_ports(count: int, seed: int) -> int:
+def free_ports(count: int, seed: int) -> int:
     """Find `count` neighbouring free ports on loopback."""
     draw = random.Random(f"{seed} {time.monotonic_ns()}")  # noqa: S311 - no secret
     for _ in range(100):

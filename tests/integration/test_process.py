@@ -11,6 +11,7 @@ import pytest
 from node.checkout import CHECKOUT
 from node.config import Home
 from node.local_network import Plan, prepare
+from node.testing.local_net import START_S, free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -33,28 +34,35 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def until_started(home: Home) -> None:
-    async with asyncio.timeout(30):
-        while "node.started" not in (  # noqa: ASYNC110 - another process
-            (home.logs / "node.log").read_text() if (home.logs / "node.log").exists() else ""
-        ):
+async def until_logged(home: Home, process: asyncio.subprocess.Process, event: str) -> None:
+    """Wait for a line of the log; a process that has ended says why at once."""
+    file = home.logs / "node.log"
+    async with asyncio.timeout(START_S):
+        while event not in (file.read_text() if file.exists() else ""):
+            if process.returncode is not None:
+                pytest.fail(f"the node ended with {await ended(process)}")
             await asyncio.sleep(0.05)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """One validator that is a network by itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    prepare(Plan(home=tmp_path, validators=1, seed=1, base_port=port, worker_backend="none"))
+    prepare(
+        Plan(
+            home=tmp_path,
+            validators=1,
+            seed=1,
+            base_port=free_ports(2, seed=1),
+            worker_backend="none",
+        )
+    )
     return Home(tmp_path / "node-1")
 
 
 async def test_a_node_ends_cleanly_and_starts_again(home: Home) -> None:
     for _ in range(2):
         process = await start(home.path)
-        await until_started(home)
+        await until_logged(home, process, "node.started")
         process.terminate()
         assert await ended(process) == (0, "")
         (home.logs / "node.log").unlink()
@@ -62,7 +70,7 @@ async def test_a_node_ends_cleanly_and_starts_again(home: Home) -> None:
 
 async def test_a_second_process_of_one_home_is_refused(home: Home) -> None:
     first = await start(home.path)
-    await until_started(home)
+    await until_logged(home, first, "node.started")
     status, output = await ended(await start(home.path))
     assert status == 3
     assert "LOCKED" in output
@@ -104,11 +112,7 @@ async def test_a_bad_home_is_refused_with_a_reason(home: Home, damage: str) -> N
 
 async def test_a_lost_sign_state_stops_a_validator_of_a_chain_that_has_blocks(home: Home) -> None:
     process = await start(home.path)
-    async with asyncio.timeout(30):
-        while "block.committed" not in (  # noqa: ASYNC110 - another process
-            (home.logs / "node.log").read_text() if (home.logs / "node.log").exists() else ""
-        ):
-            await asyncio.sleep(0.05)
+    await until_logged(home, process, "block.committed")
     process.terminate()
     await ended(process)
     home.sign_state.unlink()

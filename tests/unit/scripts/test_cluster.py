@@ -9,15 +9,14 @@ import pytest
 from andon.cli.network import Process, Run, load_network, start_time
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
 from node.local_network import Plan, prepare
+from node.testing.local_net import free_ports
 from scripts.cluster import Cluster, make_or_load, port_of, remove
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        base = probe.getsockname()[1]
-    prepare(Plan(home=tmp_path / "net", validators=1, base_port=min(base, 65000), seed=1))
+    base = free_ports(2, seed=1)
+    prepare(Plan(home=tmp_path / "net", validators=1, base_port=base, seed=1))
     return Cluster(load_network(tmp_path / "net"))
 
 
