@@ -7,7 +7,6 @@ or in use, 1 for anything else.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
@@ -28,11 +27,12 @@ def main() -> int:
         check_checkout()
         from node.app import run_node  # noqa: PLC0415 - after the check, for the check to count
         from node.home import check_home  # noqa: PLC0415 - the same
+        from node.loop import run  # noqa: PLC0415 - the same
 
         if options.check:
             print(f"andon node: {check_home(options.home)}")  # noqa: T201 - its answer
         else:
-            asyncio.run(run_node(options.home))
+            run(run_node(options.home))
     except* AndonError as group:
         errors = _leaves(group)
         for error in errors:
