@@ -101,11 +101,13 @@ class Node:
             store=opened.store,
             predictions=PredictionService(self.worker if predicts else None, cache),
             verifier=self.verifier,
+            observe=self.metrics.observe_phase,
         )
         limits = MempoolLimits(
             count_max=config.mempool_count_max, bytes_max=config.mempool_bytes_max
         )
-        self.mempool = Mempool(self.execution.admission, self.verifier, limits)
+        observe = self.metrics.observe_phase
+        self.mempool = Mempool(self.execution.admission, self.verifier, limits, observe)
         self.execution.attach(self.mempool)
         self.queries = Queries(opened.store, self.execution.queries)
         self.finality = FinalityTracker(self.metrics.latency.observe)

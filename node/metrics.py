@@ -15,6 +15,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Summary,
     disable_created_metrics,
     generate_latest,
 )
@@ -75,6 +76,12 @@ class Metrics:
             buckets=_LATENCIES_S,
             registry=self.registry,
         )
+        self._phases = Summary(
+            "andon_phase_seconds",
+            "Seconds in the phases of the node's work, by phase",
+            ("phase",),
+            registry=self.registry,
+        )
         self._received = Gauge(
             "cometbft_p2p_message_receive_bytes",
             "Bytes received, by peer",
@@ -99,6 +106,10 @@ class Metrics:
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, registry=self.registry)
+
+    def observe_phase(self, phase: str, seconds: float) -> None:
+        """Count one phase of `node.phases`; safe in any thread."""
+        self._phases.labels(phase).observe(seconds)
 
     def observe_block(self, header: Header, transactions: int, predictions: int) -> None:
         """Count a final block."""

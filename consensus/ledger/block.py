@@ -8,7 +8,7 @@ for the driver to find out with the inputs that `Executed` returns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from andon.core.block import (
@@ -28,6 +28,9 @@ from andon.core.model import input_digest
 from andon.core.transaction import Transaction, check_signature, parse_transaction
 from consensus.ledger.execution import BlockExecution, Environment, Executed
 from consensus.ledger.ports import Engine, PredictionSource, PredictionUnavailable, StateReader
+
+Mark = Callable[[str], None]
+"""Hears that a phase has ended, so that a caller with a clock can time it; never answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,10 @@ class Turn:
     slot: int
     justification: Justification
     time_ms: int
+
+
+def unmarked(_phase: str) -> None:
+    """Be a `Mark` that nobody listens to."""
 
 
 def parent_of(header: Header, executed: Executed) -> Parent:
@@ -88,9 +95,12 @@ def build_block(
     candidates: Sequence[Transaction],
     engine: Engine,
     source: PredictionSource,
+    *,
+    mark: Mark = unmarked,
 ) -> tuple[Block, Executed, dict[bytes, InvalidInput | PredictionUnavailable]]:
     """Make a block of the candidates that fit, in their order; executes each once.
 
+    `mark` hears the end of "execution" and of "state_root".
     Returns the block, what it did, and why candidates were left out, by transaction id.
     Signatures are the caller's to check; the header's time is raised above the parent's.
     """
@@ -108,7 +118,9 @@ def build_block(
             left_out[transaction.id] = reason
             continue
         included.append(transaction.raw)
+    mark("execution")
     executed = execution.finish()
+    mark("state_root")
     header = _header(parent, turn, time_ms, tuple(included), executed)
     block = Block(
         header=header,
@@ -140,11 +152,14 @@ def check_and_execute_block(
     block: Block,
     engine: Engine,
     verified: Sequence[Transaction] | None = None,
+    *,
+    mark: Mark = unmarked,
 ) -> Executed:
     """Check a block and execute it with the outputs that it claims.
 
     `verified` are the block's transactions, parsed and with good signatures, from a caller that
-    verifies ahead and in threads; without them this function does both.
+    verifies ahead and in threads; without them this function does both. `mark` hears the end of
+    "execution" and of "state_root".
     The returned `prediction_inputs` are what must be recomputed before a vote.
 
     Raises:
@@ -161,7 +176,9 @@ def check_and_execute_block(
             execution.apply(transaction)
         except PredictionUnavailable:
             raise _bad_block("outputs", "the body lacks an output that execution needs") from None
+    mark("execution")
     executed = execution.finish()
+    mark("state_root")
     _rule_outputs(block, executed)
     _rule_roots(block.header, executed)
     return executed

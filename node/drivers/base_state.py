@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consensus.ledger import Overlay
+from andon.core.block import block_hash
+from consensus.ledger import Overlay, Parent
+from consensus.ledger.succession import read_params
 from node.storage import ChainStore
 
 VALUES_COUNT_MAX = 65_536
@@ -66,3 +68,20 @@ class BaseState:
     def close(self) -> None:
         """Close the snapshot."""
         self._snapshot.close()
+
+
+def stored_head(store: ChainStore, base: BaseState) -> Parent:
+    """The last final block of a checked store, as the parent of the next."""
+    with store.snapshot() as snapshot:
+        header = snapshot.header(snapshot.height())
+        assert header is not None, "store.check has seen it"
+        epoch = header.epoch + (1 if header.closes_epoch else 0)
+        validators = snapshot.validators(epoch)
+    assert validators is not None, "stored with the block that opened the epoch"
+    return Parent(
+        header=header,
+        hash=block_hash(header),
+        state=base,
+        validators=validators,
+        params=read_params(Overlay(base)),
+    )

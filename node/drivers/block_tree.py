@@ -13,6 +13,7 @@ from andon.core.certificate import Certificate
 from andon.core.errors import Code, Unavailable
 from consensus.ledger import Executed, Parent, parent_of
 from node.drivers.base_state import BaseState
+from node.phases import Lap
 from node.storage import StoredBlock
 
 BLOCKS_COUNT_MAX = 512
@@ -25,6 +26,8 @@ class KnownBlock:
     block: Block
     executed: Executed
     is_checked: bool
+    votes: Lap | None = None
+    """Runs from the check to the commit; None for a block that was never checked here."""
     as_parent: Parent = field(init=False)
 
     def __post_init__(self) -> None:

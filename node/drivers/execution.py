@@ -24,23 +24,21 @@ from consensus.ledger import (
     Executed,
     GenesisState,
     Outcome,
-    Overlay,
-    Parent,
     PredictionUnavailable,
     Turn,
     build_block,
     check_and_execute_block,
     genesis_state,
 )
-from consensus.ledger.succession import read_params
 from node.drivers.admission import Admission
-from node.drivers.base_state import BaseState
+from node.drivers.base_state import BaseState, stored_head
 from node.drivers.block_tree import BlockTree, KnownBlock, stored_blocks
 from node.drivers.dry_run import DryRunner
 from node.drivers.predictions import PredictionService, Question, check_output
 from node.drivers.queries import ChainQueries
 from node.drivers.transaction_pool import TransactionPool
 from node.mempool import Verifier
+from node.phases import COMMIT, PROPOSAL, RECOMPUTE, SIGNATURES, VOTES, Lap, Observe, unobserved
 from node.storage import ChainStore
 
 PREDICTION_WAIT_MS = 500
@@ -84,6 +82,7 @@ class ExecutionDriver:
         store: ChainStore,
         predictions: PredictionService,
         verifier: Verifier,
+        observe: Observe = unobserved,
     ) -> None:
         """Open the chain in `store`, from genesis if it is empty (blocking, some 10 ms).
 
@@ -94,13 +93,14 @@ class ExecutionDriver:
         self._store = store
         self._predictions = predictions
         self._verifier = verifier
+        self._observe = observe
         self.genesis: GenesisState = genesis_state(genesis, engine)
         if store.is_empty():
             store.initialise(self.genesis)
         store.check(block_hash(self.genesis.header))
         self.queries = ChainQueries(store)
         self._base = BaseState(store)
-        self._tree = BlockTree(self._base, self._stored_head())
+        self._tree = BlockTree(self._base, stored_head(store, self._base))
         self._dry_runner = DryRunner(engine, predictions.cache)
         self.admission = Admission(
             store,
@@ -201,6 +201,7 @@ class ExecutionDriver:
         Raises:
             Unavailable: NOT_FOUND if the parent is not known here. Misuse: a wrong epoch.
         """
+        lap = Lap(self._observe)
         turn = Turn(slot=slot, justification=justification, time_ms=time_ms)
         above = self._tree.parent(parent)
         if above.child_epoch != epoch:
@@ -212,17 +213,19 @@ class ExecutionDriver:
             self._tree.transaction_ids(parent),
         )
         block, executed, left_out = await self._execute(
-            lambda: self._build(parent, turn, candidates)
+            lambda: self._build(parent, turn, candidates, lap)
         )
         if any(isinstance(reason, PredictionUnavailable) for reason in left_out.values()):
             late = [item for item in candidates if item.id in left_out]
             if await self._compute_for(late[:WAITED_TRANSACTIONS_MAX]):
                 block, executed, left_out = await self._execute(
-                    lambda: self._build(parent, turn, candidates)
+                    lambda: self._build(parent, turn, candidates, lap)
                 )
         self._drop_hopeless(left_out, is_empty=not block.transactions)
         known = KnownBlock(block=block, executed=executed, is_checked=True)
         await self._execute(lambda: self._tree.add(known))
+        lap(PROPOSAL)
+        known.votes = lap
         return block
 
     async def validate(self, block: Block, *, is_certified: bool = False) -> None:
@@ -242,14 +245,18 @@ class ExecutionDriver:
         async with self._validating:
             if self.known(identity):
                 return
+            lap = Lap(self._observe)
             transactions = await self._verifier.verify_block(block.transactions)
-            executed = await self._execute(lambda: self._validate(block, transactions))
+            lap(SIGNATURES)
+            executed = await self._execute(lambda: self._validate(block, transactions, lap))
             if not is_certified:
                 # If this raises, the block stays unchecked, and nothing can stand on it.
                 await self._recompute(block, executed)
+                lap(RECOMPUTE)
             known = self._tree.get(identity)
             if known is not None:
                 known.is_checked = True
+                known.votes = lap
 
     async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
         """Make a block and its ancestors final and durable; returns the last final header.
@@ -294,21 +301,6 @@ class ExecutionDriver:
 
     # -- helpers --------------------------------------------------------------------------
 
-    def _stored_head(self) -> Parent:
-        with self._store.snapshot() as snapshot:
-            header = snapshot.header(snapshot.height())
-            assert header is not None, "store.check has seen it"
-            epoch = header.epoch + (1 if header.closes_epoch else 0)
-            validators = snapshot.validators(epoch)
-        assert validators is not None, "stored with the block that opened the epoch"
-        return Parent(
-            header=header,
-            hash=block_hash(header),
-            state=self._base,
-            validators=validators,
-            params=read_params(Overlay(self._base)),
-        )
-
     def _attached_pool(self) -> TransactionPool:
         if self._pool is None:
             raise Misuse(Code.NOT_READY, "attach a pool first")
@@ -318,15 +310,15 @@ class ExecutionDriver:
         return await asyncio.get_running_loop().run_in_executor(self._execution, job)
 
     def _build(
-        self, parent: bytes, turn: Turn, candidates: Sequence[Transaction]
+        self, parent: bytes, turn: Turn, candidates: Sequence[Transaction], lap: Lap
     ) -> tuple[Block, Executed, dict[bytes, InvalidInput | PredictionUnavailable]]:
-        return build_block(
-            self._tree.parent(parent), turn, candidates, self._engine, self._predictions.cache
-        )
+        lap(PROPOSAL)
+        above, outputs = self._tree.parent(parent), self._predictions.cache
+        return build_block(above, turn, candidates, self._engine, outputs, mark=lap)
 
-    def _validate(self, block: Block, transactions: Sequence[Transaction]) -> Executed:
+    def _validate(self, block: Block, transactions: Sequence[Transaction], lap: Lap) -> Executed:
         parent = self._tree.parent(block.header.parent)
-        executed = check_and_execute_block(parent, block, self._engine, transactions)
+        executed = check_and_execute_block(parent, block, self._engine, transactions, mark=lap)
         self._tree.add(KnownBlock(block=block, executed=executed, is_checked=False))
         return executed
 
@@ -335,8 +327,13 @@ class ExecutionDriver:
         if self.queries.height_of(identity) is not None:
             return []
         blocks = self._tree.branch(identity)
+        for known in blocks:
+            if known.votes is not None:
+                known.votes(VOTES)
+        lap = Lap(self._observe)
         self._store.append(stored_blocks(blocks, certificates))
         self._execution.submit(self._tree.finalise, blocks).result()
+        lap(COMMIT)
         return blocks
 
     async def _recompute(self, block: Block, executed: Executed) -> None:

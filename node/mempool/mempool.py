@@ -15,6 +15,7 @@ from typing import Protocol
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.transaction import Transaction, TransactionId, parse_transaction
 from node.mempool.verifier import Verifier
+from node.phases import ADMISSION, Lap, Observe, unobserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,17 @@ class Gate(Protocol):
 class Mempool:
     """The pool of one node. All methods run on the event loop."""
 
-    def __init__(self, gate: Gate, verifier: Verifier, limits: MempoolLimits | None = None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        verifier: Verifier,
+        limits: MempoolLimits | None = None,
+        observe: Observe = unobserved,
+    ) -> None:
         self._gate = gate
         self._verifier = verifier
         self._limits = limits or MempoolLimits()
+        self._observe = observe
         self._entries: dict[bytes, Transaction] = {}
         self._senders: dict[bytes, dict[bytes, Transaction]] = {}
         self._expiries: list[tuple[int, bytes]] = []
@@ -75,6 +83,7 @@ class Mempool:
             InvalidInput: a rule of inclusion, BAD_SIGNATURE, DUPLICATE if a final block has it,
                 SENDER_QUOTA. Unavailable: MEMPOOL_FULL.
         """
+        lap = Lap(self._observe)
         transaction = self._verifier.known(raw) or parse_transaction(raw)
         if transaction.id in self._entries:
             return transaction.id
@@ -87,6 +96,7 @@ class Mempool:
         self._gate.check_admission(transaction)
         self._check_bounds(transaction)
         self._insert(transaction)
+        lap(ADMISSION)
         self._gate.prefetch(transaction)
         for listener in self._listeners:
             listener(transaction)

@@ -94,3 +94,12 @@ def test_a_second_scrape_shows_new_values_and_no_duplicates() -> None:
     first, second = metrics.render(snapshot), metrics.render(snapshot)
     assert first.count(b"\nandon_store_map_used_ratio ") == 1
     assert samples(second)["andon_store_map_used_ratio", ()] == 0.5
+
+
+def test_phases_are_summed_by_name() -> None:
+    metrics = Metrics()
+    metrics.observe_phase("commit", 0.25)
+    metrics.observe_phase("commit", 0.5)
+    labels = {"phase": "commit"}
+    assert metrics.registry.get_sample_value("andon_phase_seconds_sum", labels) == 0.75
+    assert metrics.registry.get_sample_value("andon_phase_seconds_count", labels) == 2

@@ -22,6 +22,16 @@ from andon.core.transaction import make_call
 from node.drivers.execution import Committed, ExecutionDriver
 from node.drivers.predictions import PredictionService
 from node.mempool import Mempool, Verifier
+from node.phases import (
+    ADMISSION,
+    COMMIT,
+    EXECUTION,
+    PROPOSAL,
+    RECOMPUTE,
+    SIGNATURES,
+    STATE_ROOT,
+    VOTES,
+)
 from node.storage import ChainStore
 from tests.unit.consensus.ledger.world import (
     NO_SKIPS,
@@ -62,17 +72,22 @@ class Node:
         self.predictor = FakePredictor()
         self.predictions = PredictionService(self.predictor)
         self.engine = TableEngine()
+        self.phases: list[tuple[str, float]] = []
         self.driver = ExecutionDriver(
             genesis=make_genesis(params),
             engine=self.engine,
             store=self.store,
             predictions=self.predictions,
             verifier=self.verifier,
+            observe=self.observe,
         )
-        self.pool = Mempool(self.driver.admission, self.verifier)
+        self.pool = Mempool(self.driver.admission, self.verifier, observe=self.observe)
         self.driver.attach(self.pool)
         self.commits: list[tuple[Header, Committed]] = []
         self.driver.subscribe(lambda header, committed: self.commits.append((header, committed)))
+
+    def observe(self, phase: str, seconds: float) -> None:
+        self.phases.append((phase, seconds))
 
     def close(self) -> None:
         self.driver.close()
@@ -144,6 +159,30 @@ async def test_a_block_goes_from_one_pool_to_two_disks_with_equal_roots(tmp_path
             assert receipt[1].ok
         assert [header.height for header, _ in follower.commits] == [1]
         assert follower.commits[0][1].receipts[0].transaction_id == transaction.id
+
+
+async def test_a_block_is_timed_in_every_phase_of_both_roles(tmp_path: Path) -> None:
+    leader, follower = Node(tmp_path / "a"), Node(tmp_path / "b")
+    async with running(leader, follower):
+        await leader.pool.admit(signed(put("a", 1), predict(b"abcd")).raw)
+        await leader.extend(follower)
+    assert {phase for phase, _ in leader.phases} == {
+        ADMISSION,
+        PROPOSAL,
+        EXECUTION,
+        STATE_ROOT,
+        VOTES,
+        COMMIT,
+    }
+    assert [phase for phase, _ in follower.phases] == [
+        SIGNATURES,
+        EXECUTION,
+        STATE_ROOT,
+        RECOMPUTE,
+        VOTES,
+        COMMIT,
+    ]
+    assert all(seconds >= 0 for _, seconds in leader.phases + follower.phases)
 
 
 async def test_the_own_block_is_not_executed_again(tmp_path: Path) -> None:
