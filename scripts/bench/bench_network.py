@@ -1,188 +1,173 @@
-"""Throughput and latency of a local network: real processes, durable writes, signed transactions.
+"""Throughput and latency of local networks: real processes, durable writes, signed transactions.
 
-The load generator runs on the same machine and its cost is in the figures. Options come from the
-environment: ANDON_BENCH_VALIDATORS (4), ANDON_BENCH_SECONDS (8), ANDON_BENCH_RATES (single-call
-rates, "300,600,1200"), ANDON_BENCH_PREDICTIONS (predictions a second, "2500,5000,10000").
+The load generator runs on the same machine and its cost is in the figures. Each size is first
+offered at more than the machine can take, which gives the capacity, then at half of that, which
+gives the latencies. Scenarios, by ANDON_BENCH_SCENARIOS (default "sizes,idle,dead"): `sizes` (those
+of ANDON_BENCH_SIZES), `idle` (the first transaction of a chain that has nothing to do), `dead` (one
+of four validators killed), `validators` (1, 7, 10, 13), `wan` (20, 80, 200 ms one way between
+nodes). ANDON_BENCH_SECONDS (6) is the length of a run. ANDON_BENCH_RATES ("call:1200,call64:90")
+replaces capacity and half load by rates of your own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from andon.client import AsyncClient
-from andon.client.models import Models
-from andon.core.codec import Value
 from andon.core.genesis import Params, genesis_from_json
-from andon.core.keys import PrivateKey
-from andon.core.transaction import Call, TransactionBody, make_call, sign_transaction
-from models.package import Package
-from node.keystore import load_key
+from andon.core.keys import PrivateKey, verify
 from node.local_network import Plan
-from scripts.bench.load import MEBIBYTE, Result, run_load
+from scripts.bench.load import percentile, run_load
+from scripts.bench.report import Figure, Report
+from scripts.bench.targets import AndonTarget
+from scripts.bench.usage import measure
+from scripts.bench.wan import delayed_links
+from scripts.bench.workloads import Bench, Workload, prepare
 from scripts.cluster import Cluster, make_or_load
 
-ROOT = Path(__file__).resolve().parents[2]
-CONTRACT = """
-\"\"\"Accounts for the benchmark.\"\"\"
-balances = Map(key=str, value=int, default=0)
-Moved = Event(to=str, amount=int)
-
-@export
-def transfer(to: str, amount: int):
-    assert amount > 0, "amount is positive"
-    balances[to] += amount
-    Moved(to=to, amount=amount)
-"""
-ACCOUNTS = 1000
-BATCH = 64
 PORT = 31_656
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """A running network with what the workloads need."""
-
-    cluster: Cluster
-    client: AsyncClient
-    operators: tuple[PrivateKey, ...]
-    input_bytes: int
-
-    async def sign(self, count: int, make: Callable[[int], tuple[Call, ...]]) -> list[bytes]:
-        """Prepare signed transactions beforehand, so that signing is not in the figures."""
-        status = await self.client.status()
-        chain_id = (await self.client.genesis()).chain_id
-        return [
-            sign_transaction(
-                TransactionBody(
-                    chain_id=chain_id,
-                    sender=(key := self.operators[index % len(self.operators)]).public,
-                    nonce=secrets.token_bytes(8),
-                    expires_height=int(status.height) + 1000,
-                    gas_limit=20_000_000,
-                    calls=make(index),
-                ),
-                key,
-            )
-            for index in range(count)
-        ]
-
-    def transfer(self, index: int) -> tuple[Call, ...]:
-        """One small contract call."""
-        return (make_call("bench", "transfer", {"to": f"account-{index % ACCOUNTS}", "amount": 1}),)
-
-    def predictions(self, index: int) -> tuple[Call, ...]:
-        """One call with 64 fresh model inputs."""
-        del index
-        windows = bytes(octet & 127 for octet in secrets.token_bytes(BATCH * self.input_bytes))
-        return (make_call("maintenance", "score_many", {"windows": windows, "count": BATCH}),)
+SECONDS = float(os.environ.get("ANDON_BENCH_SECONDS", "6"))
+SIZES = "call,call64,prediction,prediction64,deploy,image,mixed"
+CORES = os.cpu_count() or 1
+SETTLE_S = 2.0
+IDLE_TRIES = 20
+VERIFICATIONS = 2000
 
 
 def main() -> None:
-    """Run all workloads on one network."""
-    validators = int(os.environ.get("ANDON_BENCH_VALIDATORS", "4"))
-    with tempfile.TemporaryDirectory(prefix="andon-bench-") as folder:
-        plan = Plan(
-            home=Path(folder) / "net", validators=validators, base_port=PORT, params=Params()
-        )
-        cluster = make_or_load(plan, reset=True)
-        began = time.monotonic()
-        cluster.up()
-        try:
-            cluster.wait_ready(60)
-            print(
-                f"validators {validators}, up with first block in {time.monotonic() - began:.1f} s"
-            )
-            asyncio.run(_run(cluster))
-        finally:
-            cluster.down()
+    """Run the chosen scenarios."""
+    chosen = os.environ.get("ANDON_BENCH_SCENARIOS", "sizes,idle,dead").split(",")
+    report = Report()
+    limit = limit_line(4)
+    report.extra["limit_per_s"] = limit
+    print(f"limit line: {CORES} cores / (4 validators x Ed25519 verify) = {limit:.0f} tx/s")
+    asyncio.run(_run(chosen, report))
+    report.save()
 
 
-async def _run(cluster: Cluster) -> None:
-    genesis = genesis_from_json((cluster.home / "genesis.json").read_bytes())
-    async with AsyncClient(cluster.urls(), genesis=genesis) as client:
-        bench = await _prepare(cluster, client)
-        seconds = float(os.environ.get("ANDON_BENCH_SECONDS", "8"))
-        print("single-call transactions (transfer-like), open loop")
-        for rate in _rates("ANDON_BENCH_RATES", "300,600,1200"):
-            raws = await bench.sign(int(rate * seconds), bench.transfer)
-            _print(await _measured(bench, raws, rate), rate, "tx")
-        print(f"predictions, {BATCH} a transaction, fresh inputs, open loop")
-        for rate in _rates("ANDON_BENCH_PREDICTIONS", "2500,5000,10000"):
-            raws = await bench.sign(int(rate / BATCH * seconds), bench.predictions)
-            _print(await _measured(bench, raws, rate / BATCH), rate / BATCH, "tx of 64 predictions")
+async def _run(chosen: list[str], report: Report) -> None:
+    sizes = [name for name in os.environ.get("ANDON_BENCH_SIZES", SIZES).split(",") if name]
+    if {"sizes", "idle", "dead"} & set(chosen):
+        async with network(4, with_image="image" in sizes and "sizes" in chosen) as bench:
+            if "sizes" in chosen:
+                await _sizes(bench, report, sizes)
+            if "idle" in chosen:
+                await _idle(bench, report)
+            if "dead" in chosen:
+                bench.cluster.kill("node-4")
+                await _capacity(bench, report, "1 of 4 dead", bench.workloads()["call"])
+    if "validators" in chosen:
+        for count in (1, 7, 10, 13):
+            async with network(count) as bench:
+                await _capacity(bench, report, f"{count} nodes", bench.workloads()["call"])
+    if "wan" in chosen:
+        for delay_ms in (20, 80, 200):
+            async with network(4, delay_ms=delay_ms) as bench:
+                await _at(bench, report, f"{delay_ms} ms away", bench.workloads()["call"], 100)
 
 
-async def _measured(bench: Bench, raws: list[bytes], rate: float) -> Result:
-    before = cpu_seconds(bench.cluster)
-    result = await run_load(bench.cluster.urls(), raws, rate)
-    used = cpu_seconds(bench.cluster) - before
-    done = max(1, len(result.committed))
-    print(f"  cpu of all nodes and workers: {used:.1f} s, {1000 * used / done:.2f} ms/transaction")
-    await asyncio.sleep(2)
-    return result
+async def _sizes(bench: Bench, report: Report, sizes: list[str]) -> None:
+    workloads = bench.workloads()
+    rates = os.environ.get("ANDON_BENCH_RATES", "")
+    if rates:
+        for part in rates.split(","):
+            name, _, rate = part.partition(":")
+            await _at(bench, report, "own rate", workloads[name], float(rate))
+        return
+    for name in sizes:
+        figure = await _capacity(bench, report, "capacity", workloads[name])
+        await _at(bench, report, "half load", workloads[name], figure.result.committed_per_s / 2)
 
 
-async def _prepare(cluster: Cluster, client: AsyncClient) -> Bench:
-    def key(role: str, organisation: int = 1) -> PrivateKey:
-        name = f"org-{organisation}-{role}"
-        entry = next(item for item in cluster.network.manifest.accounts if item.name == name)
-        return load_key(cluster.home / entry.key_file)
-
-    package = Package.load(ROOT / "models" / "packages" / "rul-demo")
-    registry = Models(client, key("modeler"))
-    identity = await registry.publish(package.to_blob(), package.manifest)
-    await registry.wait_active(identity, 60)
-    await registry.set_alias("turbofan-rul", identity)
-    arguments: dict[str, Value] = {"name": "bench", "source": CONTRACT, "args": {}}
-    deployed = await client.submit(make_call("contracts", "deploy", arguments), key=key("deployer"))
-    deployed.require()
-    operators = tuple(key("operator", number + 1) for number in range(len(cluster.nodes)))
-    return Bench(cluster, client, operators, package.manifest.input_bytes)
+async def _capacity(bench: Bench, report: Report, scenario: str, workload: Workload) -> Figure:
+    return await _at(bench, report, scenario, workload, workload.rate_per_s)
 
 
-def cpu_seconds(cluster: Cluster) -> float:
-    """Processor seconds used so far by all processes whose command names the network's home."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    total = 0.0
-    home = str(cluster.home).encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if home in (entry / "cmdline").read_bytes():
-                numbers = (entry / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-                total += (int(numbers[11]) + int(numbers[12])) / ticks
-        except OSError:
-            continue  # the process ended while we looked
-    return total
+async def _at(
+    bench: Bench, report: Report, scenario: str, workload: Workload, rate_per_s: float
+) -> Figure:
+    raws = await bench.sign(workload, max(8, int(rate_per_s * SECONDS)))
+    alive = set(bench.cluster.network.alive())
+    urls = [node.rpc for node in bench.cluster.nodes if node.name in alive]
+    before = measure(bench.cluster.home, urls)
+    result = await run_load(AndonTarget(), urls, raws, rate_per_s)
+    usage = measure(bench.cluster.home, urls).since(before)
+    figure = Figure(
+        scenario=scenario,
+        workload=workload.name,
+        unit=workload.unit,
+        operations=workload.operations,
+        offered_per_s=rate_per_s,
+        result=result,
+        usage=usage,
+    )
+    report.add(figure)
+    await asyncio.sleep(SETTLE_S)
+    return figure
 
 
-def _rates(name: str, default: str) -> list[float]:
-    return [float(part) for part in os.environ.get(name, default).split(",") if part]
-
-
-def _print(result: Result, rate: float, unit: str) -> None:
-    refused = " ".join(f"{name} {count}" for name, count in sorted(result.refused.items()))
+async def _idle(bench: Bench, report: Report) -> None:
+    """Latency from submission to final of single transactions, seconds apart."""
+    workload = bench.workloads()["call"]
+    seen: list[float] = []
+    for _ in range(IDLE_TRIES):
+        (raw,) = await bench.sign(workload, 1)
+        await asyncio.sleep(0.7)
+        result = await run_load(AndonTarget(), bench.cluster.urls(), [raw], 1.0)
+        seen.extend(result.latencies_ms(result.committed))
+    seen.sort()
+    report.extra["idle_ms"] = seen
     print(
-        f"  offered {rate:8.1f}/s ({result.offered})  accepted {result.accepted}  "
-        f"committed {result.committed_per_s:8.1f} {unit}/s  p50 {result.percentile(0.5):6.0f} ms  "
-        f"p95 {result.percentile(0.95):6.0f} ms  p99 {result.percentile(0.99):6.0f} ms  "
-        f"predictions/s {result.predictions / max(1e-9, _span(result)):8.0f}  "
-        f"blocks {result.blocks} ({result.block_bytes / MEBIBYTE:.1f} MiB)  "
-        f"refused: {refused or 'none'}",
-        flush=True,
+        f"  idle chain, {len(seen)} single transactions: final p50 {percentile(seen, 0.5):.0f} ms, "
+        f"most {seen[-1]:.0f} ms"
     )
 
 
-def _span(result: Result) -> float:
-    return max(result.committed.values(), default=result.began) - result.began
+@asynccontextmanager
+async def network(
+    validators: int, *, with_image: bool = False, delay_ms: int = 0
+) -> AsyncIterator[Bench]:
+    """A network of real processes with models and contract, away again at the end."""
+    with tempfile.TemporaryDirectory(prefix="andon-bench-") as folder:
+        home = Path(folder) / "net"
+        plan = Plan(home=home, validators=validators, base_port=PORT, params=Params())
+        cluster = make_or_load(plan, reset=True)
+        async with delayed_links(cluster, delay_ms):
+            began = time.monotonic()
+            cluster.up()
+            try:
+                await asyncio.to_thread(cluster.wait_ready, 120)
+                print(
+                    f"{validators} validators, ready {time.monotonic() - began:.1f} s after start",
+                    flush=True,
+                )
+                async with _client(cluster) as client:
+                    yield await prepare(cluster, client, with_image=with_image)
+            finally:
+                await asyncio.to_thread(cluster.down)
+
+
+def _client(cluster: Cluster) -> AsyncClient:
+    genesis = genesis_from_json((cluster.home / "genesis.json").read_bytes())
+    return AsyncClient(cluster.urls(), genesis=genesis)
+
+
+def limit_line(validators: int) -> float:
+    """Transactions a second if every validator did nothing but verify one signature for each."""
+    key = PrivateKey(bytes(range(32)))
+    message = bytes(200)
+    signature = key.sign(message)
+    began = time.perf_counter()
+    for _ in range(VERIFICATIONS):
+        verify(key.public, message, signature)
+    each_s = (time.perf_counter() - began) / VERIFICATIONS
+    return CORES / (validators * each_s)
 
 
 if __name__ == "__main__":
