@@ -62,6 +62,11 @@ def unmarked(_phase: str) -> None:
     """Be a `Mark` that nobody listens to."""
 
 
+def never() -> bool:
+    """Take all that fits."""
+    return False
+
+
 def parent_of(header: Header, executed: Executed) -> Parent:
     """See an executed block as the parent of its children."""
     return Parent(
@@ -97,10 +102,12 @@ def build_block(
     source: PredictionSource,
     *,
     mark: Mark = unmarked,
+    is_full: Callable[[], bool] = never,
 ) -> tuple[Block, Executed, dict[bytes, InvalidInput | PredictionUnavailable]]:
     """Make a block of the candidates that fit, in their order; executes each once.
 
-    `mark` hears the end of "execution" and of "state_root".
+    `mark` hears the end of "execution" and of "state_root"; `is_full` ends the block early, but
+    never before its first transaction: how much a leader takes is its own choice, not a rule.
     Returns the block, what it did, and why candidates were left out, by transaction id.
     Signatures are the caller's to check; the header's time is raised above the parent's.
     """
@@ -110,7 +117,7 @@ def build_block(
     left_out: dict[bytes, InvalidInput | PredictionUnavailable] = {}
     included: list[bytes] = []
     for transaction in candidates:
-        if len(included) >= parent.params.block_transactions_max:
+        if len(included) >= parent.params.block_transactions_max or (included and is_full()):
             break
         try:
             execution.apply(transaction)

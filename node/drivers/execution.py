@@ -26,13 +26,13 @@ from consensus.ledger import (
     Outcome,
     PredictionUnavailable,
     Turn,
-    build_block,
     check_and_execute_block,
     genesis_state,
 )
 from node.drivers.admission import Admission
 from node.drivers.base_state import BaseState, stored_head
 from node.drivers.block_tree import BlockTree, KnownBlock, stored_blocks
+from node.drivers.building import build_in_time
 from node.drivers.dry_run import DryRunner
 from node.drivers.predictions import PredictionService, Question, check_output
 from node.drivers.queries import ChainQueries
@@ -314,7 +314,7 @@ class ExecutionDriver:
     ) -> tuple[Block, Executed, dict[bytes, InvalidInput | PredictionUnavailable]]:
         lap(PROPOSAL)
         above, outputs = self._tree.parent(parent), self._predictions.cache
-        return build_block(above, turn, candidates, self._engine, outputs, mark=lap)
+        return build_in_time(above, turn, candidates, self._engine, outputs, lap=lap)
 
     def _validate(self, block: Block, transactions: Sequence[Transaction], lap: Lap) -> Executed:
         parent = self._tree.parent(block.header.parent)
