@@ -92,10 +92,10 @@ _MEMBERS = {
 }
 
 
-def main() -> None:
-    """Print microseconds per transaction and per key."""
+def full_block(count: int) -> tuple[CounterEngine, Parent, Turn, list[Transaction]]:
+    """A genesis and so many single-call transactions for the block above it."""
     engine = CounterEngine()
-    params = Params(block_gas_max=10**12, block_transactions_max=TRANSACTIONS)
+    params = Params(block_gas_max=10**12, block_transactions_max=count)
     document = Genesis(CHAIN, 1, params, (contract_at_genesis("identity", b"", {}),))
     genesis = genesis_state(document, engine)
     state = MemoryState()
@@ -108,8 +108,13 @@ def main() -> None:
         validators=above.validators,
         params=above.params,
     )
-    transactions = [_transaction() for _ in range(TRANSACTIONS)]
     turn = Turn(slot=1, justification=Justification(None, ()), time_ms=2)
+    return engine, parent, turn, [_transaction() for _ in range(count)]
+
+
+def main() -> None:
+    """Print microseconds per transaction and per key."""
+    engine, parent, turn, transactions = full_block(TRANSACTIONS)
     block, _, left_out = build_block(parent, turn, transactions, engine, NoModels())
     assert not left_out, left_out
     parse = _best(lambda: [parse_transaction(item.raw) for item in transactions])
