@@ -7,12 +7,13 @@ nodes can be treated alone. Chaos tests point a node's `peer_addresses` at its p
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from enum import Enum
 
 READ_BYTES = 64 * 1024
 CONNECTIONS_MAX = 256
+UNDER_WAY_MAX = 1024
+"""Reads that one direction of one connection holds; more wait in the sender, as on a full line."""
 
 
 class Mode(Enum):
@@ -99,15 +100,43 @@ class Proxy:
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event
     ) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(READ_BYTES):
-                await flowing.wait()
-                if self._draw.randrange(1000) < self.reset_per_mille:
-                    writer.transport.abort()
-                    return
-                if self.delay_ms:
-                    await asyncio.sleep(self.delay_ms / 1000)
+        """Carry bytes one way: what is under way arrives one by one, each after its own delay."""
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(UNDER_WAY_MAX)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._arrive(under_way, writer, flowing))
+            now = asyncio.get_running_loop().time
+            data = b"x"
+            while data:
+                try:
+                    data = await reader.read(READ_BYTES)
+                except OSError:
+                    data = b""
+                await under_way.put((now() + self.delay_ms / 1000, data))
+
+    async def _arrive(
+        self,
+        under_way: asyncio.Queue[tuple[float, bytes]],
+        writer: asyncio.StreamWriter,
+        flowing: asyncio.Event,
+    ) -> None:
+        now = asyncio.get_running_loop().time
+        is_open = True
+        while True:
+            due_s, data = await under_way.get()
+            if not data:
+                break
+            if not is_open:
+                continue  # empty the queue, so that the reading side comes to its end
+            await asyncio.sleep(max(0.0, due_s - now()))
+            await flowing.wait()
+            if self._draw.randrange(1000) < self.reset_per_mille:
+                writer.transport.abort()
+                is_open = False
+                continue
+            try:
                 writer.write(data)
                 await writer.drain()
-                self.bytes_passed += len(data)
+            except OSError:
+                is_open = False
+            self.bytes_passed += len(data)
         writer.close()

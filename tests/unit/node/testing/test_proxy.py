@@ -73,6 +73,20 @@ async def test_a_delay_is_felt() -> None:
         assert time.monotonic() - started >= 0.12
 
 
+async def test_a_delay_is_a_distance_and_no_queue() -> None:
+    async with proxied() as (proxy, reader, writer):
+        proxy.delay_ms = 500
+        for octet in (b"a", b"b", b"c"):
+            writer.write(octet)
+            await asyncio.sleep(0.03)
+        arrived: list[float] = []
+        for octet in (b"a", b"b", b"c"):
+            assert await asyncio.wait_for(reader.readexactly(1), 5) == octet
+            arrived.append(time.monotonic())
+        # Sent 60 ms apart; one after the other through the delay they would be a second apart.
+        assert arrived[-1] - arrived[0] < 0.5
+
+
 @pytest.mark.parametrize("mode", [Mode.STALL_FORWARD, Mode.STALL_BACKWARD])
 async def test_a_fault_of_one_direction_lets_the_other_pass(mode: Mode) -> None:
     received: list[bytes] = []
