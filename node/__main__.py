@@ -1,7 +1,7 @@
 """`python -m node --home DIR`: run one node until SIGTERM or SIGINT; `--check` reads its disk only.
 
 Exit status: 0 after a signal, 2 for a bad home or configuration, 3 if storage or keys are damaged
-or in use, 1 for anything else.
+or in use, 1 for anything else, such as a signer that is away.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from andon.core.errors import AndonError, InvalidInput, Misuse
+from andon.core.errors import AndonError, Code, InvalidInput, Misuse
 from node.checkout import check_checkout
 
 
@@ -37,8 +37,14 @@ def main() -> int:
         errors = _leaves(group)
         for error in errors:
             print(f"andon node: {error}", file=sys.stderr)  # noqa: T201 - logs may not exist yet
-        status = 2 if isinstance(errors[0], InvalidInput | Misuse) else 3
+        status = _status_of(errors[0])
     return status
+
+
+def _status_of(error: BaseException) -> int:
+    if isinstance(error, AndonError) and error.code is Code.SIGNER_DOWN:
+        return 1  # a service manager may start the node again
+    return 2 if isinstance(error, InvalidInput | Misuse) else 3
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

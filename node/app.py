@@ -165,10 +165,10 @@ class Node:
             ),
         )
         self.own_calls: OwnCalls | None = None
-        if opened.validator_key is not None:
+        if opened.signer is not None:
             self.own_calls = OwnCalls(
                 opened.genesis.chain_id,
-                opened.validator_key,
+                opened.signer,
                 height=lambda: self.execution.head().height,
                 submit=lambda raw: self.service.submit(raw, Wait.ACCEPTED, 0),
             )
@@ -196,7 +196,7 @@ class Node:
             store_used_ratio=lambda: (
                 opened.store.size_bytes() / (config.storage_map_mib * 1024 * 1024)
             ),
-            needs_worker=opened.validator_key is not None and config.worker_backend != NO_BACKEND,
+            needs_worker=opened.signer is not None and config.worker_backend != NO_BACKEND,
             is_halted=lambda: self.consensus.status().is_halted,
         )
         self.probes = Probes(watched, self.metrics)
@@ -231,8 +231,8 @@ class Node:
         )
 
     def _validator_public(self) -> bytes | None:
-        key = self._opened.validator_key
-        return None if key is None else key.public
+        signer = self._opened.signer
+        return None if signer is None else signer.public_key
 
     def close(self) -> None:
         """Stop the threads; the home stays open for whoever opened it."""

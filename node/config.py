@@ -19,6 +19,11 @@ from node.net.peers import parse_address
 CONFIG_FILE = "config.toml"
 GENESIS_FILE = "genesis.json"
 CONFIG_BYTES_MAX = 256 * 1024
+SIGNERS = ("file", "pkcs11", "socket")
+_SIGNER_NEEDS = {
+    "socket": ("signer_socket",),
+    "pkcs11": ("pkcs11_module", "pkcs11_token", "pkcs11_label", "pkcs11_pin_file"),
+}
 BACKENDS = ("none", "cpu", "gpu", "tpu")
 LEVELS = ("debug", "info", "warning", "error")
 _PORT_MAX = 65535
@@ -32,6 +37,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rpc_host: str = "127.0.0.1"
     rpc_port: int = 26657
     rpc_rate_per_s: int = 4000
+    signer: str = "file"
+    """Where the validator key is: `file`, `pkcs11` (a module), `socket` (a process of its own)."""
+    signer_socket: str = ""
+    pkcs11_module: str = ""
+    pkcs11_token: str = ""
+    pkcs11_label: str = ""
+    pkcs11_pin_file: str = ""
     worker_backend: str = "cpu"
     worker_fault: str = "none"
     """A chaos tool: `wrong-output` makes this node's worker lie."""
@@ -99,12 +111,16 @@ def parse_config(text: str) -> Config:
     for name in ("peer_port", "rpc_port"):
         if not 0 <= getattr(config, name) <= _PORT_MAX:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} is outside 0..{_PORT_MAX}")
-    for name, allowed in (("worker_backend", BACKENDS), ("log_level", LEVELS)):
+    choices = (("worker_backend", BACKENDS), ("log_level", LEVELS), ("signer", SIGNERS))
+    for name, allowed in choices:
         if getattr(config, name) not in allowed:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} is none of {', '.join(allowed)}")
     for name in ("storage_map_mib", "mempool_count_max", "mempool_bytes_max", "rpc_rate_per_s"):
         if getattr(config, name) < 1:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} must be at least 1")
+    for name in _SIGNER_NEEDS.get(config.signer, ()):
+        if not getattr(config, name):
+            raise InvalidInput(Code.BAD_CONFIG, f"signer = {config.signer!r} needs {name}")
     override_addresses(config)
     observer_keys(config)
     return config

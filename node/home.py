@@ -11,22 +11,22 @@ from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
-from node.keystore import NODE_KEY, VALIDATOR_KEY, key_exists, load_key
+from node.keystore import NODE_KEY, load_key
 from node.lock import locked
-from node.signer import FileSigner, SignStateFile
+from node.signer.opening import open_signer
+from node.signer.ports import ValidatorSigner
 from node.storage import BlobStore, ChainStore, LmdbConsensusStore, scrub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A home with its files open; `validator_key` is None for an observer."""
+    """A home with its files open; `signer` is None for an observer."""
 
     home: Home
     config: Config
     genesis: Genesis
     node_key: PrivateKey
-    validator_key: PrivateKey | None
-    signer: FileSigner | None
+    signer: ValidatorSigner | None
     store: ChainStore
     votes: LmdbConsensusStore
     blobs: BlobStore
@@ -43,18 +43,11 @@ def open_home(path: Path) -> Iterator[Opened]:
     config = load_config(home)
     with ExitStack() as stack:
         stack.enter_context(locked(home.path / "lock"))
-        genesis = _read_genesis(home)
+        genesis = read_genesis(home)
         node_key = load_key(home.keys / NODE_KEY)
-        path_of_vote = home.keys / VALIDATOR_KEY
-        validator_key = load_key(path_of_vote) if key_exists(path_of_vote) else None
         store = ChainStore(home.data / "chain", config.storage_map_mib * 1024 * 1024)
         stack.callback(store.close)
-        signer = None
-        if validator_key is not None:
-            # A fresh sign state is right only where nothing can have been signed yet.
-            state = SignStateFile(home.sign_state, may_create=store.is_empty())
-            stack.callback(state.close)
-            signer = FileSigner(genesis.chain_id, validator_key, state)
+        signer = open_signer(home, config, genesis.chain_id, stack, may_create=store.is_empty())
         votes = LmdbConsensusStore(home.data / "consensus")
         stack.callback(votes.close)
         yield Opened(
@@ -62,7 +55,6 @@ def open_home(path: Path) -> Iterator[Opened]:
             config=config,
             genesis=genesis,
             node_key=node_key,
-            validator_key=validator_key,
             signer=signer,
             store=store,
             votes=votes,
@@ -87,7 +79,12 @@ def check_home(path: Path) -> str:
         )
 
 
-def _read_genesis(home: Home) -> Genesis:
+def read_genesis(home: Home) -> Genesis:
+    """Read the network's genesis document.
+
+    Raises:
+        InvalidInput: BAD_GENESIS.
+    """
     try:
         return genesis_from_json(home.genesis.read_bytes())
     except OSError as error:

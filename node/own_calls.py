@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -10,14 +11,13 @@ import structlog
 from andon.core.certificate import SignedVote
 from andon.core.codec import encode
 from andon.core.errors import AndonError
-from andon.core.keys import PrivateKey
 from andon.core.transaction import (
     NONCE_BYTES,
     Call,
     TransactionBody,
     make_call,
-    sign_transaction,
 )
+from node.signer.ports import ValidatorSigner
 
 GAS_LIMIT = 5_000_000
 EXPIRY_BLOCKS = 256
@@ -31,12 +31,12 @@ class OwnCalls:
     def __init__(
         self,
         chain_id: str,
-        key: PrivateKey,
+        signer: ValidatorSigner,
         height: Callable[[], int],
         submit: Callable[[bytes], Awaitable[object]],
     ) -> None:
         self._chain_id = chain_id
-        self._key = key
+        self._signer = signer
         self._height = height
         self._submit = submit
 
@@ -44,13 +44,14 @@ class OwnCalls:
         """Sign a call and submit it. Raises what admission raises."""
         body = TransactionBody(
             chain_id=self._chain_id,
-            sender=self._key.public,
+            sender=self._signer.public_key,
             nonce=secrets.token_bytes(NONCE_BYTES),
             expires_height=self._height() + EXPIRY_BLOCKS,
             gas_limit=GAS_LIMIT,
             calls=(call,),
         )
-        await self._submit(sign_transaction(body, self._key))
+        # A signer that is another process blocks; it may be slow, or gone for a while.
+        await self._submit(await asyncio.to_thread(self._signer.sign_transaction, body))
 
     async def accuse(self, first: SignedVote, second: SignedVote) -> None:
         """Put two votes that no honest validator signs on the chain; others may be faster."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from andon.cli.context import Context
+from andon.client.key_file import passphrase_from
 from andon.client.wallet import Wallet, load_key_file
 from andon.core.errors import InvalidInput
 from andon.core.json_value import Json, to_hex
@@ -17,12 +18,20 @@ def keys_command() -> None:
     """Make, list, show and import keys."""
 
 
+_passphrase_option = click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="lock the key file with the first line of this file (mode 600)",
+)
+
+
 @keys_command.command("new")
 @click.argument("name")
+@_passphrase_option
 @click.pass_obj
-def new(context: Context, *, name: str) -> None:
+def new(context: Context, *, name: str, passphrase_file: Path | None) -> None:
     """Make a key NAME in the wallet; prints its public key, which is its account."""
-    key = _wallet(context).create(name)
+    key = _wallet(context).create(name, passphrase=_passphrase(passphrase_file))
     context.show({"name": name, "public": to_hex(key.public)}, f"{name}  {to_hex(key.public)}")
 
 
@@ -68,16 +77,21 @@ def show(context: Context, *, name: str) -> None:
 @keys_command.command("import")
 @click.argument("name")
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_passphrase_option
 @click.pass_obj
-def import_key(context: Context, *, name: str, path: Path) -> None:
-    """Copy the key file PATH into the wallet as NAME."""
+def import_key(context: Context, *, name: str, path: Path, passphrase_file: Path | None) -> None:
+    """Copy the key file PATH into the wallet as NAME; a locked one by ANDON_PASSPHRASE_FILE."""
     key = load_key_file(path)
-    _wallet(context).store(name, key)
+    _wallet(context).store(name, key, _passphrase(passphrase_file))
     context.show({"name": name, "public": to_hex(key.public)}, f"{name}  {to_hex(key.public)}")
 
 
 def _wallet(context: Context) -> Wallet:
     return Wallet(context.home / "keys")
+
+
+def _passphrase(path: Path | None) -> bytes | None:
+    return None if path is None else passphrase_from(path)
 
 
 def _joined(roles: Json) -> str:

@@ -136,4 +136,5 @@ class Code(Enum):
     WORKER_DOWN = 1210
     BAD_CONFIG = 1211
     BAD_REQUEST = 1212
+    SIGNER_DOWN = 1213
     INTERNAL = 1299

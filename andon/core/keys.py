@@ -7,7 +7,7 @@ libsodium build gives the same verdict. Ids are never derived from signature byt
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import NewType, Protocol
 
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
@@ -20,6 +20,19 @@ PublicKey = NewType("PublicKey", bytes)
 PUBLIC_KEY_BYTES = 32
 SEED_BYTES = 32
 SIGNATURE_BYTES = 64
+
+
+class SigningKey(Protocol):
+    """Whatever signs with one key: a seed in memory, or a module that never gives it away."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The public key."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign `message`; 64 bytes of Ed25519 (RFC 8032)."""
+        ...
 
 
 class PrivateKey:

@@ -13,7 +13,7 @@ from typing import NewType
 from andon.core.codec import Record, Value, decode, encode, encode_arguments
 from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain, digest
-from andon.core.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, PrivateKey, PublicKey, verify
+from andon.core.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, PublicKey, SigningKey, verify
 
 TransactionId = NewType("TransactionId", bytes)
 
@@ -80,7 +80,7 @@ def signing_bytes(body_bytes: bytes) -> bytes:
     return Domain.TRANSACTION.value + transaction_id(body_bytes)
 
 
-def sign_transaction(body: TransactionBody, key: PrivateKey) -> bytes:
+def sign_transaction(body: TransactionBody, key: SigningKey) -> bytes:
     """Encode and sign; returns the raw bytes to submit."""
     body_bytes = encode(body)
     signature = key.sign(signing_bytes(body_bytes))

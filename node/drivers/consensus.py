@@ -282,7 +282,7 @@ class ConsensusDriver:
         work = partial(self._log.sign, self._log.take_pending(), vote, self._state.index)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except InvalidInput as error:
+        except (InvalidInput, Unavailable) as error:
             log.warning("vote.refused", reason=error.message, slot=vote.slot)
             return None
 

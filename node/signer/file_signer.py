@@ -1,10 +1,11 @@
-"""A signer whose key is in memory and whose memory is a `SignStateFile`."""
+"""A signer in this process: a key in memory or in a module, and a `SignStateFile`."""
 
 from __future__ import annotations
 
 from andon.core.certificate import SignedVote, Vote, vote_signing_bytes
-from andon.core.errors import Code, Corrupt
-from andon.core.keys import PrivateKey, PublicKey
+from andon.core.errors import Code, Corrupt, InvalidInput
+from andon.core.keys import PublicKey, SigningKey
+from andon.core.transaction import TransactionBody, sign_transaction
 from node.signer.file import SignStateFile
 from node.signer.state import decide, raise_floor, votes_of
 
@@ -12,8 +13,8 @@ from node.signer.state import decide, raise_floor, votes_of
 class FileSigner:
     """Signs votes for one chain. Blocking: every new vote costs one fdatasync."""
 
-    def __init__(self, chain_id: str, key: PrivateKey, file: SignStateFile) -> None:
-        self._chain_id = chain_id
+    def __init__(self, chain_id: str, key: SigningKey, file: SignStateFile) -> None:
+        self.chain_id = chain_id
         self._key = key
         self._file = file
 
@@ -31,7 +32,19 @@ class FileSigner:
         decision = decide(self._file.state, vote)
         if decision.is_new:
             self._file.write(decision.state)
-        return SignedVote(vote, validator, self._key.sign(vote_signing_bytes(self._chain_id, vote)))
+        return SignedVote(vote, validator, self._key.sign(vote_signing_bytes(self.chain_id, vote)))
+
+    def sign_transaction(self, body: TransactionBody) -> bytes:
+        """Sign a transaction that the validator sends in its own name; gives its raw bytes.
+
+        Raises:
+            InvalidInput: SIGN_REFUSED for another sender, WRONG_CHAIN.
+        """
+        if body.sender != self._key.public:
+            raise InvalidInput(Code.SIGN_REFUSED, "the sender is not this validator's key")
+        if body.chain_id != self.chain_id:
+            raise InvalidInput(Code.WRONG_CHAIN, f"this signer signs for {self.chain_id!r}")
+        return sign_transaction(body, self._key)
 
     def votes(self) -> tuple[Vote, ...]:
         """What was signed and may still matter, for saying it again after a restart."""

@@ -59,3 +59,18 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
         load_config(Home(tmp_path))
     assert error.value.code is Code.BAD_CONFIG
     assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'signer = "cloud"',
+        'signer = "socket"',
+        'signer = "pkcs11"\npkcs11_module = "m"\npkcs11_token = "t"\npkcs11_label = "l"',
+    ],
+)
+def test_a_signer_needs_all_that_names_it(text: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        parse_config(text)
+    assert error.value.code is Code.BAD_CONFIG
+    assert parse_config('signer = "socket"\nsigner_socket = "/run/s"').signer_socket == "/run/s"

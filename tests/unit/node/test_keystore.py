@@ -1,3 +1,4 @@
+import json
 import stat
 from pathlib import Path
 
@@ -61,3 +62,36 @@ def test_a_public_part_that_does_not_fit_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(KEY.public.hex().encode(), b"00" * 32))
     with pytest.raises(InvalidInput):
         load_key(path)
+
+
+def test_a_locked_key_needs_its_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "k"
+    save_key(path, KEY, b"correct horse")
+    assert KEY.seed.hex() not in path.read_text()
+    monkeypatch.delenv("ANDON_PASSPHRASE_FILE", raising=False)
+    with pytest.raises(InvalidInput, match="is locked with a passphrase"):
+        load_key(path)
+    with pytest.raises(InvalidInput, match="does not open"):
+        load_key(path, b"battery staple")
+    assert load_key(path, b"correct horse").public == KEY.public
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse\n")
+    secret.chmod(0o600)
+    monkeypatch.setenv("ANDON_PASSPHRASE_FILE", str(secret))
+    assert load_key(path).public == KEY.public
+    secret.chmod(0o644)
+    with pytest.raises(InvalidInput, match="may be read by others"):
+        load_key(path)
+
+
+def test_a_key_file_may_not_ask_for_endless_work(tmp_path: Path) -> None:
+    path = tmp_path / "k"
+    save_key(path, KEY, b"x")
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "memory_bytes": 2**40}))
+    with pytest.raises(InvalidInput, match="more work"):
+        load_key(path, b"x")
+    path.write_text(json.dumps({**document, "memory_bytes": 1}))
+    with pytest.raises(InvalidInput) as error:
+        load_key(path, b"x")
+    assert error.value.code is Code.BAD_KEY
