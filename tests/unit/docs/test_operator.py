@@ -8,7 +8,7 @@ import msgspec
 from node.config import Config
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/operator.md"
-ROW = re.compile(r"^\| `([a-z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `([a-z0-9_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 
 def test_every_setting_stands_in_the_guide_with_its_default() -> None:
