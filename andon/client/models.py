@@ -113,12 +113,26 @@ def manifest_of_blob(blob: bytes) -> ModelManifest:
     Raises:
         InvalidInput: BAD_MODEL_PACKAGE, MALFORMED or NOT_CANONICAL.
     """
-    parts = decode(_Parts, blob, BLOB_BYTES_MAX)
-    if parts.magic != PACKAGE_MAGIC:
-        raise InvalidInput(Code.BAD_MODEL_PACKAGE, "not a model package of a known version")
+    parts = _parts(blob)
     manifest = decode(ModelManifest, parts.manifest, BLOB_BYTES_MAX)
     validate_manifest(manifest)
     return manifest
+
+
+def card_of_blob(blob: bytes) -> str:
+    """Read the model card (Markdown) out of a package blob.
+
+    Raises:
+        InvalidInput: BAD_MODEL_PACKAGE, MALFORMED or NOT_CANONICAL.
+    """
+    return _parts(blob).card
+
+
+def _parts(blob: bytes) -> _Parts:
+    parts = decode(_Parts, blob, BLOB_BYTES_MAX)
+    if parts.magic != PACKAGE_MAGIC:
+        raise InvalidInput(Code.BAD_MODEL_PACKAGE, "not a model package of a known version")
+    return parts
 
 
 def propose_arguments(

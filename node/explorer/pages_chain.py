@@ -8,6 +8,7 @@ from andon.core.block import Header
 from andon.core.certificate import ValidatorSet
 from andon.core.errors import InvalidInput
 from andon.core.transaction import parse_transaction
+from node.explorer import pages_fl
 from node.explorer.html import Child, Markup, code, facts, link, place, section, table, tag
 from node.explorer.svg import sparkline
 from node.explorer.view import (
@@ -25,11 +26,14 @@ from node.explorer.view import (
     transaction_row,
     validator_text,
     value_block,
+    value_line,
     votes,
 )
 from node.facade import BlockAnswer
 
 STRIP_BLOCKS = 60
+ROUTINE_EVENTS = frozenset({"Assessed"})
+"""Events that come with every prediction: the list of predictions shows them already."""
 
 
 async def overview(desk: Desk) -> Page:
@@ -50,6 +54,8 @@ async def overview(desk: Desk) -> Page:
                 f"{status.mismatch.expected}, this node computes {status.mismatch.computed}",
             )
         )
+    current = desk.node.validators()
+    linked = sum(1 for peer in status.peers if peer.connected)
     mean = f"{sum(gaps) / len(gaps):.0f} ms" if gaps else "—"
     body: list[Child] = [
         tag("ul", alarms, class_="alarms", role="alert") if alarms else None,
@@ -60,6 +66,14 @@ async def overview(desk: Desk) -> Page:
                 ("last block", time_text(status.time_ms)),
                 ("mean interval", mean),
                 ("epoch / slot", f"{status.epoch} / {status.slot}"),
+                (
+                    "validators",
+                    link(
+                        "/validators",
+                        f"{len(current.validators)}, quorum {current.quorum} of "
+                        f"{current.total_weight}, {linked} linked",
+                    ),
+                ),
                 ("waiting transactions", status.mempool_count),
                 ("worker", f"{status.worker_state} {status.worker_detail}"),
                 ("node", "ready" if ready.is_ok else "not ready"),
@@ -67,6 +81,8 @@ async def overview(desk: Desk) -> Page:
             ]
         ),
         section("Latest predictions", await prediction_table(desk, 10)),
+        section("Alarms and events of contracts", event_table(desk, 8)),
+        section("Federated training", await pages_fl.summary(desk)),
         section("Latest blocks", block_table(desk, 8)),
     ]
     return Page("Overview", body, live=True)
@@ -243,6 +259,20 @@ async def validators(desk: Desk) -> Page:
     )
     head = ["organisation", "key", "#weight", "last blocks", "#in certificates", "link"]
     return Page("Validators", [table(head, rows), tag("p", note, class_="muted")], live=True)
+
+
+def event_table(desk: Desk, count: int) -> Markup:
+    """The last events that are no plain record of a prediction, from memory."""
+    rows: list[list[Child]] = [
+        [
+            link(f"/tx/{row.transaction_id.hex()}", row.height),
+            f"{row.event.contract}.{row.event.name}",
+            value_line(row.event.fields),
+        ]
+        for row in desk.recent.events
+        if row.event.name not in ROUTINE_EVENTS
+    ]
+    return table(["#height", "event", "fields"], rows[:count])
 
 
 def block_table(desk: Desk, count: int) -> Markup:

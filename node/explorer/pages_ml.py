@@ -1,8 +1,8 @@
-"""Pages of predictions: predictions, machines, models."""
+"""Pages of predictions and of the machines that they are about."""
 
 from __future__ import annotations
 
-from andon.core.codec import DEC_SCALE, Dec, decode_value
+from andon.core.codec import DEC_SCALE, Dec, Value, decode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import dec_to_text
 from andon.core.state_key import state_key, state_prefix
@@ -15,13 +15,19 @@ from node.explorer.view import (
     Desk,
     Model,
     Page,
+    names_of,
     plain,
     prediction_table,
+    texts,
     time_text,
     value_facts,
     value_line,
     votes,
 )
+from node.facade import BlockAnswer
+from node.rpc.proofs import voters_of
+
+ORDERS_MAX = 1000
 
 
 async def predictions(desk: Desk) -> Page:
@@ -36,13 +42,12 @@ async def prediction(desk: Desk, identity: bytes) -> Page:
     validators, organisations = desk.node.validators(header.epoch), await desk.organisations()
     model = (await desk.models()).get(record.model_id, Model(record.model_id, {}))
     values = ", ".join(f"{model.value(output):.2f}" for output in record.output[:16])
-    signed = await votes(desk, answer.block, validators, organisations)
     pairs: list[tuple[str, Child]] = [
         ("value", tag("strong", values)),
         ("output as voted", ", ".join(str(output) for output in record.output[:64])),
         ("model", link(f"/model/{record.model_id.hex()}", model.name)),
-        ("class", f"{record.kind}: every signer recomputed this output before it voted"),
-        ("votes", signed),
+        ("class", _kind(record.kind)),
+        ("votes", await votes(desk, answer.block, validators, organisations)),
         ("input digest", code(record.input_digest.hex())),
         ("contract", link(place("contract", record.contract), record.contract)),
         ("asked by", link(f"/tx/{record.transaction_id.hex()}", code("transaction"))),
@@ -50,7 +55,59 @@ async def prediction(desk: Desk, identity: bytes) -> Page:
         ("time", time_text(header.time_ms)),
         ("proof", link(f"/proof/prediction/{record.id.hex()}", "download for andon verify")),
     ]
-    return Page(f"Prediction {record.id.hex()[:12]}", facts(pairs))
+    body: list[Child] = [
+        facts(pairs),
+        section("Voters", await _voters(desk, answer.block, values)),
+        section("From reading to record", await _latency(desk, answer.block)),
+    ]
+    return Page(f"Prediction {record.id.hex()[:12]}", body)
+
+
+def _kind(kind: str) -> str:
+    if kind == "exact":
+        return "exact: a validator votes only if its own output equals this one, tolerance 0"
+    return f"{kind}: the weighted median of a committee, within the model's tolerance"
+
+
+async def _voters(desk: Desk, block: BlockAnswer, values: str) -> Markup:
+    """Each validator with the value that its vote stands for."""
+    header = block.final.block.header
+    validators, organisations = desk.node.validators(header.epoch), await desk.organisations()
+    signed = await voters_of(desk.node, block, validators)
+    mismatch = desk.node.status().mismatch
+    rows: list[list[Child]] = []
+    for item in validators.validators:
+        is_signed = item.key in signed
+        is_own = item.key == desk.node.status().validator_key
+        word, value = ("agrees", values) if is_signed else ("no vote seen", "—")
+        if is_own and mismatch is not None and mismatch.height == header.height:
+            word, value = "disagrees", str(mismatch.computed)
+        rows.append(
+            [
+                organisations.get(item.key, ""),
+                code(item.key.hex()[:16]),
+                item.weight,
+                value,
+                tag("span", word, class_="ok" if is_signed else "muted"),
+                "proposed the block" if item.key == header.proposer else "",
+            ]
+        )
+    return table(["organisation", "key", "#weight", "#value", "verdict", ""], rows)
+
+
+async def _latency(desk: Desk, block: BlockAnswer) -> Markup:
+    """What the chain's own clock says of the way of a prediction."""
+    header = block.final.block.header
+    carrier = block.final.path[-1] if block.final.path else header
+    rows: list[list[Child]] = []
+    if header.height > 1:
+        before = (await desk.node.block(header.height - 1)).final.block.header.time_ms
+        rows.append(["after the block before", f"{header.time_ms - before} ms"])
+    rows.append(["certified at height", carrier.height])
+    later = [row.time_ms for row in desk.recent.blocks if row.height == carrier.height + 1]
+    if later:
+        rows.append(["next block, its votes known to all", f"{later[0] - header.time_ms} ms later"])
+    return table(["step", "#by the clocks of the leaders"], rows)
 
 
 async def machines(desk: Desk) -> Page:
@@ -71,7 +128,31 @@ async def machines(desk: Desk) -> Page:
             ]
         )
     head = ["machine", "#last prediction", "#predictions", "course", "last at"]
-    return Page("Machines", table(head, rows[:ENTRIES_MAX]), live=True)
+    body: list[Child] = [
+        table(head, rows[:ENTRIES_MAX]),
+        section("Not heard of lately", await _quiet(desk)),
+    ]
+    return Page("Machines", body, live=True)
+
+
+async def _quiet(desk: Desk) -> Markup:
+    """Machines in the state of contracts that no recent block tells of."""
+    rows: list[list[Child]] = []
+    for contract in await desk.holders("machines"):
+        prefix = state_prefix(contract, "machines")
+        for key, raw in await desk.node.entries(prefix, None, ENTRIES_MAX):
+            name, fields = decode_value(key[len(prefix) :]), texts(decode_value(raw))
+            if isinstance(name, str) and fields and name not in desk.recent.machines:
+                rows.append(
+                    [
+                        link(place("machine", name), name),
+                        contract,
+                        plain(fields.get("rul")),
+                        plain(fields.get("state")),
+                        plain(fields.get("height")),
+                    ]
+                )
+    return table(["machine", "contract", "#last value", "state", "#height"], rows)
 
 
 async def machine(desk: Desk, name: str) -> Page:
@@ -83,9 +164,10 @@ async def machine(desk: Desk, name: str) -> Page:
         model = models.get(row.record.model_id, Model(row.record.model_id, {}))
         value = max(0.0, model.value(row.record.output[0]))
         points.append(Point(row.record.height, value, f"height {row.record.height}: {value:.1f}"))
+    known = await desk.holders("machines")
     states: list[Child] = []
     limits: list[tuple[str, float]] = []
-    for contract in sorted({row.record.contract for row in history}):
+    for contract in sorted({*known, *(row.record.contract for row in history)}):
         raw = (await desk.node.state(state_key(contract, "machines", name))).value
         if raw is not None:
             states.append(section(f"State in {contract}", value_facts(raw)))
@@ -101,15 +183,42 @@ async def machine(desk: Desk, name: str) -> Page:
                     value_line(seen.event.fields),
                 ]
             )
-    if not history and not happened:
-        raise InvalidInput(Code.NOT_FOUND, f"no recent block tells of machine {name[:40]!r}")
+    if not history and not happened and not states:
+        raise InvalidInput(Code.NOT_FOUND, f"nothing is known of machine {name[:40]!r}")
     body: list[Child] = [
         curve(points, limits, f"predicted remaining life of {name}"),
         states,
+        section("Work orders", await _orders(desk, name)),
         section("Events", table(["#height", "event", "fields"], happened[:ROWS])),
         section("Predictions", _machine_rows(history, models)),
     ]
     return Page(name, body, live=True)
+
+
+async def _orders(desk: Desk, name: str) -> Markup:
+    """Work orders of a machine, newest first."""
+    accounts = await names_of(desk)
+    rows: list[list[Child]] = []
+    for contract in await desk.holders("orders"):
+        prefix = state_prefix(contract, "orders")
+        for key, raw in await desk.node.entries(prefix, None, ORDERS_MAX):
+            number, fields = decode_value(key[len(prefix) :]), texts(decode_value(raw))
+            if fields.get("machine") == name and isinstance(number, int):
+                rows.append([number, *_order_cells(fields, accounts)])
+    return table(["#order", "status", "#opened at", "by", "on closing"], rows[::-1])
+
+
+def _order_cells(fields: dict[str, Value], accounts: dict[bytes, str]) -> list[Child]:
+    by, failed, opened = fields.get("by"), fields.get("failed"), plain(fields.get("opened"))
+    verdict = "—"
+    if isinstance(failed, bool):
+        verdict = "it was failing" if failed else "false alarm"
+    return [
+        plain(fields.get("status")),
+        link(f"/block/{opened}", opened),
+        accounts.get(by, by.hex()[:12]) if isinstance(by, bytes) else "",
+        verdict,
+    ]
 
 
 async def _limits(desk: Desk, contract: str) -> list[tuple[str, float]]:
@@ -137,63 +246,3 @@ def _machine_rows(history: list[PredictionRow], models: dict[bytes, Model]) -> M
             ]
         )
     return table(["#height", "time", "#value", "model"], rows)
-
-
-async def models(desk: Desk) -> Page:
-    """The registry: every model with its status and aliases."""
-    aliases = await aliases_of(desk)
-    rows: list[list[Child]] = []
-    for identity, model in (await desk.models()).items():
-        fields = model.fields
-        rows.append(
-            [
-                link(f"/model/{identity.hex()}", model.name),
-                ", ".join(name for name, target in aliases.items() if target == identity),
-                str(fields.get("status", "")),
-                str(fields.get("class", "")),
-                str(fields.get("gas", "")),
-                code(identity.hex()[:16]),
-            ]
-        )
-    return Page("Models", table(["model", "aliases", "status", "class", "#gas", "id"], rows))
-
-
-async def model(desk: Desk, identity: bytes) -> Page:
-    """One model: what the registry says, who attested, its recent predictions."""
-    entry = (await desk.models()).get(identity)
-    if entry is None:
-        raise InvalidInput(Code.NOT_FOUND, f"the registry has no model {identity.hex()[:16]}")
-    aliases, organisations = await aliases_of(desk), await desk.organisations()
-    prefix = state_prefix("models", "attestations")
-    attested: list[list[Child]] = []
-    for key, raw in await desk.node.entries(prefix, None, 10 * ENTRIES_MAX):
-        pair, verdict = decode_value(key[len(prefix) :]), decode_value(raw)
-        if isinstance(pair, tuple) and len(pair) == 2 and pair[0] == identity:
-            signer = pair[1] if isinstance(pair[1], bytes) else b""
-            word = tag("span", "conforms", class_="ok") if verdict is True else "refused"
-            attested.append([organisations.get(signer, ""), code(signer.hex()[:16]), word])
-    pairs: list[tuple[str, Child]] = [
-        ("id", code(identity.hex())),
-        ("aliases", ", ".join(n for n, target in aliases.items() if target == identity) or "none"),
-    ]
-    for name, value in entry.fields.items():
-        shown: Child = code(value.hex()) if isinstance(value, bytes) else plain(value)
-        pairs.append((name.replace("_", " "), shown))
-    used = sum(1 for row in desk.recent.predictions if row.record.model_id == identity)
-    pairs.append(("recent predictions", used))
-    body: list[Child] = [
-        facts(pairs),
-        section("Attestations", table(["organisation", "key", "verdict"], attested)),
-    ]
-    return Page(entry.name, body)
-
-
-async def aliases_of(desk: Desk) -> dict[str, bytes]:
-    """Model id by alias."""
-    prefix = state_prefix("models", "aliases")
-    found: dict[str, bytes] = {}
-    for key, raw in await desk.node.entries(prefix, None, ENTRIES_MAX):
-        alias, target = decode_value(key[len(prefix) :]), decode_value(raw)
-        if isinstance(alias, str) and isinstance(target, bytes):
-            found[alias] = target
-    return found

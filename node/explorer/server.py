@@ -12,7 +12,14 @@ from aiohttp import web
 
 from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.genesis import genesis_to_json
-from node.explorer import pages_chain, pages_contracts, pages_ml, pages_other
+from node.explorer import (
+    pages_chain,
+    pages_contracts,
+    pages_fl,
+    pages_ml,
+    pages_models,
+    pages_other,
+)
 from node.explorer.html import Child, Markup, link, render, tag
 from node.explorer.recent import Recent
 from node.explorer.view import Desk, Page
@@ -38,11 +45,12 @@ MENU = (
     ("/", "Overview"),
     ("/blocks", "Blocks"),
     ("/transactions", "Transactions"),
+    ("/validators", "Validators"),
+    ("/contracts", "Contracts"),
     ("/predictions", "Predictions"),
     ("/machines", "Machines"),
     ("/models", "Models"),
-    ("/contracts", "Contracts"),
-    ("/validators", "Validators"),
+    ("/federated", "Federated"),
     ("/network", "Network"),
     ("/verify", "Verify"),
 )
@@ -84,8 +92,10 @@ class Explorer:
             "/prediction/{id}": lambda request: pages_ml.prediction(desk, _hash(request)),
             "/machines": lambda _: pages_ml.machines(desk),
             "/machine/{name}": lambda request: pages_ml.machine(desk, request.match_info["name"]),
-            "/models": lambda _: pages_ml.models(desk),
-            "/model/{id}": lambda request: pages_ml.model(desk, _hash(request)),
+            "/models": lambda _: pages_models.models(desk),
+            "/model/{id}": lambda request: pages_models.model(desk, _hash(request)),
+            "/federated": lambda _: pages_fl.runs(desk),
+            "/federated/{name}": lambda request: pages_fl.run(desk, request.match_info["name"]),
             "/contracts": lambda _: pages_contracts.contracts(desk),
             "/contract/{name}": lambda request: pages_contracts.contract(
                 desk, request.match_info["name"], request.query

@@ -20,6 +20,8 @@ from node.rpc.proofs import voters_of
 
 ROWS = 25
 ENTRIES_MAX = 200
+HOLDERS_MAX = 64
+"""How many contracts are asked whether they keep something that a page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,18 @@ class Desk:
                     found[key] = name
         return found
 
+    async def holders(self, variable: str) -> list[str]:
+        """Contracts that keep something under a variable of that name, by name."""
+        prefix = state_prefix("contracts", "meta")
+        found: list[str] = []
+        for key, _ in await self.node.entries(prefix, None, HOLDERS_MAX):
+            name = decode_value(key[len(prefix) :])
+            if isinstance(name, str) and await self.node.entries(
+                state_prefix(name, variable), None, 1
+            ):
+                found.append(name)
+        return found
+
     async def accounts(self) -> dict[bytes, str]:
         """Organisation and roles by account."""
         prefix = state_prefix("identity", "members")
@@ -93,6 +107,16 @@ class Desk:
                 listed = ", ".join(str(r) for r in roles) if isinstance(roles, list) else ""
                 found[account] = f"{fields.get('org')!s} ({listed})"
         return found
+
+
+async def names_of(desk: Desk) -> dict[bytes, str]:
+    """Organisation by account or validator key."""
+    return {key: name.partition(" (")[0] for key, name in (await desk.accounts()).items()}
+
+
+def texts(value: Value) -> dict[str, Value]:
+    """An open map by the text of its keys; empty for anything else."""
+    return {str(name): item for name, item in value.items()} if isinstance(value, dict) else {}
 
 
 TRANSACTION_HEAD = ["transaction", "call", "sender", "outcome", "#height"]

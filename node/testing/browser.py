@@ -113,6 +113,11 @@ class Browser:
         answer = await self.ask("Page.captureScreenshot", format="png")
         return base64.b64decode(str(answer["data"]))
 
+    async def prefer(self, scheme: str) -> None:
+        """Ask pages for their `light` or `dark` colours."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        await self.ask("Emulation.setEmulatedMedia", features=features)
+
     async def listen(self) -> None:
         """Take in what the browser says; ends with the connection."""
         async for raw in self._socket:

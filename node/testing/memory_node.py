@@ -7,7 +7,7 @@ Contracts are two built-in verbs: `assess` predicts, writes state and may alert;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from andon.core.block import (
     PROTOCOL_VERSION,
@@ -32,7 +32,7 @@ from andon.core.certificate import (
     validators_hash,
     vote_signing_bytes,
 )
-from andon.core.codec import Value, decode_value, encode
+from andon.core.codec import Key, Value, decode_value, encode, encode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.genesis import Genesis, Params, contract_at_genesis, genesis_hash
 from andon.core.hashing import ZERO_DIGEST, Domain, digest
@@ -267,6 +267,13 @@ class MemoryNode:
         is_ok = self.is_ready or probe != "ready"
         detail = "" if is_ok else "no quorum of peers"
         return Health(is_ok=is_ok, checks=(HealthCheck(name="peers", is_ok=is_ok, detail=detail),))
+
+    def put(self, contract: str, variable: str, values: Mapping[Key, Value]) -> None:
+        """Write map entries in a block without a transaction: what other contracts left."""
+        changes: dict[bytes, bytes | None] = {
+            state_key(contract, variable, key): encode_value(value) for key, value in values.items()
+        }
+        self._append((), (), (), changes)
 
     async def _commit(self, transaction: Transaction) -> None:
         height = len(self._blocks)

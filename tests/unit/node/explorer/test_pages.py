@@ -1,0 +1,139 @@
+"""Pages that show the state of standard contracts: models, federated runs, work orders."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from andon.client.models import manifest_of_blob, propose_arguments
+from andon.core.codec import Dec, Key, Value
+from andon.core.hashing import Domain, digest
+from andon.core.model import model_id
+from node.explorer import Explorer
+from node.explorer.charts import Box, Series, graph, lines
+from node.explorer.html import render
+from node.explorer.pages_models import stability_index
+from node.explorer.svg import Point
+from node.rpc import RpcServer
+from node.testing.memory_node import MemoryNode
+
+ROOT = Path(__file__).resolve().parents[4]
+PACKAGE = ROOT / "models" / "packages" / "rul-demo" / "package.blob"
+MEMBER = b"\x07" * 32
+
+
+class Door:
+    def __init__(self, node: MemoryNode, url: str, http: aiohttp.ClientSession) -> None:
+        self.node, self.url, self.http = node, url, http
+
+    async def get(self, path: str) -> str:
+        async with self.http.get(self.url + path) as response:
+            assert response.status == 200, path
+            return await response.text()
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    node = MemoryNode()
+    node.put("contracts", "meta", {"maintenance": {"version": 1}})
+    node.put("identity", "members", {MEMBER: {"org": "plant-a", "roles": ["operator"]}})
+    async with (
+        RpcServer(node, extensions=[Explorer(node)]) as server,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Door(node, server.url, http)
+
+
+async def test_a_model_shows_its_card_lineage_and_who_checked_it(door: Door) -> None:
+    blob = PACKAGE.read_bytes()
+    manifest = manifest_of_blob(blob)
+    identity = model_id(manifest)
+    await door.node.publish_blob(blob)
+    entry: dict[Key, Value] = dict(
+        propose_arguments(manifest, digest(Domain.BLOB, blob), len(blob)).items()
+    )
+    validators = door.node.validators().validators
+    door.node.put("models", "packages", {identity: {**entry, "status": "ACTIVE"}})
+    door.node.put(
+        "models",
+        "attestations",
+        {(identity, validators[0].key): True, (identity, validators[1].key): False},
+    )
+    page = await door.get(f"/model/{identity.hex()}")
+    assert "For demonstrations. It knows the simulator" in page
+    assert "data: models.data" in page
+    assert page.count(">hold<") == 1
+    assert page.count(">refused<") == 1
+    assert page.count(">not yet<") == 2
+
+
+async def test_a_federated_run_shows_rounds_members_and_privacy(door: Door) -> None:
+    run: Value = {
+        "owner": MEMBER, "members": [[MEMBER, 0, 1]], "mode": "full", "elements": 12, "score": 7000,
+        "state": bytes(32), "round": 2, "rounds_max": 5, "status": "RUNNING", "failures": 0,
+        "rho_budget": 2_000_000, "recipe": {"rule": "mean"},
+    }  # fmt: skip
+    closed: Value = {"score": 7000, "kept": True, "flags": [MEMBER], "height": 4}
+    door.node.put("training", "runs", {"line-7": run})
+    door.node.put(
+        "training",
+        "rounds",
+        {
+            ("line-7", 1): {"attempt": 1, "phase": "CLOSED", "frozen": [MEMBER], "result": closed},
+            ("line-7", 2): {"attempt": 2, "phase": "ABORTED", "reason": "too few updates"},
+        },
+    )
+    door.node.put("training", "spent", {("line-7", MEMBER): 500_000})
+    assert "line-7" in await door.get("/federated")
+    page = await door.get("/federated/line-7")
+    assert "0.500 of 2.000" in page
+    assert "plant-a" in page
+    assert "ABORTED: too few updates" in page
+    assert "7,000" in page
+    assert "round 2 of 5" in await door.get("/")
+
+
+async def test_a_quiet_machine_is_found_in_the_state_with_its_work_orders(door: Door) -> None:
+    door.node.put("maintenance", "machines", {"press-1": {"rul": Dec(5 * 10**18), "height": 1}})
+    order: Value = {
+        "machine": "press-1", "status": "CLOSED", "opened": 1, "by": MEMBER, "failed": False,
+    }  # fmt: skip
+    other: Value = {"machine": "press-2", "status": "OPEN", "opened": 1, "by": MEMBER}
+    door.node.put("maintenance", "orders", {1: order, 2: other})
+    assert "/machine/press-1" in await door.get("/machines")
+    page = await door.get("/machine/press-1")
+    assert "false alarm" in page
+    assert "plant-a" in page
+    assert "OPEN" not in page
+
+
+def test_the_stability_index_tells_a_shift_from_noise() -> None:
+    early = [float(value % 10) for value in range(200)]
+    assert stability_index(early, early) == 0.0
+    assert stability_index(early, early[::-1]) < 0.01
+    assert stability_index(early, [value + 6 for value in early]) > 0.25
+    assert stability_index([1.0, 1.0], [1.0]) == 0.0
+
+
+def test_a_graph_lays_sources_left_of_what_came_of_them() -> None:
+    boxes = {name: Box(name, f"/lot/{name}") for name in "abc"}
+    text = render(graph(boxes, [("a", "b"), ("b", "c"), ("a", "c")], "lots"))
+    places = [text.index(f">{name}</text>") for name in "abc"]
+    assert places == sorted(places)
+    assert text.count("<path") == 3
+    many = {str(number): Box(str(number), "/") for number in range(20)}
+    assert "8 more are not drawn." in render(graph(many, [], "wide"))
+
+
+def test_a_ring_in_a_graph_ends() -> None:
+    boxes = {name: Box(name, "/") for name in "ab"}
+    assert "<svg" in render(graph(boxes, [("a", "b"), ("b", "a")], "ring"))
+
+
+def test_lines_fit_their_range_and_say_when_there_are_none() -> None:
+    points = [Point(1, 100.0, "one"), Point(2, 101.0, "two")]
+    text = render(lines([Series("measured", points)], [("upper", 102.0)], "chart"))
+    assert "upper" in text
+    assert text.count("<circle") == 2
+    assert "No values yet" in render(lines([], [], "chart"))
