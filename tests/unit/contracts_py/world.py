@@ -20,6 +20,7 @@ class World:
     host: MemoryHost = field(default_factory=MemoryHost)
     engine: Engine = field(default_factory=Engine)
     height: int = 5
+    time_ms: int = 1_000
 
     def put(self, name: str, source: str | bytes, **args: Value) -> World:
         """Deploy a contract and run its @init."""
@@ -43,7 +44,7 @@ class World:
         context = Context(
             chain_id="test",
             height=self.height,
-            time_ms=1_000,
+            time_ms=self.time_ms,
             sender=sender,
             transaction_id=b"t" * 32,
         )
