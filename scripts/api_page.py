@@ -24,7 +24,7 @@ SECTIONS = {method.result.__name__: method.name for method in TABLE}
 
 HEAD = f"""# RPC
 
-Every node serves one table of methods through two faces on its RPC port.
+Every node serves one table of methods through these faces on its RPC port.
 
 - **JSON-RPC 2.0** at `POST /rpc`, for example
   `{{"jsonrpc": "2.0", "id": 1, "method": "status", "params": {{}}}}`. Several requests may stand in
@@ -39,8 +39,10 @@ Errors have a number, a name, a message and `data` with a hint; see [errors](err
 to `submit` always has the hash, also when the waiting time is over.
 
 Other paths: `GET /v1/events` streams events (server-sent events; the id of each is its cursor, and
-`Last-Event-ID` goes on after it), `PUT /v1/blob` takes a blob as bytes, `/metrics` is for
-Prometheus, `/health/live`, `/health/ready` and `/health/startup` are probes.
+`Last-Event-ID` goes on after it; a cursor older than the log gets 410 with the oldest that is left,
+a reader that is too slow `SLOW_READER` with its cursor), `GET /v1/ws` is a WebSocket for the same
+requests, with `subscribe` and `unsubscribe` for events, `PUT /v1/blob` takes a blob as bytes,
+`/metrics` is for Prometheus, `/health/live`, `/health/ready` and `/health/startup` are probes.
 
 This page is written by `{REMAKE}`. Do not edit it.
 """

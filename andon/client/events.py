@@ -10,7 +10,7 @@ import msgspec
 
 from andon.client.results import Event, event_of
 from andon.client.transport import Transport, error_of, problem_error
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.rpc_schema import ErrorReply, EventReply, EventsParams, EventsReply
 
 SILENCE_MAX_S = 45.0
@@ -65,8 +65,15 @@ async def _one_connection(
                 kind = line[7:].strip().decode()
             elif line.startswith(b"data: "):
                 if kind == "error":
-                    raise error_of(msgspec.json.decode(line[6:], type=ErrorReply))
+                    _end(error_of(msgspec.json.decode(line[6:], type=ErrorReply)))
                 yield event_of(msgspec.json.decode(line[6:], type=EventReply))
+
+
+def _end(error: AndonError) -> None:
+    # We were too slow: the events so far carry their cursors, so a new connection goes on.
+    if error.code is Code.SLOW_READER:
+        raise aiohttp.ClientConnectionError(str(error))
+    raise error
 
 
 def _refuse(body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ ROUNDS = 2
 
 ROUND_PAUSE_S = 0.25
 CONNECT_TIMEOUT_S = 3.0
+LARGE_BODY_BYTES = 1 << 20
 _ELSEWHERE = (Code.SYNCING, Code.NOT_READY, Code.RATE_LIMITED)
 """Another node may serve what this one cannot now."""
 
@@ -126,9 +128,11 @@ class Transport:
         )
 
     async def _once(self, verb: str, url: str, body: bytes, wait_ms: int) -> bytes:
+        # aiohttp wants a large body as a file, which it sends in pieces.
+        data = aiohttp.BytesPayload(body) if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)
         async with (
             asyncio.timeout(self._timeout_s + wait_ms / 1000),
-            self.session().request(verb, url, data=aiohttp.BytesPayload(body)) as response,
+            self.session().request(verb, url, data=data) as response,
         ):
             return await response.read()
 

@@ -137,4 +137,5 @@ class Code(Enum):
     BAD_CONFIG = 1211
     BAD_REQUEST = 1212
     SIGNER_DOWN = 1213
+    SLOW_READER = 1214
     INTERNAL = 1299

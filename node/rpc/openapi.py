@@ -94,10 +94,22 @@ def _other_paths() -> Node:
             {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
             for name in ("cursor", "contract", "name")
         ],
-        "responses": {"200": {"description": "stream of EventReply"}},
+        "responses": {
+            "200": {
+                "description": "stream of EventReply",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
+            "410": _content("application/problem+json", "ErrorReply"),
+        },
+    }
+    socket = {
+        "operationId": "websocket",
+        "summary": "WebSocket: JSON-RPC requests, and subscribe and unsubscribe for events.",
+        "responses": {"101": {"description": "switching protocols"}},
     }
     return {
         "/v1/events": {"get": stream},
+        "/v1/ws": {"get": socket},
         "/metrics": {"get": {"operationId": "metrics", "responses": plain}},
         "/health/{probe}": {
             "get": {

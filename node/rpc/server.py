@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -16,7 +16,7 @@ from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailabl
 from andon.core.json_value import to_hex
 from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
-from node.rpc import jsonrpc, rest, streams
+from node.rpc import jsonrpc, rest, streams, websocket
 from node.rpc.bulk import Bulk
 from node.rpc.failures import describe, http_status, problem, protocol_error
 from node.rpc.limits import (
@@ -45,6 +45,8 @@ class RpcSettings:
     port: int = 0
     rate_per_s: int = 4000
     burst: int = 8000
+    write_timeout_s: float = streams.WRITE_TIMEOUT_S
+    """How long a client of a stream may take no bytes."""
 
 
 class Extension(Protocol):
@@ -135,6 +137,7 @@ class RpcServer:
             [
                 web.post("/rpc", self._rpc),
                 web.get("/v1/events", self._event_stream),
+                web.get("/v1/ws", self._socket),
                 web.put("/v1/blob", self._put_blob),
                 web.get("/metrics", self._metrics),
                 web.get("/health", self._health),
@@ -196,15 +199,29 @@ class RpcServer:
         return web.Response(body=answer, content_type="application/json")
 
     async def _event_stream(self, request: web.Request) -> web.StreamResponse:
-        if self._streams >= STREAMS_MAX:
-            raise Unavailable(Code.TOO_MANY, f"{STREAMS_MAX} event streams are open already")
         text = request.headers.get("Last-Event-ID") or request.query.get("cursor", "")
         wanted = streams.Filter(request.query.get("contract", ""), request.query.get("name", ""))
         after = streams.parse_cursor(text) or streams.now_cursor(self._node)
+        with self._long_lived():
+            return await streams.serve(
+                self._node, request, after, wanted, self._settings.write_timeout_s
+            )
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        with self._long_lived():
+            return await websocket.Session(
+                self._node, request, self._charge, self._settings.write_timeout_s
+            ).run()
+
+    @contextlib.contextmanager
+    def _long_lived(self) -> Iterator[None]:
+        """Count a stream, which lives long and has a bound of its own, and not as a request."""
+        if self._streams >= STREAMS_MAX:
+            raise Unavailable(Code.TOO_MANY, f"{STREAMS_MAX} event streams are open already")
         self._streams += 1
-        self._requests -= 1  # a stream lives long; it has its own bound
+        self._requests -= 1
         try:
-            return await streams.serve(self._node, request, after, wanted)
+            yield
         finally:
             self._streams -= 1
             self._requests += 1

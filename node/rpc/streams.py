@@ -7,6 +7,7 @@ the log and loses nothing. What a stream ends with always tells the cursor to re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
-from andon.core.errors import AndonError, Code, InvalidInput
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from node.facade import Cursor, EventAnswer, NodeFacade
 from node.rpc import render
 from node.rpc.failures import describe
@@ -25,6 +26,12 @@ HEARTBEAT_S = 15.0
 
 WRITE_TIMEOUT_S = 20.0
 """A client that takes no bytes for so long is disconnected; its cursor stays good."""
+
+FAREWELL_S = 0.2
+"""How long a slow client's connection may take to be told its cursor."""
+
+LINGER_S = 60.0
+"""How long bytes that a slow client has not taken stay in memory after its stream ended."""
 
 FIRST_EVENT_WAIT_MS = 20
 """How long `collect` waits for stored events even when told not to wait for new ones."""
@@ -105,9 +112,17 @@ async def collect(
 
 
 async def serve(
-    node: NodeFacade, request: web.Request, after: Cursor, wanted: Filter
+    node: NodeFacade,
+    request: web.Request,
+    after: Cursor,
+    wanted: Filter,
+    write_timeout_s: float = WRITE_TIMEOUT_S,
 ) -> web.StreamResponse:
-    """Answer a request with server-sent events until the client leaves or the log expires."""
+    """Answer a request with server-sent events until the client leaves or the log expires.
+
+    A client that takes no bytes for `write_timeout_s` gets SLOW_READER with its cursor as the
+    last message: whatever it reads later ends with where to go on.
+    """
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
@@ -121,14 +136,40 @@ async def serve(
             ahead.event.result()  # an expired cursor is an answer of its own, 410, no stream
         await response.prepare(request)
         await response.write(b"retry: 1000\n: open\n\n")
+        pump = _Pump(response, wanted, after, write_timeout_s)
         try:
-            await _pump(response, ahead, wanted)
+            await pump.run(ahead)
         except AndonError as error:
             body = _encoder.encode(describe(error))
             await response.write(b"event: error\ndata: " + body + b"\n\n")
-        except (ConnectionError, TimeoutError):
+        except TimeoutError:
+            await _farewell(request, response, pump.last)
+        except ConnectionError:
             pass
     return response
+
+
+async def _farewell(request: web.Request, response: web.StreamResponse, last: Cursor) -> None:
+    """Queue the cursor behind what the client has not read, then close without waiting for it."""
+    cursor = render.cursor_text(last)
+    body = _encoder.encode(describe(slow_reader(cursor)))
+    message = b"id: %s\nevent: error\ndata: %s\n\n" % (cursor.encode(), body)
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(FAREWELL_S):
+            await response.write(message)
+    if request.transport is not None:
+        request.transport.close()  # what is queued is still sent, if the client reads on
+        asyncio.get_running_loop().call_later(LINGER_S, request.transport.abort)
+
+
+def slow_reader(cursor: str) -> Unavailable:
+    """Say to a client that did not keep up where it can go on."""
+    return Unavailable(
+        Code.SLOW_READER,
+        "the stream ended because its bytes were not taken",
+        hint=f"go on with cursor {cursor}; nothing is lost",
+        cursor=cursor,
+    )
 
 
 class _Ahead:
@@ -154,22 +195,32 @@ class _Ahead:
         return asyncio.ensure_future(anext(self._events, None))  # noqa: TID251 - closed by aclose
 
 
-async def _pump(response: web.StreamResponse, ahead: _Ahead, wanted: Filter) -> None:
-    while True:
-        done, _ = await asyncio.wait({ahead.event}, timeout=HEARTBEAT_S)
-        if not done:
-            await _write(response, b": beat\n\n")
-            continue
-        answer = ahead.take()
-        if answer is None:
-            return
-        if wanted.matches(answer):
-            await _write(response, sse_message(answer))
+@dataclass(slots=True)
+class _Pump:
+    """Writes a stream; `last` is the cursor of the last event that was handed over."""
 
+    response: web.StreamResponse
+    wanted: Filter
+    last: Cursor
+    write_timeout_s: float
 
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    async with asyncio.timeout(WRITE_TIMEOUT_S):
-        await response.write(data)
+    async def run(self, ahead: _Ahead) -> None:
+        """Write events as they come, and a heartbeat when none does."""
+        while True:
+            done, _ = await asyncio.wait({ahead.event}, timeout=HEARTBEAT_S)
+            if not done:
+                await self._write(b": beat\n\n")
+                continue
+            answer = ahead.take()
+            if answer is None:
+                return
+            self.last = answer.cursor
+            if self.wanted.matches(answer):
+                await self._write(sse_message(answer))
+
+    async def _write(self, data: bytes) -> None:
+        async with asyncio.timeout(self.write_timeout_s):
+            await self.response.write(data)
 
 
 def sse_message(answer: EventAnswer) -> bytes:

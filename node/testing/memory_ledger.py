@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from andon.core.block import Event, Failure, PredictionRecord, Receipt, prediction_id
-from andon.core.codec import Value, decode_value, encode_value
+from andon.core.codec import Key, Value, decode_value, encode_value
 from andon.core.hashing import Domain, digest
 from andon.core.model import input_digest
 from andon.core.state_key import state_key
@@ -65,11 +65,12 @@ def execute(
                 height=height,
             )
         )
-        state: Value = {"rul": output[0], "machine": machine}
+        state: dict[Key, Value] = {"rul": output[0], "machine": machine}
         changes[state_key(call.contract, "machines", machine)] = encode_value(state)
         results.append(encode_value(state))
         if output[0] < 30:
-            events.append(Event(call.contract, "alert", encode_value(state)))
+            told: Value = {**state, "note": arguments["note"]} if "note" in arguments else state
+            events.append(Event(call.contract, "alert", encode_value(told)))
     return _receipt(transaction, tuple(results), None, tuple(events))
 
 
