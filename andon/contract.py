@@ -28,6 +28,7 @@ __all__ = [
     "fail",
     "floor",
     "from_hex",
+    "gas_left",
     "has_role",
     "hash256",
     "init",
@@ -159,6 +160,11 @@ def predict_many(model: str, windows: bytes | list[bytes], count: int = 0) -> li
 
 def request(model: str, window: bytes | list[int], callback: str) -> int:
     """Ask for an attested prediction."""
+    raise NotImplementedError
+
+
+def gas_left() -> int:
+    """What this activation may still spend."""
     raise NotImplementedError
 
 

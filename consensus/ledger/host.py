@@ -11,12 +11,20 @@ from andon.core.state_key import is_name, state_key
 from consensus.ledger.directory import Directory
 from consensus.ledger.overlay import Overlay
 from consensus.ledger.ports import Prediction, PredictionFailed, PredictionSource
-from consensus.ledger.registry import E_MODEL, E_MODEL_INPUT, Package, Registry
+from consensus.ledger.registry import (
+    E_MODEL_INPUT,
+    OUTPUT_BITS_MAX,
+    PREDICTIONS,
+    SETTLED,
+    Package,
+    Registry,
+    parse_settled,
+)
 
-OUTPUT_BITS_MAX = 63
 OUTPUT_OVERHEAD_BYTES = 80
 INTEGER_BYTES_MAX = 9
 EXACT = "exact"
+ATTESTED = "attested"
 CONTRACTS = "contracts"
 
 
@@ -81,28 +89,17 @@ class LedgerHost:
         _check_window(package, window)
         digest = input_digest(package.model_id, window)
         output = self._output(package, window, digest)
-        self.predictions.append(
-            PredictionRecord(
-                id=prediction_id(self._transaction_id, len(self.predictions)),
-                transaction_id=self._transaction_id,
-                contract=self._contract,
-                model_id=package.model_id,
-                input_digest=digest,
-                output=output,
-                kind=EXACT,
-                height=self._height,
-            )
-        )
+        self._record(self._contract, package.model_id, digest, output, EXACT)
         return Prediction(output, package.scale_num, package.scale_den, package.gas)
 
-    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
-        """Refuse: this chain runs exact models only."""
-        del window, contract, callback
-        raise PredictionFailed(E_MODEL, f"no attested model is known as {model[:64]}")
-
     def emit(self, contract: str, event: str, fields: bytes) -> None:
-        """Record an event."""
+        """Record an event; what the `predictions` contract settles is a prediction, too."""
         self.events.append(Event(contract=contract, name=event, fields=fields))
+        if contract == PREDICTIONS and event == SETTLED:
+            settled = parse_settled(fields)
+            if settled is not None:
+                self._record(settled.contract, settled.model_id, settled.input_digest,
+                             settled.output, ATTESTED)  # fmt: skip
 
     def has_role(self, account: bytes, role: str) -> bool:
         """Tell whether the account holds the role now."""
@@ -130,6 +127,22 @@ class LedgerHost:
         while len(self.inputs) > count:
             self.inputs.pop()
             self.outputs_bytes -= output_bytes(self.outputs.popitem()[1])
+
+    def _record(
+        self, contract: str, model_id: bytes, digest: bytes, output: tuple[int, ...], kind: str
+    ) -> None:
+        self.predictions.append(
+            PredictionRecord(
+                id=prediction_id(self._transaction_id, len(self.predictions)),
+                transaction_id=self._transaction_id,
+                contract=contract,
+                model_id=model_id,
+                input_digest=digest,
+                output=output,
+                kind=kind,
+                height=self._height,
+            )
+        )
 
     def _output(self, package: Package, window: bytes, digest: Digest) -> tuple[int, ...]:
         key = (package.model_id, bytes(digest))

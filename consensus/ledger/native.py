@@ -18,6 +18,7 @@ from andon.core.transaction import Call
 from consensus.ledger.directory import text_map
 from consensus.ledger.host import CONTRACTS, LedgerHost
 from consensus.ledger.ports import Context, Engine, Mode, Outcome
+from consensus.ledger.registry import PREDICTIONS
 from consensus.ledger.succession import EVIDENCE, read_epoch
 
 NAMES = frozenset({CONTRACTS, EVIDENCE, "params"})
@@ -185,7 +186,8 @@ def _require_deployer(native: _NativeCall) -> None:
 
 def _name(arguments: dict[str, Value]) -> str:
     name = arguments["name"]
-    if not isinstance(name, str) or not is_name(name) or name in NAMES:
+    # The ledger records what `predictions` announces: only a genesis may hold that contract.
+    if not isinstance(name, str) or not is_name(name) or name in NAMES | {PREDICTIONS}:
         raise _Refused("E_ARGS", "a contract name is [a-z][a-z0-9_]{0,31} and not reserved")
     return name
 

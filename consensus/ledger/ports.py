@@ -111,14 +111,6 @@ class Host(Protocol):
         """
         ...
 
-    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
-        """Ask for an attested prediction.
-
-        Raises:
-            PredictionFailed: E_MODEL.
-        """
-        ...
-
     def emit(self, contract: str, event: str, fields: bytes) -> None:
         """Record an event."""
         ...

@@ -1,17 +1,21 @@
-"""What the ledger reads natively from the `models` contract: aliases and active packages."""
+"""What the ledger reads natively from `models` (aliases, packages) and `predictions` (results)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from andon.core.codec import Value, decode_value
+from andon.core.errors import InvalidInput
 from andon.core.hashing import DIGEST_BYTES
 from andon.core.state_key import state_key
 from consensus.ledger.directory import MEMO_COUNT_MAX, Read, text_map
 from consensus.ledger.ports import PredictionFailed
 
 MODELS = "models"
+PREDICTIONS = "predictions"
+SETTLED = "Settled"
 ALIAS_LENGTH_MAX = 64
+OUTPUT_BITS_MAX = 63
 E_MODEL = "E_MODEL"
 E_MODEL_INPUT = "E_MODEL_INPUT"
 
@@ -101,6 +105,36 @@ class Registry:
             self._keys.clear()
             self._model_ids.clear()
             self._packages.clear()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """An attested prediction as the `predictions` contract announces it."""
+
+    contract: str
+    model_id: bytes
+    input_digest: bytes
+    output: tuple[int, ...]
+
+
+def parse_settled(fields: bytes) -> Settled | None:
+    """Read the event; None for a shape that settles nothing."""
+    try:
+        entry = text_map(decode_value(fields))
+    except InvalidInput:
+        return None
+    contract, model_id, digest = entry.get("contract"), entry.get("model"), entry.get("input")
+    listed = entry.get("output")
+    if not isinstance(contract, str) or not isinstance(listed, list):
+        return None
+    if not isinstance(model_id, bytes) or not isinstance(digest, bytes):
+        return None
+    output = tuple(
+        item for item in listed if type(item) is int and item.bit_length() <= OUTPUT_BITS_MAX
+    )
+    if len(output) != len(listed) or {len(model_id), len(digest)} != {DIGEST_BYTES}:
+        return None
+    return Settled(contract=contract, model_id=model_id, input_digest=digest, output=output)
 
 
 def _parse_package(model_id: bytes, raw: bytes) -> Package | None:

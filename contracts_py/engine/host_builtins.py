@@ -15,6 +15,7 @@ from contracts_py.engine.values import decimal, type_name
 PREDICTIONS_MAX: Final = 1024
 MODEL_LENGTH_MAX: Final = 64
 ACCOUNT_BYTES: Final = 32
+PREDICTIONS: Final = "predictions"
 
 
 def window_of(run: Run, value: Value) -> bytes:
@@ -87,11 +88,16 @@ def _request(run: Run, args: list[Value]) -> Value:
     method = run.contract.methods.get(callback) if type(callback) is str else None
     if method is None or method.kind != "export":
         raise Fault("E_NO_FUNC", "the callback is no export of this contract")
-    run.charge(gas.PREDICT + gas.STATE_WRITE + gas.STATE_BYTE * len(window))
-    try:
-        return run.host.request(model, window, run.name, method.name)
-    except PredictionFailed as failed:
-        raise Fault(failed.code, failed.message) from None
+    run.charge(gas.PREDICT)
+    # A call like any other: the standard contract knows us as `ctx.caller`, which nobody can forge.
+    named: dict[str, Value] = {"model": model, "window": window, "callback": method.name}
+    return run.external(run, PREDICTIONS, "ask", named, run.gas)
+
+
+def _gas_left(run: Run, args: list[Value]) -> Value:
+    """gas_left(): what this activation may still spend; exact, so the same on every node."""
+    del args
+    return run.gas
 
 
 def account_of(value: Value) -> bytes:
@@ -165,6 +171,7 @@ HOST_BUILTINS: Final[dict[str, tuple[Builtin, int, int]]] = {
     "predict": (_predict, 2, 2),
     "predict_many": (_predict_many, 2, 3),
     "request": (_request, 3, 3),
+    "gas_left": (_gas_left, 0, 0),
     "has_role": (_has_role, 2, 2),
     "is_validator": (_is_validator, 1, 1),
     "organisation_of": (_organisation_of, 1, 1),

@@ -23,10 +23,9 @@ class MemoryHost:
     organisations: dict[bytes, str] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     events: list[tuple[str, str, bytes]] = field(default_factory=list)
-    requests: list[tuple[str, bytes, str, str]] = field(default_factory=list)
     reads: list[bytes] = field(default_factory=list)
     _journal: list[tuple[bytes, bytes | None]] = field(default_factory=list)
-    _marks: list[tuple[int, int, int]] = field(default_factory=list)
+    _marks: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self, key: bytes) -> bytes | None:
         """Value at a key."""
@@ -67,11 +66,6 @@ class MemoryHost:
             raise PredictionFailed("E_MODEL", f"no model is known as {model}")
         return self.models[model](window)
 
-    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
-        """Note the request."""
-        self.requests.append((model, window, contract, callback))
-        return len(self.requests) - 1
-
     def emit(self, contract: str, event: str, fields: bytes) -> None:
         """Note the event."""
         self.events.append((contract, event, fields))
@@ -86,17 +80,16 @@ class MemoryHost:
 
     def checkpoint(self) -> int:
         """Mark the present."""
-        self._marks.append((len(self._journal), len(self.events), len(self.requests)))
+        self._marks.append((len(self._journal), len(self.events)))
         return len(self._marks) - 1
 
     def rollback(self, mark: int) -> None:
         """Return to a mark."""
-        writes, events, requests = self._marks[mark]
+        writes, events = self._marks[mark]
         del self._marks[mark + 1 :]
         while len(self._journal) > writes:
             self._put(*self._journal.pop())
         del self.events[events:]
-        del self.requests[requests:]
 
     def forget(self) -> None:
         """Drop the journal, events and reads: what is written stays."""

@@ -58,14 +58,6 @@ class Host(Protocol):
         """
         ...
 
-    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
-        """Ask for an attested prediction; gives the request's number.
-
-        Raises:
-            PredictionFailed: becomes a failure of the contract.
-        """
-        ...
-
     def emit(self, contract: str, event: str, fields: bytes) -> None:
         """Record an event; `fields` is an encoded map."""
         ...

@@ -150,6 +150,12 @@ def weight_of(account: bytes) -> int:
 
 
 @view
+def weights_of(accounts: list) -> list:
+    """[account, weight] of those in the list that have a vote."""
+    return [[entry["key"], entry["weight"]] for entry in validators.get() if entry["key"] in accounts]
+
+
+@view
 def total_weight() -> int:
     return sum([entry["weight"] for entry in validators.get()])
 

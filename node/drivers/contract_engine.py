@@ -115,10 +115,3 @@ class _ContractHost:
             scale_den=found.scale_den,
             gas=found.gas,
         )
-
-    def request(self, model: str, window: bytes, contract: str, callback: str) -> int:
-        """Ask for an attested prediction, or fail in the engine's way."""
-        try:
-            return self._host.request(model, window, contract, callback)
-        except ledger.PredictionFailed as failed:
-            raise contracts.PredictionFailed(failed.code, failed.message) from None

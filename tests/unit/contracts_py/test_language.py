@@ -6,7 +6,7 @@ import pytest
 
 from andon.core.codec import Dec, Key, Value
 from contracts_py.engine import ContractRefused, Engine
-from tests.unit.contracts_py.world import ALICE, constant_model, one
+from tests.unit.contracts_py.world import ALICE, GAS, constant_model, one
 
 UNIT = 10**18
 
@@ -155,9 +155,6 @@ def one(w: any) -> any:
 @export
 def many(w: bytes, n: int) -> any:
     return predict_many("m", w, n)
-@export
-def ask() -> int:
-    return request("m", b"x", "ask")
 """
     world = one(source)
     seen: list[bytes] = []
@@ -173,8 +170,47 @@ def ask() -> int:
     assert world.value("c", "many", w=b"\x01\x02\x03", n=3) == [
         Dec(UNIT // 10), Dec(2 * UNIT // 10), Dec(3 * UNIT // 10),
     ]  # fmt: skip
-    assert world.value("c", "ask") == 0
-    assert world.host.requests == [("m", b"x", "c", "ask")]
+
+
+def test_a_request_is_a_call_of_the_standard_contract_with_a_callback_of_this_one() -> None:
+    source = """
+@export
+def ask() -> int:
+    return request("m", [1, -1], "ask")
+@export
+def vain() -> int:
+    return request("m", b"x", "helper")
+@view
+def look() -> int:
+    return request("m", b"x", "ask")
+def helper():
+    pass
+"""
+    world = one(source)
+    assert world.code("c", "ask") == "E_NO_CONTRACT"
+    standard = """
+asked = Var(list)
+@export
+def ask(model: str, window: bytes, callback: str) -> int:
+    asked.set([model, window, callback, ctx.caller])
+    return 7
+"""
+    world.put("predictions", standard)
+    assert world.value("c", "ask") == 7
+    assert world.state("predictions", "asked") == ["m", b"\x01\xff", "ask", "c"]
+    assert world.code("c", "vain") == "E_NO_FUNC"
+    assert world.code("c", "look") == "E_ACCESS"
+
+
+def test_gas_left_counts_down_to_what_the_receipt_says() -> None:
+    source = "@export\ndef f() -> list:\n    first = gas_left()\n    return [first, gas_left()]\n"
+    world = one(source)
+    found = world.value("c", "f")
+    assert isinstance(found, list)
+    first, second = found
+    assert isinstance(first, int)
+    assert isinstance(second, int)
+    assert GAS > first >= second >= GAS - world.run("c", "f").gas_used
 
 
 def test_price_of_the_model_is_charged() -> None:

@@ -88,6 +88,14 @@ def test_only_the_deploying_organisation_upgrades() -> None:
     assert failure_code(chain, takes_over) == "E_CONTRACT"
 
 
+def test_a_transaction_cannot_bring_the_contract_whose_results_are_recorded() -> None:
+    chain = Chain()
+    forged = make_call(
+        "contracts", "deploy", {"name": "predictions", "source": "table", "args": {}}
+    )
+    assert failure_code(chain, forged) == "E_ARGS"
+
+
 def vote(kind: VoteKind, block: bytes, index: int = 0, slot: int = 5, epoch: int = 0) -> bytes:
     unsigned = Vote(kind=kind, epoch=epoch, slot=slot, block=block)
     signature = validator_keys[index].sign(vote_signing_bytes(CHAIN, unsigned))

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from andon.core.attestation import commitment
 from andon.core.block import Block, block_hash
-from andon.core.codec import Dec, Value, decode_value
+from andon.core.codec import Dec, Value, decode_value, encode
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Genesis, Params, contract_at_genesis
 from andon.core.hashing import Domain, digest
 from andon.core.keys import PrivateKey
+from andon.core.merkle import check_merkle_proof, merkle_proof
+from andon.core.model import input_digest
 from andon.core.state_key import state_key
 from andon.core.transaction import Call, TransactionBody, make_call, sign_transaction
 from contracts_py.library import source
@@ -58,6 +61,7 @@ def make_genesis() -> Genesis:
         contracts=(
             contract_at_genesis("identity", source("identity"), setup),
             contract_at_genesis("models", source("models"), {}),
+            contract_at_genesis("predictions", source("predictions"), {}),
         ),
     )
 
@@ -124,7 +128,7 @@ def receipts(node: Node) -> list[Value]:
     return found
 
 
-def propose() -> Call:
+def propose(kind: str = "exact") -> Call:
     return make_call(
         "models",
         "propose",
@@ -139,7 +143,7 @@ def propose() -> Call:
             "scale_num": 1,
             "scale_den": 10,
             "gas": 600,
-            "kind": "exact",
+            "kind": kind,
         },
     )
 
@@ -191,6 +195,48 @@ async def test_from_genesis_to_an_alert_that_two_nodes_agree_on(tmp_path: Path) 
         view = make_call("maintenance", "status", {"machine": "saw"})
         _, outcome = await follower.driver.view(view, bytes(32))
         assert outcome.result == raw
+
+
+async def test_an_attested_prediction_is_a_record_of_the_block_that_settles_it(
+    tmp_path: Path,
+) -> None:
+    leader, follower = RealNode(tmp_path / "a"), RealNode(tmp_path / "b")
+    window, members = bytes([3] * WINDOW_BYTES), [key.public for key in validators]
+
+    def call(method: str, **args: Value) -> Call:
+        return make_call("predictions", method, args)
+
+    async def by_all(*calls: Call) -> None:
+        raws = [signed(key, item) for key, item in zip(validators, calls, strict=True)]
+        await commit(leader, follower, raws=raws)
+        receipts(leader)
+
+    async with running(leader, follower):
+        attest = make_call("models", "attest", {"model_id": MODEL, "ok": True})
+        appoint = call(
+            "appoint", model_id=MODEL, members=list(members), tolerance=10, patience=9, sealed=False
+        )
+        await commit(leader, follower, raws=[signed(modeler, propose("attested"))])
+        await by_all(*[attest] * 4)
+        await commit(leader, follower, raws=[signed(modeler, appoint)])
+        await by_all(*[call("measure", model_id=MODEL, term=1, divergence=0)] * 4)
+        ask = call("ask", model=MODEL.hex(), window=window)
+        await commit(leader, follower, raws=[signed(operator, ask)])
+        assert receipts(leader) == [1]
+        outputs = {key: (700 + place,) for place, key in enumerate(members)}
+        digests = [commitment(CHAIN, 1, MODEL, key, key, output) for key, output in outputs.items()]
+        await by_all(*[call("commit", number=1, digest=digest) for digest in digests])
+        reveals = [
+            call("reveal", number=1, salt=key, output=[*output]) for key, output in outputs.items()
+        ]
+        await by_all(*reveals)
+        (record,) = follower.commits[-1][1].predictions
+        assert (record.kind, record.output, record.contract) == ("attested", (701,), "")
+        assert record.input_digest == input_digest(MODEL, window)
+        index, read = follower.driver.queries.prediction(record.id)
+        assert read.predictions[index] == record
+        proof = merkle_proof([encode(item) for item in read.predictions], index)
+        check_merkle_proof(read.final.block.header.predictions_root, encode(record), proof)
 
 
 async def test_many_predictions_in_one_call_are_one_batch(tmp_path: Path) -> None:

@@ -1,0 +1,301 @@
+"""Attested predictions: a committee commits, reveals, and the weighted median becomes the value.
+
+A1 to A9 are the rules in docs/protocol.md. Outputs are ints in units of the model's scale.
+"""
+import identity
+
+committees = Map(key=bytes, value=dict)
+measured = Map(key=tuple, value=int)
+requests = Map(key=int, value=dict)
+open = Map(key=int, value=bytes)
+windows = Map(key=int, value=bytes)
+commits = Map(key=tuple, value=bytes)
+reveals = Map(key=tuple, value=list)
+records = Map(key=bytes, value=dict)
+last = Var(int, default=0)
+Appointed = Event(model=bytes, members=int, tolerance=int, indexed=("model",))
+Measured = Event(model=bytes, divergence=int, status=str, indexed=("model",))
+Requested = Event(number=int, model=bytes, contract=str, deadline=int, indexed=("number", "model"))
+Settled = Event(number=int, model=bytes, contract=str, input=bytes, output=list, low=list, high=list, indexed=("number", "model"))
+Failed = Event(number=int, model=bytes, status=str, low=list, high=list, indexed=("number", "model"))
+Dissented = Event(number=int, validator=bytes, output=list, indexed=("number", "validator"))
+CalledBack = Event(number=int, contract=str, ok=bool, code=str, indexed=("number",))
+
+MEMBERS_MAX = 32
+OUTPUTS_MAX = 16
+OPEN_MAX = 64
+PATIENCE_MAX = 10000
+OUTPUT_MAX = 4611686018427387904
+TOLERANCE_FACTOR = 10
+CALLBACK_GAS = 1000000
+FINISH_GAS = 150000
+INPUT_TAG = "616e646f6e2f6d6f64656c2d696e70757400"
+
+
+@export(role="modeler")
+def appoint(model_id: bytes, members: list, tolerance: int, patience: int, sealed: bool):
+    """The model's organisation names the committee, the tolerance and the blocks of a phase."""
+    found = call("models", "package", {"model_id": model_id})
+    assert found is not None and found["class"] == "attested", "no attested model has this id"
+    assert organisation_of(found["proposer"]) == ctx.org, "only the proposer's organisation appoints"
+    assert found["outputs"] <= OUTPUTS_MAX, "an attested model has at most 16 outputs"
+    assert 1 <= len(members) and len(members) <= MEMBERS_MAX, "a committee has 1 to 32 members"
+    for index, key in enumerate(members):
+        assert is_validator(key), "members are validators"
+        assert index == 0 or members[index - 1] < key, "members ascend, each once"
+    assert TOLERANCE_FACTOR <= tolerance and tolerance < OUTPUT_MAX, "the tolerance is at least ten units"
+    assert 1 <= patience and patience <= PATIENCE_MAX, "patience is 1 to 10000 blocks"
+    former = committees.get(model_id, {"term": 0, "open": 0})
+    committees[model_id] = {
+        "members": members, "tolerance": tolerance, "patience": patience, "sealed": sealed, "open": former["open"],
+        "term": former["term"] + 1, "status": "MEASURING", "divergence": 0, "height": ctx.height,
+    }
+    Appointed(model=model_id, members=len(members), tolerance=tolerance)
+
+
+@export
+def measure(model_id: bytes, term: int, divergence: int):
+    """A member says how far its own outputs are from the golden ones, at most (A2)."""
+    found = committees[model_id]
+    assert ctx.sender in found["members"], "only a member of the committee measures"
+    assert found["term"] == term, "another committee was appointed since"
+    assert (model_id, term, ctx.sender) not in measured, "this member has measured already"
+    assert 0 <= divergence and divergence < OUTPUT_MAX, "a divergence is no negative number"
+    measured[(model_id, term, ctx.sender)] = divergence
+    rows = []
+    weights = weights_of(found["members"])
+    for row in weights:
+        if (model_id, term, row[0]) in measured:
+            rows.append([measured[(model_id, term, row[0])], row[1]])
+    total = sum([row[1] for row in weights])
+    if found["status"] == "MEASURING" and sum([row[1] for row in rows]) * 3 > total * 2:
+        # A third of the weight may lie: the largest value that is left after it is taken away.
+        found["divergence"] = at_weight(sorted(rows), sum([row[1] for row in rows]) - (total - 1) // 3 - 1)
+        enough = found["tolerance"] >= TOLERANCE_FACTOR * max(1, found["divergence"])
+        found["status"] = "READY" if enough else "REFUSED"
+        committees[model_id] = found
+    Measured(model=model_id, divergence=divergence, status=found["status"])
+
+
+@export(reentrant=True)
+def ask(model: str, window: bytes, callback: str = "") -> int:
+    """Open a request; `request(...)` of the language calls this, accounts may too (A1)."""
+    contract = ctx.caller if type_of(ctx.caller) == "str" else ""
+    model_id = call("models", "resolve", {"alias": model})
+    if model_id is None:
+        assert len(model) == 64, "no model is known by this name"
+        model_id = from_hex(model)
+    found = call("models", "package", {"model_id": model_id})
+    assert found is not None and found["status"] == "ACTIVE", "the model is not active"
+    assert found["class"] == "attested", "the model is exact: use predict()"
+    body = committees[model_id]
+    assert body["status"] == "READY", "the committee is not ready"
+    assert body["open"] < OPEN_MAX, "too many requests are open"
+    assert len(window) == (64 if body["sealed"] else found["input_bytes"]), "the input has another size"
+    members = weights_of(body["members"])
+    total = sum([row[1] for row in members])
+    assert total > 0, "the committee has no vote left"
+    body["open"] += 1
+    committees[model_id] = body
+    number = last.get() + 1
+    last.set(number)
+    # A sealed input is the digest of its envelope and a commitment to what is inside.
+    digest = window[32:] if body["sealed"] else sha256(from_hex(INPUT_TAG) + model_id + window)
+    deadline = ctx.height + body["patience"]
+    requests[number] = {
+        "model": model_id, "contract": contract, "callback": callback, "input": digest, "sender": ctx.sender,
+        "members": members, "total": total, "tolerance": body["tolerance"], "patience": body["patience"],
+        "sealed": body["sealed"], "outputs": found["outputs"], "scale_num": found["scale_num"], "scale_den": found["scale_den"],
+        "phase": "COMMIT", "deadline": deadline, "committed": 0, "revealed": 0, "height": ctx.height,
+    }
+    open[number] = model_id
+    windows[number] = window
+    Requested(number=number, model=model_id, contract=contract, deadline=deadline)
+    return number
+
+
+@export
+def commit(number: int, digest: bytes):
+    """A member binds itself to an output that nobody can read yet (A3)."""
+    current = turned(number)
+    weight = weight_in(current)
+    assert current["phase"] == "COMMIT", "commitments are closed"
+    assert (number, ctx.sender) not in commits, "this member has committed already"
+    assert len(digest) == 32, "digests have 32 bytes"
+    commits[(number, ctx.sender)] = digest
+    current["committed"] += weight
+    if current["committed"] == current["total"]:
+        current["phase"] = "REVEAL"
+        current["deadline"] = ctx.height + current["patience"]
+    requests[number] = current
+
+
+@export
+def reveal(number: int, salt: bytes, output: list):
+    """A member opens its commitment; the last one settles the request (A4)."""
+    current = turned(number)
+    weight = weight_in(current)
+    assert current["phase"] == "REVEAL", "it is not the time to reveal"
+    assert (number, ctx.sender) in commits, "this member did not commit in time"
+    assert (number, ctx.sender) not in reveals, "this member has revealed already"
+    assert len(salt) == 32 and len(output) == current["outputs"], "salt or output has another size"
+    for value in output:
+        assert type_of(value) == "int" and abs(value) < OUTPUT_MAX, "outputs are ints below 2**62"
+    digest = hash256(encode(["attestation", ctx.chain_id, number, current["model"], ctx.sender, salt, output]))
+    assert digest == commits[(number, ctx.sender)], "this is not what the commitment says"
+    reveals[(number, ctx.sender)] = output
+    current["revealed"] += weight
+    requests[number] = current
+    if current["revealed"] == current["committed"]:
+        settle(number, current)
+
+
+@export
+def advance(number: int):
+    """Move on when a deadline has passed; anybody may call it (A5)."""
+    before = requests[number]["phase"]
+    current = turned(number)
+    if current["phase"] == "REVEAL" and ctx.height > current["deadline"]:
+        settle(number, current)
+    else:
+        assert current["phase"] != before, "the deadline has not passed"
+        requests[number] = current
+
+
+def turned(number):
+    """The request in the phase of this height. Raises once it is decided."""
+    current = requests[number]
+    assert current["phase"] == "COMMIT" or current["phase"] == "REVEAL", "this request is decided"
+    if current["phase"] == "COMMIT" and ctx.height > current["deadline"]:
+        if has_quorum(current, current["committed"]):
+            current["phase"] = "REVEAL"
+            current["deadline"] = ctx.height + current["patience"]
+        else:
+            finish(number, current, "EXPIRED", None, [], [])
+    return current
+
+
+def has_quorum(current, weight):
+    return weight * 3 > current["total"] * 2
+
+
+def weights_of(members):
+    """[key, weight] of those that have a vote now: the chain's own weights, nobody's word (A6)."""
+    return identity.weights_of(accounts=members)
+
+
+def weight_in(current):
+    assert is_validator(ctx.sender), "only a validator attests"
+    for row in current["members"]:
+        if row[0] == ctx.sender:
+            return row[1]
+    fail("not a member of the committee")
+
+
+def at_weight(rows, place):
+    """The value on which the unit of weight number `place` stands, in ascending rows."""
+    passed = 0
+    for row in rows:
+        passed += row[1]
+        if place < passed:
+            return row[0]
+    return rows[len(rows) - 1][0]
+
+
+def settle(number, current):
+    """The lower weighted median of each output; disputed if the trimmed spread is too wide (A7)."""
+    if not has_quorum(current, current["revealed"]):
+        finish(number, current, "EXPIRED", None, [], [])
+        return
+    shown = [[reveals[(number, row[0])], row[1]] for row in current["members"] if (number, row[0]) in reveals]
+    faulty = (current["total"] - 1) // 3
+    output = []
+    low = []
+    high = []
+    for index in range(current["outputs"]):
+        rows = sorted([[row[0][index], row[1]] for row in shown])
+        output.append(at_weight(rows, (current["revealed"] - 1) // 2))
+        low.append(at_weight(rows, faulty))
+        high.append(at_weight(rows, current["revealed"] - faulty - 1))
+    spread = max([high[index] - low[index] for index in range(len(output))])
+    if spread > current["tolerance"]:
+        finish(number, current, "DISPUTED", None, low, high)
+    else:
+        finish(number, current, "SETTLED", output, low, high)
+
+
+def finish(number, current, status, output, low, high):
+    """Write the result, then tell the contract that asked; its failure undoes nothing (A8)."""
+    current["phase"] = status
+    current["output"] = output
+    current["low"] = low
+    current["high"] = high
+    current["decided"] = ctx.height
+    current["dissent"] = judged(number, current, output)
+    requests[number] = current
+    open.remove(number)
+    windows.remove(number)
+    body = committees[current["model"]]
+    body["open"] -= 1
+    committees[current["model"]] = body
+    if status == "SETTLED":
+        Settled(number=number, model=current["model"], contract=current["contract"], input=current["input"], output=output, low=low, high=high)
+    else:
+        Failed(number=number, model=current["model"], status=status, low=low, high=high)
+    if current["callback"] != "" and current["contract"] != "":
+        call_back(number, current, status, output)
+
+
+def judged(number, current, output):
+    """Count who agreed, dissented, withheld or was absent; values count only if the ballot passed (A9)."""
+    dissent = []
+    for row in current["members"]:
+        place = (number, row[0])
+        kind = "agreed"
+        if place not in commits:
+            kind = "absent"
+        elif place not in reveals:
+            kind = "withheld"
+        elif output is not None:
+            shown = reveals[place]
+            if max([abs(shown[index] - output[index]) for index in range(len(output))]) > current["tolerance"]:
+                kind = "dissented"
+                dissent.append(row[0])
+                Dissented(number=number, validator=row[0], output=shown)
+        if output is not None or kind == "absent" or kind == "withheld":
+            count = records.get(row[0], {"agreed": 0, "dissented": 0, "withheld": 0, "absent": 0})
+            count[kind] += 1
+            records[row[0]] = count
+    return dissent
+
+
+def call_back(number, current, status, output):
+    # Whoever reveals last pays: with less gas the callback could be made to fail on purpose.
+    assert gas_left() > CALLBACK_GAS + FINISH_GAS, "send with more gas: the callback runs in this call"
+    answer = {"status": status, "value": None, "outputs": [], "margin": dec(current["tolerance"]) * current["scale_num"] / current["scale_den"]}
+    if output is not None:
+        answer["outputs"] = [dec(value) * current["scale_num"] / current["scale_den"] for value in output]
+        answer["value"] = answer["outputs"][0]
+    found = try_call(current["contract"], current["callback"], {"number": number, "answer": answer}, CALLBACK_GAS)
+    code = "" if found[0] else found[1]
+    CalledBack(number=number, contract=current["contract"], ok=found[0], code=code)
+
+
+@view
+def status(number: int) -> value:
+    return requests.get(number)
+
+
+@view
+def committee(model_id: bytes) -> value:
+    return committees.get(model_id)
+
+
+@view
+def record(account: bytes) -> value:
+    return records.get(account)
+
+
+@view
+def waiting(after: int | None, count: int) -> list:
+    return open.page(after, count)
