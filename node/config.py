@@ -84,6 +84,11 @@ class Home:
         return self.path / "data"
 
     @property
+    def snapshots(self) -> Path:
+        """Folder of portable states."""
+        return self.data / "snapshots"
+
+    @property
     def logs(self) -> Path:
         """Folder of logs."""
         return self.path / "logs"

@@ -15,6 +15,7 @@ from typing import Protocol
 from andon.core.block import Event, Failure, PredictionRecord, Receipt
 from andon.core.certificate import Certificate, ValidatorSet, Vote
 from andon.core.genesis import Genesis
+from andon.core.proof import FinalHeader
 from andon.core.state_proof import StateProof
 from andon.core.wire import FinalBlock
 
@@ -206,8 +207,8 @@ class NodeFacade(Protocol):
             InvalidInput: HEIGHT_UNKNOWN or NOT_FOUND.
         """
 
-    async def epoch_closings(self) -> tuple[FinalBlock, ...]:
-        """Final blocks that closed an epoch, ascending: what a light client needs."""
+    async def epoch_closings(self) -> tuple[FinalHeader, ...]:
+        """Headers of final blocks that closed an epoch, ascending: what a light client needs."""
 
     async def state(self, key: bytes) -> StateAnswer:
         """Read one state key with its proof against the last final header."""

@@ -10,7 +10,7 @@ import asyncio
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES
-from andon.core.wire import FinalBlock
+from andon.core.proof import FinalHeader
 from node.drivers.queries import BlockRead, ChainQueries
 from node.facade import (
     BlockAnswer,
@@ -77,8 +77,8 @@ class Queries:
         read = await asyncio.to_thread(self._chain.state, key)
         return StateAnswer(key=key, value=read.value, proof=read.proof, final=read.final)
 
-    async def epoch_closings(self) -> tuple[FinalBlock, ...]:
-        """Blocks that closed an epoch."""
+    async def epoch_closings(self) -> tuple[FinalHeader, ...]:
+        """Headers of blocks that closed an epoch."""
         return await asyncio.to_thread(self._chain.epoch_closings)
 
     async def value(self, key: bytes) -> bytes | None:

@@ -12,8 +12,8 @@ from andon.core.certificate import Certificate, ValidatorSet, Vote
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Genesis, genesis_hash
 from andon.core.hashing import ZERO_DIGEST
+from andon.core.proof import FinalHeader
 from andon.core.transaction import Call, parse_transaction
-from andon.core.wire import FinalBlock
 from node.drivers.execution import Committed, ExecutionDriver
 from node.drivers.sync import SyncDriver
 from node.facade import (
@@ -162,8 +162,8 @@ class NodeService:
         """Find a final block."""
         return await self._parts.queries.block(reference)
 
-    async def epoch_closings(self) -> tuple[FinalBlock, ...]:
-        """Final blocks that closed an epoch."""
+    async def epoch_closings(self) -> tuple[FinalHeader, ...]:
+        """Headers of final blocks that closed an epoch."""
         return await self._parts.queries.epoch_closings()
 
     async def state(self, key: bytes) -> StateAnswer:

@@ -38,6 +38,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys": ("andon.cli.keys", "make, list, show and import keys"),
     "verify": ("andon.cli.verify", "check a proof offline with only the genesis file"),
     "assert": ("andon.cli.assertion", "wait for a condition, or exit 8: 'height >= 10 within 30s'"),
+    "snapshot": ("andon.cli.storage", "make, list and restore snapshots of a node's state"),
+    "replay": ("andon.cli.storage", "execute a node's chain again and compare every root"),
+    "export": ("andon.cli.storage", "write blocks or predictions as JSON lines"),
     "new": ("andon.cli.scaffold", "write a new project: contract, tests, gateway script"),
     "completion": ("andon.cli.completion", "print the completion script of a shell"),
 }

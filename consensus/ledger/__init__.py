@@ -9,6 +9,7 @@ from consensus.ledger.block import (
     leader_key,
     parent_of,
 )
+from consensus.ledger.cut import check_chunk, check_top, cut_depth, sort_chunk, top_nodes
 from consensus.ledger.execution import (
     BlockExecution,
     Environment,
@@ -56,13 +57,18 @@ __all__ = [
     "build_block",
     "check_and_execute_block",
     "check_block",
+    "check_chunk",
     "check_limits",
+    "check_top",
+    "cut_depth",
     "execute_transactions",
     "genesis_state",
     "intrinsic_gas",
     "leader_key",
     "parent_of",
+    "sort_chunk",
     "state_proof",
+    "top_nodes",
     "tree_root",
     "update_tree",
 ]

@@ -83,6 +83,23 @@ def state_proof(reader: TreeReader, key: bytes) -> StateProof:
     return StateProof(nodes=tuple(nodes), leaf=b"")
 
 
+def subtree(path: bytes, leaves: list[_Leaf]) -> tuple[Digest, dict[bytes, bytes | None]]:
+    """Hash and nodes of the subtree at `path` that has just these leaves, ascending."""
+    batch = _Batch(_NoNodes())
+    content = batch.build(path, leaves)
+    batch.writes[path] = content
+    return _hash(content), batch.writes
+
+
+class _NoNodes:
+    """A tree without nodes: what is built on it is new."""
+
+    def tree_node(self, path: bytes) -> bytes | None:
+        """Give none."""
+        del path
+        return None
+
+
 def _hash(content: bytes | None) -> Digest:
     if content is None:
         return ZERO_DIGEST
@@ -118,9 +135,10 @@ class _Batch:
             if all(leaf[1] != place for leaf in leaves):
                 leaves = sorted([*leaves, (place.hex().encode(), place, old)])
         kept = [leaf for leaf in leaves if leaf[2] is not None]
-        return self._build(path, kept)
+        return self.build(path, kept)
 
-    def _build(self, path: bytes, leaves: list[_Leaf]) -> bytes | None:
+    def build(self, path: bytes, leaves: list[_Leaf]) -> bytes | None:
+        """Make the subtree at `path` of these leaves; the caller keeps its top's content."""
         if not leaves:
             return None
         if len(leaves) == 1:
@@ -128,7 +146,7 @@ class _Batch:
         bitmap, hashes = 0, []
         for nibble, group in _split(leaves, len(path)):
             below = path + _DIGITS[nibble]
-            content = self._build(below, group)
+            content = self.build(below, group)
             self.writes[below] = content
             bitmap |= 1 << nibble
             hashes.append(_hash(content))

@@ -8,6 +8,7 @@ from andon.core.block import PREDICTION_INDEX_BYTES, Header, PredictionRecord, R
 from andon.core.certificate import ValidatorSet
 from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput
+from andon.core.proof import FinalHeader
 from andon.core.state_proof import StateProof
 from andon.core.wire import FinalBlock
 from consensus.ledger import state_proof
@@ -126,10 +127,10 @@ class ChainQueries:
                 raise _unknown(height)
             return StateRead(value=snapshot.get(key), proof=state_proof(snapshot, key), final=final)
 
-    def epoch_closings(self) -> tuple[FinalBlock, ...]:
-        """Blocks that closed an epoch, ascending: what a light client follows."""
+    def epoch_closings(self) -> tuple[FinalHeader, ...]:
+        """Headers of blocks that closed an epoch, ascending: what a light client follows."""
         with self._store.snapshot() as snapshot:
-            found = [snapshot.final_block(height) for height in snapshot.epoch_closings()]
+            found = [snapshot.final_header(height) for height in snapshot.epoch_closings()]
         return tuple(final for final in found if final is not None)
 
     def validators(self, epoch: int) -> ValidatorSet:

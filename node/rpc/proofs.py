@@ -28,11 +28,9 @@ async def bundle(
     final = with_late_votes(node, final)
     changes = []
     for closing in await node.epoch_closings():
-        epoch = closing.block.header.epoch
+        epoch = closing.header.epoch
         if epoch < final.block.header.epoch:
-            changes.append(
-                EpochChange(final=final_header(closing), next_validators=node.validators(epoch + 1))
-            )
+            changes.append(EpochChange(final=closing, next_validators=node.validators(epoch + 1)))
     return encode_bundle(
         ProofBundle(
             genesis_hash=genesis_hash(node.genesis),

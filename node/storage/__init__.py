@@ -3,6 +3,7 @@
 from node.storage.blobs import BLOB_BYTES_MAX, BlobStore
 from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
 from node.storage.consensus_store import LmdbConsensusStore
+from node.storage.portable_files import PortableFiles
 from node.storage.scrub import Scrubbed, scrub
 from node.storage.snapshot import Snapshot
 
@@ -12,6 +13,7 @@ __all__ = [
     "BlobStore",
     "ChainStore",
     "LmdbConsensusStore",
+    "PortableFiles",
     "Scrubbed",
     "Snapshot",
     "StoredBlock",

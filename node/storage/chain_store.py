@@ -5,11 +5,9 @@ There is one writer: the thread that calls `append`. Readers take snapshots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import lmdb
 
 from andon.core.block import Block, block_hash
 from andon.core.certificate import Certificate
@@ -17,18 +15,18 @@ from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Misuse
 from consensus.ledger import Executed, GenesisState, tree_root
 from node.storage.environment import Environment
+from node.storage.portable import Checked
+from node.storage.rewriting import Writer, install, prune, put_leaves
 from node.storage.snapshot import (
     FORMAT_KEY,
     GENESIS_KEY,
     HEAD_KEY,
-    HEIGHT_BYTES,
     INDEX_BYTES,
     TABLES,
-    Leaves,
     Snapshot,
     height_key,
 )
-from node.storage.values import damaged, seal
+from node.storage.values import damaged
 
 FORMAT = b"andon-1"
 MAP_BYTES = 64 * 1024**3
@@ -47,13 +45,15 @@ class StoredBlock:
 class ChainStore:
     """The durable chain of one node."""
 
-    def __init__(self, folder: Path, map_bytes: int = MAP_BYTES) -> None:
+    def __init__(
+        self, folder: Path, map_bytes: int = MAP_BYTES, *, is_readonly: bool = False
+    ) -> None:
         """Open the database; `initialise` or `check` comes next.
 
         Raises:
             Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED or STORAGE_FULL.
         """
-        self._environment = Environment(folder, TABLES, map_bytes)
+        self._environment = Environment(folder, TABLES, map_bytes, is_readonly=is_readonly)
 
     def is_empty(self) -> bool:
         """Tell whether no chain was stored yet."""
@@ -70,7 +70,7 @@ class ChainStore:
             raise Misuse(Code.MALFORMED, "the database already holds a chain")
         stored = StoredBlock(block=genesis.block, executed=genesis.executed, certificate=None)
         with self._environment.write() as transaction:
-            table = _Writer(transaction, self._environment.tables)
+            table = Writer(transaction, self._environment.tables)
             table.put("meta", FORMAT_KEY, FORMAT)
             table.put("meta", GENESIS_KEY, block_hash(genesis.header))
             _write_block(table, stored)
@@ -106,7 +106,7 @@ class ChainStore:
             Misuse: they do not follow the head. Corrupt: STORAGE_FULL or STORAGE_DAMAGED.
         """
         with self._environment.write() as transaction:
-            table = _Writer(transaction, self._environment.tables)
+            table = Writer(transaction, self._environment.tables)
             height = table.height()
             for stored in blocks:
                 if stored.block.header.height != height + 1:
@@ -117,6 +117,30 @@ class ChainStore:
                 _write_block(table, stored)
                 height += 1
 
+    def install(self, checked: Checked, read: Callable[[str], bytes]) -> None:
+        """Replace everything but height 0 by a portable state, durably and all or nothing.
+
+        Raises:
+            InvalidInput: BAD_PROOF for a chunk that does not fit. Corrupt: as `append`.
+        """
+        with self._environment.write() as transaction:
+            install(Writer(transaction, self._environment.tables), checked, read)
+
+    def prune(self, below: int, count_max: int) -> int:
+        """Forget bodies, receipts and predictions of up to `count_max` blocks below a height.
+
+        Headers and certificates stay. Returns how many blocks it was.
+        """
+        with self._environment.write() as transaction:
+            return prune(Writer(transaction, self._environment.tables), below, count_max)
+
+    def rewrite(self, changes: Sequence[tuple[str, bytes, bytes]]) -> None:
+        """Put values (table, key, value) in the place of damaged ones."""
+        with self._environment.write() as transaction:
+            writer = Writer(transaction, self._environment.tables)
+            for table, key, value in changes:
+                writer.put(table, key, value)
+
     def snapshot(self) -> Snapshot:
         """Open a view of the last stored block; the caller closes it."""
         return Snapshot(self._environment)
@@ -125,6 +149,15 @@ class ChainStore:
         """Body of a final block."""
         with self.snapshot() as snapshot:
             return snapshot.block(height)
+
+    def head_height(self) -> int:
+        """Height of the last stored block."""
+        with self.snapshot() as snapshot:
+            return snapshot.height()
+
+    def map_bytes(self) -> int:
+        """Bytes that the database may grow to before the next start."""
+        return self._environment.map_bytes()
 
     def size_bytes(self) -> int:
         """Bytes in use on disk."""
@@ -139,36 +172,7 @@ class ChainStore:
         self._environment.close()
 
 
-class _Writer:
-    """Puts sealed values into the tables of one write transaction."""
-
-    def __init__(self, transaction: lmdb.Transaction, tables: Mapping[str, lmdb._Database]) -> None:
-        self._transaction = transaction
-        self._tables = tables
-
-    def put(self, table: str, key: bytes, value: bytes) -> None:
-        self._transaction.put(key, seal(key, value), db=self._tables[table])
-
-    def setter(self, table: str) -> Callable[[bytes, bytes | None], None]:
-        """Give a fast function that puts or deletes in one table."""
-        database, put, delete = self._tables[table], self._transaction.put, self._transaction.delete
-
-        def set_value(key: bytes, value: bytes | None) -> None:
-            if value is None:
-                delete(key, db=database)
-            else:
-                put(key, seal(key, value), db=database)
-
-        return set_value
-
-    def height(self) -> int:
-        raw = self._transaction.get(HEAD_KEY, db=self._tables["meta"])
-        if raw is None:
-            raise damaged("the database holds no chain")
-        return int.from_bytes(bytes(raw)[-HEIGHT_BYTES:], "big")
-
-
-def _write_block(table: _Writer, stored: StoredBlock) -> None:
+def _write_block(table: Writer, stored: StoredBlock) -> None:
     block, executed = stored.block, stored.executed
     header, place = block.header, height_key(block.header.height)
     table.put("blocks", place, encode(block))
@@ -181,8 +185,8 @@ def _write_block(table: _Writer, stored: StoredBlock) -> None:
     if header.closes_epoch:
         table.put("epochs", height_key(header.epoch), place)
         table.put("validators", height_key(header.epoch + 1), encode(executed.next_validators))
-    _put_leaves(table, "receipts", place, executed.receipt_bytes)
-    _put_leaves(table, "predictions", place, executed.prediction_bytes)
+    put_leaves(table, "receipts", place, executed.receipt_bytes)
+    put_leaves(table, "predictions", place, executed.prediction_bytes)
     # In order of id, so that neighbours share a page of the index.
     entries = sorted(
         (receipt.transaction_id, index) for index, receipt in enumerate(executed.receipts)
@@ -196,8 +200,3 @@ def _write_block(table: _Writer, stored: StoredBlock) -> None:
     for path in sorted(executed.overlay.tree_writes):
         set_node(b"/" + path, executed.overlay.tree_writes[path])
     table.put("meta", HEAD_KEY, place)
-
-
-def _put_leaves(table: _Writer, name: str, place: bytes, items: tuple[bytes, ...]) -> None:
-    if items:
-        table.put(name, place, encode(Leaves(items=items)))

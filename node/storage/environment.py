@@ -16,33 +16,43 @@ from andon.core.errors import AndonError, Code, Corrupt, Unavailable
 from node.storage.values import damaged
 
 READERS_MAX = 126
+DATA_FILE = "data.mdb"
+GROWTH = 4
 
 
 class Environment:
     """One LMDB folder with its named tables."""
 
-    def __init__(self, folder: Path, tables: Sequence[str], map_bytes: int) -> None:
-        """Open or create.
+    def __init__(
+        self, folder: Path, tables: Sequence[str], map_bytes: int, *, is_readonly: bool = False
+    ) -> None:
+        """Open or create; a map that is half full is made larger, here where nobody reads yet.
+
+        Only `is_readonly` may be opened beside the process that writes.
 
         Raises:
             Unavailable: LOCKED or STORAGE_FULL. Corrupt: STORAGE_DAMAGED.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not is_readonly:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self._is_failed = False
         with mapped():
             self._lmdb = lmdb.open(
                 str(folder),
-                map_size=map_bytes,
+                map_size=grown_map(folder / DATA_FILE, map_bytes),
                 max_dbs=len(tables),
                 max_readers=READERS_MAX,
                 max_spare_txns=8,
                 subdir=True,
                 readahead=False,
                 mode=0o600,
+                readonly=is_readonly,
             )
             self._lmdb.reader_check()
-            self.tables = {name: self._lmdb.open_db(name.encode()) for name in tables}
+            self.tables = {
+                name: self._lmdb.open_db(name.encode(), create=not is_readonly) for name in tables
+            }
 
     @contextmanager
     def write(self) -> Iterator[lmdb.Transaction]:
@@ -78,9 +88,25 @@ class Environment:
         used: int = (info["last_pgno"] + 1) * stat["psize"]
         return used
 
+    def map_bytes(self) -> int:
+        """Bytes that the map may grow to before the next start."""
+        with mapped():
+            size: int = self._lmdb.info()["map_size"]
+        return size
+
     def close(self) -> None:
         """Close; all transactions must have ended."""
         self._lmdb.close()
+
+
+def grown_map(data: Path, map_bytes: int) -> int:
+    """Size of the map to open a file with: room for as much again, and twice that.
+
+    A map must not grow while anybody reads (LMDB, `mdb_env_set_mapsize`); address space costs
+    nothing until it is written. So it is taken ahead, at every start anew.
+    """
+    used = data.stat().st_size if data.exists() else 0
+    return max(map_bytes, GROWTH * used)
 
 
 @contextmanager
@@ -108,5 +134,5 @@ def _full(error: Exception) -> Corrupt:
     return Corrupt(
         Code.STORAGE_FULL,
         f"nothing more can be stored: {error}",
-        hint="free disk space or raise storage.map_bytes, then start the node again",
+        hint="free disk space, then start the node again; a map that is full grows at the start",
     )

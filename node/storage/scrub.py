@@ -45,35 +45,49 @@ def scrub(snapshot: Snapshot) -> Scrubbed:
     except AndonError as error:
         # A record of another table or of another shape: the checksum fits, the content does not.
         raise damaged(f"a stored record cannot be read: {error.message}") from None
-    for table, expected in (
-        ("headers", height + 1),
-        ("hashes", height + 1),
-        ("blocks", height + 1 - first),
-    ):
+    sparse = _sparse_heights(snapshot)
+    known = height + 1 - snapshot.base_height() + len(sparse)
+    bodies = height + 1 - first + (1 if first > 0 else 0)
+    for table, expected in (("headers", known), ("hashes", known), ("blocks", bodies)):
         if counts[table] != expected:
             raise damaged(f"table {table} has {counts[table]} entries, not {expected}")
-    if first == 0 and counts["transactions"] != transactions:
+    if counts["transactions"] != transactions:
         raise damaged(f"{counts['transactions']} transactions are indexed, not {transactions}")
     return Scrubbed(height, transactions, sum(counts.values()))
+
+
+def _sparse_heights(snapshot: Snapshot) -> list[int]:
+    """Heights below the base whose headers are kept: genesis, and what proves closed epochs."""
+    base = snapshot.base_height()
+    kept = {0: None} if base > 0 else {}
+    for closing in snapshot.epoch_closings():
+        final = snapshot.final_header(closing)
+        if final is None:
+            raise damaged(f"the certificate of block {closing}, which closed an epoch, is missing")
+        for header in (final.header, *final.path):
+            if header.height < base:
+                kept[header.height] = None
+    return sorted(kept)
 
 
 def _check_chain(snapshot: Snapshot, first: int, height: int) -> int:
     below: Header | None = None
     transactions = 0
     closings = []
-    for at in range(height + 1):
+    base = snapshot.base_height()
+    for at in [*_sparse_heights(snapshot), *range(base, height + 1)]:
         header = snapshot.header(at)
         if header is None or header.height != at:
             raise damaged(f"header {at} is missing")
-        if below is None and block_hash(header) != snapshot.meta(GENESIS_KEY):
+        if at == 0 and block_hash(header) != snapshot.meta(GENESIS_KEY):
             raise damaged("block 0 is not that of this network")
-        if below is not None and header.parent != block_hash(below):
+        if below is not None and below.height == at - 1 and header.parent != block_hash(below):
             raise damaged(f"header {at} does not follow header {at - 1}")
         if snapshot.height_of(block_hash(header)) != at:
             raise damaged(f"the hash of block {at} is not indexed")
         if header.closes_epoch:
             closings.append(at)
-        if at >= first:
+        if at >= first or at == 0:
             block = snapshot.block(at)
             if block is None or block.header != header:
                 raise damaged(f"block {at} is missing or differs from its header")

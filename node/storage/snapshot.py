@@ -11,6 +11,7 @@ import lmdb
 from andon.core.block import Block, Header, PredictionRecord, Receipt
 from andon.core.certificate import Certificate, ValidatorSet
 from andon.core.codec import R, Record, decode
+from andon.core.proof import FinalHeader
 from andon.core.wire import FinalBlock
 from node.storage.environment import Environment, mapped
 from node.storage.values import damaged, unseal
@@ -40,6 +41,7 @@ HEAD_KEY = b"head"
 GENESIS_KEY = b"genesis"
 FORMAT_KEY = b"format"
 PRUNED_KEY = b"pruned"
+BASE_KEY = b"base"
 
 
 class Leaves(Record, frozen=True):
@@ -127,9 +129,15 @@ class Snapshot:
             if key <= last:
                 raise damaged(f"table {table} is out of order")
             found, last = found + 1, key
-        believed = self._transaction.stat(self._tables[table])["entries"]
+        believed = self.length(table)
         if found != believed:
             raise damaged(f"table {table} has {found} entries, not {believed}")
+        return found
+
+    def length(self, table: str) -> int:
+        """Entries of a table, as LMDB counts them."""
+        with mapped():
+            found: int = self._transaction.stat(self._tables[table])["entries"]
         return found
 
     def entries(self, table: str) -> Iterator[tuple[bytes, bytes]]:
@@ -162,6 +170,11 @@ class Snapshot:
     def first_height(self) -> int:
         """Lowest height whose body is still stored."""
         raw = self.meta(PRUNED_KEY)
+        return 0 if raw is None else int.from_bytes(raw, "big")
+
+    def base_height(self) -> int:
+        """Lowest height from which every header is stored; below, only those that closed epochs."""
+        raw = self.meta(BASE_KEY)
         return 0 if raw is None else int.from_bytes(raw, "big")
 
     def header(self, height: int) -> Header | None:
@@ -210,19 +223,26 @@ class Snapshot:
 
     def final_block(self, height: int) -> FinalBlock | None:
         """A final block with its certificate or that of the nearest certified descendant."""
-        block = self.block(height)
-        if block is None:
+        block, final = self.block(height), self.final_header(height)
+        if block is None or final is None:
+            return None
+        return FinalBlock(block=block, path=final.path, certificate=final.certificate)
+
+    def final_header(self, height: int) -> FinalHeader | None:
+        """The header of a final block, certified like `final_block`; also where bodies are gone."""
+        header = self.header(height)
+        if header is None:
             return None
         path: list[Header] = []
         for above in range(height, height + PATH_LENGTH_MAX):
             if above > height:
-                header = self.header(above)
-                if header is None:
+                child = self.header(above)
+                if child is None:
                     break
-                path.append(header)
+                path.append(child)
             certificate = self.certificate(above)
             if certificate is not None:
-                return FinalBlock(block=block, path=tuple(path), certificate=certificate)
+                return FinalHeader(header=header, path=tuple(path), certificate=certificate)
         # Height 0 of a chain without blocks: nothing certifies genesis but its hash.
         return None
 

@@ -38,6 +38,7 @@ from andon.core.genesis import Genesis, Params, contract_at_genesis, genesis_has
 from andon.core.hashing import ZERO_DIGEST, Domain, digest
 from andon.core.keys import PrivateKey
 from andon.core.merkle import merkle_root
+from andon.core.proof import FinalHeader
 from andon.core.state_key import state_key
 from andon.core.transaction import Transaction, check_signature, parse_transaction
 from andon.core.wire import FinalBlock
@@ -163,7 +164,7 @@ class MemoryNode:
                 return block
         raise InvalidInput(Code.NOT_FOUND, f"no block {reference.hex()[:16]}")
 
-    async def epoch_closings(self) -> tuple[FinalBlock, ...]:
+    async def epoch_closings(self) -> tuple[FinalHeader, ...]:
         """Never changes its validators."""
         return ()
 

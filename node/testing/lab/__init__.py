@@ -1,5 +1,6 @@
 """The storage lab: real stores under kill -9 and under damage of the medium."""
 
+from node.testing.lab.certified import CertifiedChain
 from node.testing.lab.chain import LabChain
 from node.testing.lab.kill import Cycles, run_cycles
 from node.testing.lab.rot import (
@@ -12,6 +13,7 @@ from node.testing.lab.rot import (
 )
 
 __all__ = [
+    "CertifiedChain",
     "Cycles",
     "Damage",
     "LabChain",

@@ -265,3 +265,15 @@ def test_global_options_may_stand_behind_the_verb(andon: Andon) -> None:
 def test_unknown_verbs_are_usage_errors(andon: Andon) -> None:
     assert andon("nonsense").code == 2
     assert andon("send").code == 2
+
+
+def test_blocks_and_predictions_are_exported_as_json_lines(andon: Andon, tmp_path: Path) -> None:
+    done = andon("export", "blocks")
+    assert done.code == 0
+    blocks = [json.loads(line) for line in done.out.splitlines()]
+    assert [int(block["header"]["height"]) for block in blocks] == list(range(1, len(blocks) + 1))
+    out = tmp_path / "predictions.jsonl"
+    assert andon("export", "predictions", "--out", str(out)).code == 0
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["id"] for line in lines] == [item for b in blocks for item in b["predictions"]]
+    assert andon("export", "blocks", "--first", "0").code == 1

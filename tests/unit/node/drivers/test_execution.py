@@ -412,7 +412,7 @@ async def test_an_epoch_closes_and_the_next_set_is_known_after_restart(tmp_path:
         with pytest.raises(InvalidInput):
             node.driver.validators(2)
         (closing,) = node.driver.queries.epoch_closings()
-        assert closing.block.header.height == 1
+        assert closing.header.height == 1
 
 
 async def test_unknown_things_are_said_to_be_unknown(tmp_path: Path) -> None:

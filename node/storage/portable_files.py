@@ -1,0 +1,271 @@
+"""Portable states as folders of files: written from a read view, read by peers and `restore`.
+
+`data/snapshots/HEIGHT/` holds a manifest and its chunks. A folder appears whole: it is written
+under another name, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from andon.core.block import Header
+from andon.core.certificate import ValidatorSet
+from andon.core.codec import encode
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.proof import EpochChange, FinalHeader
+from andon.core.state_proof import key_digest
+from consensus.ledger import Overlay, check_top, cut_depth, sort_chunk, top_nodes
+from consensus.ledger.cut import DEPTH_MAX, Entry
+from consensus.ledger.succession import read_params
+from node.storage.portable import (
+    BLOCKS_PER_CHUNK,
+    MANIFEST,
+    PORTABLE_VERSION,
+    HistoryChunk,
+    HistoryItem,
+    Manifest,
+    Pair,
+    StateChunk,
+    encode_chunk,
+    history_name,
+    is_chunk_name,
+    state_name,
+)
+from node.storage.snapshot import Snapshot
+from node.storage.values import damaged
+
+BUCKETS_BYTES_MAX = 64 * 1024 * 1024
+"""Entries held in memory while they are sorted into chunks; more are spooled to disk."""
+YIELD_EVERY = 2000
+_SIZE_BYTES = 4
+
+
+class PortableFiles:
+    """The folder of a node's portable states. Blocking: call it from a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for leftover in folder.glob("*.part"):
+            shutil.rmtree(leftover)
+
+    def heights(self) -> list[int]:
+        """Heights that are here, ascending."""
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
+
+    def read(self, height: int, name: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            InvalidInput: NOT_FOUND.
+        """
+        path = self._path(height, name)
+        try:
+            return path.read_bytes()
+        except OSError:
+            raise _not_found(height, name) from None
+
+    def piece(self, height: int, name: str, offset: int, size: int) -> tuple[int, bytes]:
+        """Read part of a file, unchecked (the receiver checks the whole); also its total size.
+
+        Raises:
+            InvalidInput: NOT_FOUND.
+        """
+        try:
+            with self._path(height, name).open("rb") as file:
+                total = file.seek(0, os.SEEK_END)
+                file.seek(min(max(offset, 0), total))
+                return total, file.read(max(size, 0))
+        except OSError:
+            raise _not_found(height, name) from None
+
+    def size_bytes(self, height: int) -> int:
+        """Bytes of one portable state."""
+        return sum(path.stat().st_size for path in (self.folder / str(height)).iterdir())
+
+    def keep_newest(self, count: int) -> None:
+        """Delete all but the newest ones."""
+        for height in self.heights()[: -count if count else None]:
+            shutil.rmtree(self.folder / str(height))
+
+    def write(self, snapshot: Snapshot) -> int:
+        """Write the state of a view with the blocks that belong to it; returns its height.
+
+        Raises:
+            InvalidInput: HEIGHT_UNKNOWN at height 0, or if blocks are missing that were pruned.
+            Unavailable: NOT_READY if the block has no certificate of its own, STORAGE_FULL.
+        """
+        manifest = make_manifest(snapshot)
+        height = manifest.final.header.height
+        final = self.folder / str(height)
+        if final.exists():
+            return height
+        part = final.with_suffix(".part")
+        try:
+            part.mkdir(mode=0o700)
+            _write_states(snapshot, manifest, part)
+            _write_history(snapshot, manifest, part)
+            _write_file(part / MANIFEST, encode(manifest))
+            _sync(part)
+            part.rename(final)
+            _sync(self.folder)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            raise Unavailable(
+                Code.STORAGE_FULL, f"the snapshot cannot be stored: {error.strerror}"
+            ) from None
+        return height
+
+    def _path(self, height: int, name: str) -> Path:
+        if not is_chunk_name(name):
+            raise _not_found(height, name)
+        return self.folder / str(height) / name
+
+
+def make_manifest(snapshot: Snapshot) -> Manifest:
+    """Gather the proof of a view's state; raises as `PortableFiles.write`."""
+    height = snapshot.height()
+    header, certificate = snapshot.header(height), snapshot.certificate(height)
+    if height == 0 or header is None:
+        raise InvalidInput(Code.HEIGHT_UNKNOWN, "the chain has no block yet")
+    if certificate is None:
+        raise Unavailable(
+            Code.NOT_READY,
+            f"block {height} has no certificate of its own",
+            hint="wait for the next block",
+        )
+    window = read_params(Overlay(snapshot)).expiry_window_blocks
+    first = max(1, height + 1 - window)
+    if snapshot.first_height() > first:
+        raise InvalidInput(Code.HEIGHT_UNKNOWN, f"block {first} is pruned here")
+    headers = [_header(snapshot, at) for at in range(first, height + 1)]
+    depth = cut_depth(snapshot.length("state"))
+    return Manifest(
+        version=PORTABLE_VERSION,
+        genesis=_header(snapshot, 0).parent,
+        changes=tuple(_change(snapshot, at) for at in snapshot.epoch_closings()),
+        final=FinalHeader(header=header, path=(), certificate=certificate),
+        headers=tuple(headers),
+        top=tuple(Pair(path, content) for path, content in top_nodes(snapshot, depth)),
+    )
+
+
+def _change(snapshot: Snapshot, closing: int) -> EpochChange:
+    final = snapshot.final_header(closing)
+    if final is None:
+        raise damaged(f"the certificate of block {closing} is missing")
+    validators: ValidatorSet | None = snapshot.validators(final.header.epoch + 1)
+    if validators is None:
+        raise damaged(f"the validators of epoch {final.header.epoch + 1} are missing")
+    return EpochChange(final=final, next_validators=validators)
+
+
+def _header(snapshot: Snapshot, height: int) -> Header:
+    header = snapshot.header(height)
+    if header is None:
+        raise damaged(f"header {height} is missing")
+    return header
+
+
+def _write_states(snapshot: Snapshot, manifest: Manifest, folder: Path) -> None:
+    root = manifest.final.header.state_root
+    places = check_top(root, [(pair.key, pair.value) for pair in manifest.top])
+    buckets = _Buckets(folder)
+    for number, (key, value) in enumerate(snapshot.entries("state")):
+        digits = key_digest(key).hex().encode()
+        path = next(digits[:n] for n in range(DEPTH_MAX + 1) if digits[:n] in places)
+        buckets.add(path, key, value)
+        if number % YIELD_EVERY == YIELD_EVERY - 1:
+            time.sleep(0)  # let the threads that vote have their turn
+    for path in sorted(places):
+        pairs = [Pair(key, value) for key, value in sort_chunk(buckets.take(path))]
+        _write_file(folder / state_name(path), encode_chunk(StateChunk(entries=tuple(pairs))))
+
+
+def _write_history(snapshot: Snapshot, manifest: Manifest, folder: Path) -> None:
+    first, height = manifest.headers[0].height, manifest.final.header.height
+    for number in range(first // BLOCKS_PER_CHUNK, height // BLOCKS_PER_CHUNK + 1):
+        start = max(first, number * BLOCKS_PER_CHUNK)
+        end = min(height + 1, (number + 1) * BLOCKS_PER_CHUNK)
+        items = tuple(history_item(snapshot, at) for at in range(start, end))
+        _write_file(folder / history_name(number), encode_chunk(HistoryChunk(items=items)))
+
+
+def history_item(snapshot: Snapshot, height: int) -> HistoryItem:
+    """Give a stored block with what it did.
+
+    Raises:
+        Corrupt: STORAGE_DAMAGED if it is not here.
+    """
+    block = snapshot.block(height)
+    if block is None:
+        raise damaged(f"block {height} is missing")
+    return HistoryItem(
+        block=block,
+        certificate=snapshot.certificate(height),
+        receipts=tuple(encode(receipt) for receipt in snapshot.receipts(height)),
+        predictions=tuple(encode(record) for record in snapshot.predictions(height)),
+    )
+
+
+class _Buckets:
+    """Entries by chunk; spooled to files beside the chunks when they are many."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: dict[bytes, bytearray] = {}
+        self._bytes = 0
+
+    def add(self, path: bytes, key: bytes, value: bytes) -> None:
+        bucket = self._held.setdefault(path, bytearray())
+        for part in (key, value):
+            bucket += len(part).to_bytes(_SIZE_BYTES, "big") + part
+        self._bytes += len(key) + len(value)
+        if self._bytes > BUCKETS_BYTES_MAX:
+            self._spool()
+
+    def take(self, path: bytes) -> list[Entry]:
+        spool = self._spool_of(path)
+        data = bytes(self._held.pop(path, b""))
+        if spool.exists():
+            data = spool.read_bytes() + data
+            spool.unlink()
+        parts: list[bytes] = []
+        at = 0
+        while at < len(data):
+            size = int.from_bytes(data[at : at + _SIZE_BYTES], "big")
+            parts.append(data[at + _SIZE_BYTES : at + _SIZE_BYTES + size])
+            at += _SIZE_BYTES + size
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+    def _spool(self) -> None:
+        for path, held in self._held.items():
+            with self._spool_of(path).open("ab") as file:
+                file.write(held)
+        self._held.clear()
+        self._bytes = 0
+
+    def _spool_of(self, path: bytes) -> Path:
+        return self._folder / f"spool-{path.decode()}"
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _not_found(height: int, name: str) -> InvalidInput:
+    return InvalidInput(Code.NOT_FOUND, f"no {name:.40} of a snapshot at {height} is here")

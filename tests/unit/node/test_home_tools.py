@@ -1,0 +1,89 @@
+"""Snapshots and replay on the homes of stopped nodes, as the verbs call them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from andon.core.errors import Code, InvalidInput, Misuse
+from andon.core.genesis import genesis_to_json
+from node.config import Config, Home, render_config
+from node.home_tools import create_snapshot, list_snapshots, replay_home, restore_snapshot
+from node.keystore import NODE_KEY, VALIDATOR_KEY, save_key
+from node.signer import SignStateFile
+from node.storage import ChainStore
+from node.testing.lab import CertifiedChain
+from scripts.home_tools import main
+
+
+def make_home(path: Path, chain: CertifiedChain) -> Home:
+    home = Home(path)
+    for folder in (home.path, home.data, home.logs):
+        folder.mkdir(parents=True)
+    save_key(home.keys / NODE_KEY, chain.admin)
+    save_key(home.keys / VALIDATOR_KEY, chain.keys[0])
+    home.genesis.write_bytes(genesis_to_json(chain.genesis))
+    home.config.write_text(render_config(Config(storage_map_mib=64)))
+    return home
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> tuple[CertifiedChain, Home]:
+    chain = CertifiedChain()
+    home = make_home(tmp_path / "old", chain)
+    SignStateFile(home.sign_state, may_create=True).close()
+    store = ChainStore(home.data / "chain", 64 * 1024 * 1024)
+    chain.open(store)
+    store.append([chain.extend(chain.write(5)) for _ in range(4)])
+    store.close()
+    return chain, home
+
+
+def test_a_snapshot_restores_into_an_empty_home_and_closes_the_slots_below(
+    tmp_path: Path, filled: tuple[CertifiedChain, Home]
+) -> None:
+    chain, home = filled
+    height, folder = create_snapshot(home.path)
+    assert height == 4
+    ((listed, size),) = list_snapshots(home.path)
+    assert listed == 4
+    assert size == sum(path.stat().st_size for path in folder.iterdir())
+    new = make_home(tmp_path / "new", chain)
+    assert restore_snapshot(new.path, folder) == 4
+    with SignStateFile(new.sign_state, may_create=False) as signs:
+        assert signs.state.position == (0, chain.parent.header.slot)
+    assert create_snapshot(new.path)[0] == 4
+    with pytest.raises(Misuse):
+        restore_snapshot(new.path, folder)
+    assert replay_home(home.path).height == 4
+
+
+def test_what_is_no_snapshot_or_of_another_network_is_refused(
+    tmp_path: Path, filled: tuple[CertifiedChain, Home]
+) -> None:
+    _, home = filled
+    _, folder = create_snapshot(home.path)
+    stranger = make_home(tmp_path / "other", CertifiedChain("another"))
+    with pytest.raises(InvalidInput) as caught:
+        restore_snapshot(stranger.path, folder)
+    assert caught.value.code is Code.WRONG_CHAIN
+    with pytest.raises(InvalidInput) as caught:
+        restore_snapshot(stranger.path, tmp_path)
+    assert caught.value.code is Code.NOT_FOUND
+    with pytest.raises(InvalidInput):
+        create_snapshot(make_home(tmp_path / "empty", CertifiedChain()).path)
+
+
+def test_the_script_prints_what_it_did(
+    filled: tuple[CertifiedChain, Home], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, home = filled
+    assert main(["list", "--home", str(home.path)]) == 0
+    assert capsys.readouterr().out == "no snapshots\n"
+    assert main(["create", "--home", str(home.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["height"] == 4
+    assert main(["replay", "--home", str(home.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["transactions"] == 4
+    assert main(["restore", "--home", str(home.path), "--source", str(home.path)]) == 1
