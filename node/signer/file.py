@@ -1,7 +1,8 @@
 """The sign state on disk: two slots in one preallocated file, written in turn, each checksummed.
 
-No rename, so no folder to flush: a torn write spoils one slot, and the other still holds the
-state before, whose vote had not left yet. Any error of the disk is final: the process must end.
+No rename once it exists, so no folder to flush: a torn write spoils one slot, and the other
+still holds the state before, whose vote had not left yet. Any error of the disk is final: the
+process must end.
 """
 
 from __future__ import annotations
@@ -98,11 +99,15 @@ class SignStateFile:
                 f"{self._path.name} is missing, but the chain has blocks",
                 hint="what this key signed is not known: docs/operator.md, 'The signer refuses'",
             )
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        # Under another name until it is whole: a crash in between must leave no file, for one
+        # without a slot is refused for ever.
+        part = self._path.with_suffix(".part")
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         # Real zeros, not a hole: later writes must not need space or metadata.
         os.pwrite(descriptor, bytes(2 * SLOT_BYTES), 0)
         os.pwrite(descriptor, _seal(0, EMPTY), 0)
         os.fsync(descriptor)
+        part.rename(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

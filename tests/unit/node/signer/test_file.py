@@ -99,3 +99,18 @@ def test_the_signer_refuses_after_a_restart_what_it_refused_before(tmp_path: Pat
             signer.check_not_older(0, 4)
         signer.advance(0, 9)
         signer.check_not_older(0, 9)
+
+
+@pytest.mark.parametrize("dies_at", ["pwrite", "fsync"])
+def test_a_crash_during_the_first_start_does_not_lock_the_validator_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    def die(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"node.signer.file.os.{dies_at}", die)
+        with pytest.raises(KeyboardInterrupt):
+            SignStateFile(tmp_path / "s", may_create=True)
+    with SignStateFile(tmp_path / "s", may_create=True) as file:
+        file.write(state(1))
