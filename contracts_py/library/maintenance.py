@@ -1,39 +1,74 @@
-"""Predictive maintenance: remaining useful life by a certified model, alerts, work orders."""
-model = Var(str)
-limit = Var(dec)
-margin = Var(dec)
+"""Predictive maintenance as a service: remaining life, failure class and anomaly by certified models; alerts, work
+orders, parts, and what came of it. Machines have ISA-95 paths, an owner, a maintainer and subscribers."""
+options = Var(dict)
 machines = Map(key=str, value=dict)
+profiles = Map(key=str, value=dict)
 orders = Map(key=int, value=dict)
 last_order = Var(int, default=0)
+scores = Map(key=(str, str), value=dict)
+Registered = Event(machine=str, path=str, owner=str, maintainer=str, indexed=("machine", "owner"))
 Assessed = Event(machine=str, rul=dec, state=str, indexed=("machine",))
+Examined = Event(machine=str, failure=str, anomaly=dec, verdict=str, indexed=("machine",))
 Alert = Event(machine=str, rul=dec, height=int, indexed=("machine",))
+Notified = Event(org=str, machine=str, order=int, indexed=("org",))
 WorkOrder = Event(order=int, machine=str, status=str, indexed=("machine",))
 
 WINDOWS_MAX = 256
+SUBSCRIBERS_MAX = 8
+SIDE_GAS = 2000000
 
 
 @init
 def setup(model: str, rul_limit: int = 30, rul_margin: int = 3):
-    configure(model, rul_limit, rul_margin)
-
-
-def configure(name: str, rul_limit: int, rul_margin: int):
     assert 0 < rul_limit and 0 <= rul_margin, "limit is positive, margin is not negative"
-    model.set(name)
-    limit.set(dec(rul_limit))
-    margin.set(dec(rul_margin))
+    options.set({"org": ctx.org, "model": model, "limit": dec(rul_limit), "margin": dec(rul_margin), "class_model": "", "classes": [], "class_margin": dec(0), "anomaly_model": "", "anomaly_limit": dec(0), "anomaly_margin": dec(0), "parts": "", "drift": "", "labels": ""})
 
 
-def judge(machine: str, rul: dec) -> dict:
+@export(role="admin")
+def configure(changes: dict):
+    """Administrators of the organisation that deployed it change models, limits and the contracts beside it."""
+    found = options.get()
+    assert found["org"] == "" or found["org"] == ctx.org, "the service belongs to another organisation"
+    for name in changes:
+        assert name in found and name != "org" and type_of(changes[name]) == type_of(found[name]), "an unknown option or another type"
+        found[name] = changes[name]
+    assert found["limit"] > 0 and found["margin"] >= 0 and found["class_margin"] >= 0 and found["anomaly_margin"] >= 0, "limits are positive, margins are not negative"
+    options.set(found)
+
+
+@export(role=("operator", "admin"))
+def register(machine: str, path: str, maintainer: str, subscribers: list[str], part: str = ""):
+    """The owner names path (enterprise/site/area/line/cell), maintainer, who is told, and the part that wears."""
+    assert 0 < len(machine) and len(machine) <= 64, "a machine has a name of 1 to 64 characters"
+    levels = path.split("/")
+    assert len(levels) == 5 and len(path) <= 256 and "" not in levels, "a path is enterprise/site/area/line/cell"
+    assert len(subscribers) <= SUBSCRIBERS_MAX and len(part) <= 128 and len(maintainer) <= 64, "at most 8 subscribers"
+    found = machines.get(machine) or fresh()
+    assert found["owner"] == "" or found["owner"] == ctx.org, "the machine belongs to another organisation"
+    found["owner"] = ctx.org
+    found["maintainer"] = maintainer
+    machines[machine] = found
+    profiles[machine] = {"path": path, "subscribers": subscribers, "part": part}
+    Registered(machine=machine, path=path, owner=ctx.org, maintainer=maintainer)
+
+
+def fresh() -> dict:
+    return {"state": "HEALTHY", "assessments": 0, "rul": dec(0), "height": 0, "order": 0, "owner": "", "maintainer": ""}
+
+
+def check_access(found: dict):
+    assert found["owner"] == "" or ctx.org == found["owner"] or ctx.org == found["maintainer"], "only owner and maintainer work on this machine"
+
+
+def judge(chosen: dict, machine: str, rul: dec) -> dict:
     """Update one machine; hysteresis: UNDECIDED keeps the state that the machine had."""
     assert 0 < len(machine) and len(machine) <= 64, "a machine has a name of 1 to 64 characters"
-    found = machines.get(machine)
-    if found is None:
-        found = {"state": "HEALTHY", "assessments": 0, "rul": rul, "height": 0, "order": 0}
-    verdict = decide(rul, limit.get(), margin.get())
+    found = machines.get(machine) or fresh()
+    check_access(found)
+    verdict = decide(rul, chosen["limit"], chosen["margin"])
     if verdict == "BELOW" and found["state"] == "HEALTHY":
         found["state"] = "WORN"
-        found["order"] = open_order(machine)
+        found["order"] = open_order(chosen, machine)
         Alert(machine=machine, rul=rul, height=ctx.height)
     elif verdict == "ABOVE" and found["state"] == "WORN" and found["order"] == 0:
         found["state"] = "HEALTHY"
@@ -41,80 +76,149 @@ def judge(machine: str, rul: dec) -> dict:
     found["rul"] = rul
     found["height"] = ctx.height
     machines[machine] = found
+    if chosen["drift"] != "":
+        # Statistics must never stop a prediction.
+        try_call(chosen["drift"], "observe", {"stream": chosen["model"], "number": floor(rul)}, SIDE_GAS)
     return {"machine": machine, "rul": rul, "state": found["state"], "verdict": verdict}
 
 
-def open_order(machine: str) -> int:
+def open_order(chosen: dict, machine: str) -> int:
     number = last_order.get() + 1
     last_order.set(number)
-    orders[number] = {"machine": machine, "status": "OPEN", "opened": ctx.height, "by": ctx.sender}
+    profile = profiles.get(machine, {"subscribers": [], "part": ""})
+    reservation = 0
+    if chosen["parts"] != "" and profile["part"] != "":
+        done = try_call(chosen["parts"], "reserve", {"part": profile["part"], "quantity": 1, "reason": f"order {number}"}, SIDE_GAS)
+        reservation = done[1] if done[0] else 0
+    orders[number] = {"machine": machine, "status": "OPEN", "opened": ctx.height, "by": ctx.sender, "part": profile["part"], "reservation": reservation, "model": chosen["model"]}
     WorkOrder(order=number, machine=machine, status="OPEN")
+    for org in profile["subscribers"]:
+        Notified(org=org, machine=machine, order=number)
     return number
 
 
 @export(role="operator")
 def assess(machine: str, window: bytes) -> dict:
     """Predict from one packed int8 window."""
-    result = judge(machine, predict(model.get(), window))
+    chosen = options.get()
+    result = judge(chosen, machine, predict(chosen["model"], window))
     Assessed(machine=machine, rul=result["rul"], state=result["state"])
     return result
+
+
+@export(role="operator")
+def examine(machine: str, window: bytes, class_window: bytes = b"", anomaly_window: bytes = b"") -> dict:
+    """Remaining life, and failure class and anomaly where a model is configured and a window given."""
+    chosen = options.get()
+    result = assess(machine, window)
+    failure = ""
+    anomaly = dec(0)
+    verdict = ""
+    if chosen["class_model"] != "" and len(class_window) > 0:
+        failure = classify(chosen, predict(chosen["class_model"], class_window))
+    if chosen["anomaly_model"] != "" and len(anomaly_window) > 0:
+        found = predict(chosen["anomaly_model"], anomaly_window)
+        anomaly = sum(found) if type_of(found) == "list" else found
+        verdict = decide(anomaly, chosen["anomaly_limit"], chosen["anomaly_margin"])
+    Examined(machine=machine, failure=failure, anomaly=anomaly, verdict=verdict)
+    is_unsure = failure == "UNDECIDED" or verdict == "ABOVE" or result["verdict"] == "UNDECIDED"
+    if chosen["labels"] != "" and is_unsure:
+        try_call(chosen["labels"], "enqueue", {"model": chosen["model"], "sample": sha256(window + class_window + anomaly_window), "reason": "UNSURE"}, SIDE_GAS)
+    result.update({"failure": failure, "anomaly": anomaly, "anomaly_verdict": verdict})
+    return result
+
+
+def classify(chosen: dict, found: value) -> str:
+    """Name of the largest output, UNDECIDED if the second is within the margin."""
+    outputs = found if type_of(found) == "list" else [dec(1) - found, found]
+    ranked = sorted(outputs)
+    if ranked[-1] - ranked[-2] <= chosen["class_margin"]:
+        return "UNDECIDED"
+    place = outputs.index(ranked[-1])
+    return chosen["classes"][place] if place < len(chosen["classes"]) else str(place)
 
 
 @export(role="operator")
 def assess_many(machines: list, windows: bytes) -> list:
     """Predict for several machines; `windows` holds their inputs end to end."""
     assert 0 < len(machines) and len(machines) <= WINDOWS_MAX, "1 to 256 machines"
-    ruls = predict_many(model.get(), windows, len(machines))
-    return judge_all(machines, ruls)
-
-
-def judge_all(names: list, ruls: list) -> list:
-    out = []
-    for pair in zip(names, ruls):
-        out.append(judge(pair[0], pair[1])["state"])
-    return out
+    chosen = options.get()
+    ruls = predict_many(chosen["model"], windows, len(machines))
+    return [judge(chosen, pair[0], pair[1])["state"] for pair in zip(machines, ruls)]
 
 
 @export(role="operator")
 def score_many(windows: bytes, count: int) -> list:
     """Predict without keeping state: only the prediction records are written."""
-    return predict_many(model.get(), windows, count)
+    return predict_many(options.get()["model"], windows, count)
 
 
 @export(role="operator")
 def acknowledge(order: int):
-    move(order, "OPEN", "ACKNOWLEDGED")
+    """The maintainer takes an order."""
+    found = move(order, "OPEN", "ACKNOWLEDGED")
+    count("maintainer", ctx.org, {"orders": 1, "blocks_to_acknowledge": ctx.height - found["opened"]})
 
 
 @export(role="operator")
-def close(order: int, failed: bool):
-    """Close a work order and say whether the machine had indeed been failing."""
-    name = move(order, "ACKNOWLEDGED", "CLOSED")
-    found = orders[order]
+def close(order: int, failed: bool, cause: str = "", is_part_used: bool = True):
+    """Close a work order and say whether the machine had indeed been failing: it scores model and maintainer."""
+    assert len(cause) <= 200, "a cause has at most 200 characters"
+    found = move(order, "ACKNOWLEDGED", "CLOSED")
     found["failed"] = failed
+    found["cause"] = cause
     orders[order] = found
-    state = machines[name]
+    state = machines[found["machine"]]
     state["order"] = 0
     state["state"] = "HEALTHY"
-    machines[name] = state
+    machines[found["machine"]] = state
+    if found["reservation"] > 0:
+        call(options.get()["parts"], "settle", {"reservation": found["reservation"], "is_used": is_part_used})
+    count("model", found["model"], {"hits" if failed else "false_alarms": 1})
+    count("maintainer", ctx.org, {"closed": 1, "blocks_to_close": ctx.height - found["opened"]})
 
 
-def move(order: int, before: str, after: str) -> str:
+@export(role="operator")
+def report_failure(machine: str, cause: str):
+    """A machine has failed: a miss of the model if no order is open, a delay of its maintainer if one is."""
+    assert len(cause) <= 200, "a cause has at most 200 characters"
+    found = machines[machine]
+    check_access(found)
+    if found["order"] == 0:
+        count("model", options.get()["model"], {"misses": 1})
+        found["order"] = open_order(options.get(), machine)
+    else:
+        count("maintainer", found["maintainer"], {"failed_while_open": 1})
+    found["state"] = "FAILED"
+    machines[machine] = found
+
+
+def count(kind: str, name: str, amounts: dict):
+    found = scores.get((kind, name), {})
+    for field in amounts:
+        found[field] = found.get(field, 0) + amounts[field]
+    scores[kind, name] = found
+
+
+def move(order: int, before: str, after: str) -> dict:
     found = orders[order]
-    assert found["status"] == before, f"the order is {found_status(found)}, not {before}"
+    check_access(machines[found["machine"]])
+    status = found["status"]
+    assert status == before, f"the order is {status}, not {before}"
     found["status"] = after
     orders[order] = found
     WorkOrder(order=order, machine=found["machine"], status=after)
-    return found["machine"]
-
-
-def found_status(found: dict) -> str:
-    return found["status"]
+    return found
 
 
 @view
 def status(machine: str) -> value:
     return machines.get(machine)
+
+
+@view
+def profile(machine: str) -> value:
+    return profiles.get(machine)
 
 
 @view
@@ -125,3 +229,9 @@ def work_order(number: int) -> value:
 @view
 def fleet(after: value, count: int) -> list:
     return machines.page(after, count)
+
+
+@view
+def score(kind: str, name: str) -> dict:
+    """What outcomes say of a `model` (hits, false_alarms, misses) or a `maintainer` (orders, blocks)."""
+    return scores.get((kind, name), {})
