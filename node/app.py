@@ -155,7 +155,7 @@ class Node:
             transport=self.network,
             store=opened.votes,
             signer=opened.signer,
-            clock_ms=clock_ms,
+            clock_ms=lambda: clock_ms() + opened.config.clock_skew_ms,
             hooks=Hooks(
                 on_evidence=self._on_evidence,
                 on_refused=self._on_refused,

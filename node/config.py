@@ -47,6 +47,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     worker_backend: str = "cpu"
     worker_fault: str = "none"
     """A chaos tool: `wrong-output` makes this node's worker lie."""
+    clock_skew_ms: int = 0
+    """A chaos tool: how far this node's wall clock is off."""
+    storage_delay_ms: int = 0
+    """A chaos tool: how much longer every commit takes."""
     log_level: str = "info"
     storage_map_mib: int = 4096
     mempool_count_max: int = 20_000

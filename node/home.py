@@ -45,7 +45,11 @@ def open_home(path: Path) -> Iterator[Opened]:
         stack.enter_context(locked(home.path / "lock"))
         genesis = read_genesis(home)
         node_key = load_key(home.keys / NODE_KEY)
-        store = ChainStore(home.data / "chain", config.storage_map_mib * 1024 * 1024)
+        store = ChainStore(
+            home.data / "chain",
+            config.storage_map_mib * 1024 * 1024,
+            delay_ms=config.storage_delay_ms,
+        )
         stack.callback(store.close)
         signer = open_signer(home, config, genesis.chain_id, stack, may_create=store.is_empty())
         votes = LmdbConsensusStore(home.data / "consensus")

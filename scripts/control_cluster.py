@@ -11,6 +11,7 @@ import msgspec
 
 from andon.cli.network import load_network
 from andon.core.errors import AndonError
+from scripts.chaos_links import stop_links
 from scripts.cluster import Cluster, remove
 
 
@@ -36,6 +37,7 @@ def _act(options: argparse.Namespace) -> str:
     cluster = Cluster(load_network(options.home))
     if options.verb == "down":
         stopped = cluster.down()
+        stop_links(cluster.home)
         return "stopped " + ", ".join(stopped) if stopped else "nothing was running"
     name = cluster.network.node(options.node or "").name
     if options.verb in ("stop", "restart"):

@@ -19,6 +19,7 @@ import msgspec
 from andon.core.errors import AndonError
 from andon.core.genesis import Params
 from node.local_network import Plan
+from scripts.chaos_links import forget_links, start_links, stop_links
 from scripts.cluster import Cluster, make_or_load
 
 WATCH_S = 0.5
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         cluster = make_or_load(_plan(options), reset=options.reset)
         began = time.monotonic()
+        (start_links if options.chaos else forget_links)(cluster)
         started = cluster.up()
     except AndonError as error:
         print(f"andon: {error}", file=sys.stderr)
@@ -103,6 +105,7 @@ def _end(cluster: Cluster) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("\nstopping …", file=sys.stderr, flush=True)
     cluster.down()
+    stop_links(cluster.home)
     return 0
 
 
@@ -137,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for ready")
     parser.add_argument("--reset", action="store_true", help="delete the network's state first")
     parser.add_argument("--detach", action="store_true", help="leave the nodes running")
+    parser.add_argument("--chaos", action="store_true", help="links that `andon chaos` can harm")
     parser.add_argument("--json", action="store_true")
     return parser
 

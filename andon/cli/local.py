@@ -53,6 +53,7 @@ def run_launcher(module: str, arguments: list[str]) -> int:
 @click.option("--worker", default="cpu", show_default=True, help="none, cpu, gpu or tpu.")
 @click.option("--idle-block-ms", type=int, help="How long to wait for work before an empty block.")
 @click.option("--reset", is_flag=True, help="Delete the network's state first.")
+@click.option("--chaos", is_flag=True, help="Put links between nodes that `andon chaos` can harm.")
 @click.option("--detach", is_flag=True, help="Leave the nodes running; `andon down` stops them.")
 @click.pass_obj
 def up_command(
@@ -65,6 +66,7 @@ def up_command(
     idle_block_ms: int | None,
     reset: bool,
     detach: bool,
+    chaos: bool,
 ) -> None:
     """Start a local network, or go on with the one in --home."""
     arguments = [
@@ -78,6 +80,7 @@ def up_command(
     if idle_block_ms is not None:
         arguments.append(f"--idle-block-ms={idle_block_ms}")
     flags = {"--reset": reset, "--detach": detach, "--json": context.as_json}
+    flags["--chaos"] = chaos
     arguments += [name for name, is_set in flags.items() if is_set]
     end(run_launcher("scripts.launch_cluster", arguments))
 

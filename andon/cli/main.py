@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "snapshot": ("andon.cli.storage", "make, list and restore snapshots of a node's state"),
     "replay": ("andon.cli.storage", "execute a node's chain again and compare every root"),
     "export": ("andon.cli.storage", "write blocks or predictions as JSON lines"),
+    "chaos": ("andon.cli.chaos", "harm nodes and links of the local network on purpose"),
     "new": ("andon.cli.scaffold", "write a new project: contract, tests, gateway script"),
     "completion": ("andon.cli.completion", "print the completion script of a shell"),
 }

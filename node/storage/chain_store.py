@@ -5,6 +5,7 @@ There is one writer: the thread that calls `append`. Readers take snapshots.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +47,20 @@ class ChainStore:
     """The durable chain of one node."""
 
     def __init__(
-        self, folder: Path, map_bytes: int = MAP_BYTES, *, is_readonly: bool = False
+        self,
+        folder: Path,
+        map_bytes: int = MAP_BYTES,
+        *,
+        is_readonly: bool = False,
+        delay_ms: int = 0,
     ) -> None:
-        """Open the database; `initialise` or `check` comes next.
+        """Open the database; `initialise` or `check` comes next. `delay_ms` is for chaos tests.
 
         Raises:
             Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED or STORAGE_FULL.
         """
         self._environment = Environment(folder, TABLES, map_bytes, is_readonly=is_readonly)
+        self._delay_s = delay_ms / 1000
 
     def is_empty(self) -> bool:
         """Tell whether no chain was stored yet."""
@@ -105,6 +112,8 @@ class ChainStore:
         Raises:
             Misuse: they do not follow the head. Corrupt: STORAGE_FULL or STORAGE_DAMAGED.
         """
+        if self._delay_s:
+            time.sleep(self._delay_s)
         with self._environment.write() as transaction:
             table = Writer(transaction, self._environment.tables)
             height = table.height()

@@ -13,10 +13,10 @@ import msgspec
 class EventLog:
     """Appends events to a file, flushed line by line; use as a context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, appends: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("wb")
+        self._file = path.open("ab" if appends else "wb")
         self._began_ns = time.monotonic_ns()
         self.counts: dict[str, int] = {}
 

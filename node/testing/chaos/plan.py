@@ -7,6 +7,7 @@ The plan is the replayable part of a run; how processes interleave is not (the s
 from __future__ import annotations
 
 import random
+import tomllib
 from enum import Enum
 
 import msgspec
@@ -129,14 +130,17 @@ def _draw_fault(
 
 
 def parse_plan(text: bytes) -> ChaosPlan:
-    """Read a plan from JSON.
+    """Read a plan from JSON, or from TOML: what does not begin with a brace.
 
     Raises:
         InvalidInput: BAD_CONFIG with what is wrong.
     """
     try:
-        plan = msgspec.json.decode(text, type=ChaosPlan)
-    except msgspec.MsgspecError as error:
+        if text.lstrip().startswith(b"{"):
+            plan = msgspec.json.decode(text, type=ChaosPlan)
+        else:
+            plan = msgspec.toml.decode(text, type=ChaosPlan)
+    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: {error}") from None
     if plan.validators not in range(1, 65) or len(plan.faults) > FAULTS_MAX:
         raise InvalidInput(Code.BAD_CONFIG, f"1 to 64 validators, at most {FAULTS_MAX} faults")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from node.testing.chaos.links import shape
 from node.testing.chaos.log import EventLog
 from node.testing.chaos.plan import ChaosPlan, Fault, Verb
 from node.testing.local_net import LocalNet
-from node.testing.proxy import Mode
 
 
 class Player:
@@ -46,7 +46,7 @@ class Player:
                 self._net.pause(fault.nodes[0])
             case Verb.PARTITION | Verb.CABLE | Verb.ONE_WAY | Verb.DELAY | Verb.DROP:
                 self._on_links.append(fault)
-                self._shape()
+                shape(self._net.links, self._on_links)
 
     async def _end(self, fault: Fault) -> None:
         match fault.verb:
@@ -56,37 +56,4 @@ class Player:
                 self._net.resume(fault.nodes[0])
             case Verb.PARTITION | Verb.CABLE | Verb.ONE_WAY | Verb.DELAY | Verb.DROP:
                 self._on_links.remove(fault)
-                self._shape()
-
-    def _shape(self) -> None:
-        for (source, target), proxy in self._net.links.items():
-            mode = _mode(source, target, self._on_links)
-            # Setting the same mode again would reset what has just connected.
-            if proxy.mode is not mode:
-                proxy.set_mode(mode)
-            touching = [
-                fault for fault in self._on_links if source in fault.nodes or target in fault.nodes
-            ]
-            proxy.delay_ms = max(
-                (fault.amount for fault in touching if fault.verb is Verb.DELAY), default=0
-            )
-            proxy.reset_per_mille = max(
-                (fault.amount for fault in touching if fault.verb is Verb.DROP), default=0
-            )
-
-
-def _mode(source: str, target: str, faults: list[Fault]) -> Mode:
-    """What the faults make of one link; the hardest wins."""
-    found = Mode.PASS
-    for fault in faults:
-        separates = (source in fault.nodes) != (target in fault.nodes)
-        if fault.verb is Verb.PARTITION and separates:
-            return Mode.CUT
-        if fault.verb is Verb.CABLE and separates:
-            found = Mode.STALL
-        if fault.verb is Verb.ONE_WAY and found is not Mode.STALL:
-            if fault.nodes == (source, target):
-                found = Mode.STALL if found is Mode.STALL_BACKWARD else Mode.STALL_FORWARD
-            elif fault.nodes == (target, source):
-                found = Mode.STALL if found is Mode.STALL_FORWARD else Mode.STALL_BACKWARD
-    return found
+                shape(self._net.links, self._on_links)

@@ -1,0 +1,153 @@
+"""Do harm to a local network on purpose: `andon chaos VERB` calls this.
+
+Verbs on processes: kill, pause, resume, worker-hangs. Verbs on links, for a network that was
+started with `andon up --chaos`: partition, cable, one-way, delay, drop, heal. Verbs that restart a
+node under a changed configuration: worker-lies, skew, slow-disk, mend. disk-full takes the right to
+let files grow; mend gives it back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from andon.cli.network import load_network
+from andon.core.errors import AndonError, Code, InvalidInput, Misuse
+from node.config import Config, Home, load_config, render_config
+from node.testing.chaos.router import LINK_VERBS, Command, tell
+from scripts.cluster import Cluster
+
+LINKS = (*(verb.value for verb in LINK_VERBS), "heal")
+PROCESSES = ("kill", "pause", "resume", "worker-hangs", "disk-full")
+SETTINGS = ("worker-lies", "skew", "slow-disk", "mend")
+AMOUNTS = {"skew": "ms", "slow-disk": "ms", "delay": "ms", "drop": "per mille"}
+HARMLESS = {"worker_fault": "none", "clock_skew_ms": 0, "storage_delay_ms": 0}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one verb; 0 if it is done."""
+    options = _parser().parse_args(arguments)
+    try:
+        report = act(
+            options.home.resolve(),
+            Command(
+                verb=options.verb,
+                nodes=tuple(options.nodes),
+                amount=options.amount,
+                for_ms=int(options.for_s * 1000),
+            ),
+        )
+    except AndonError as error:
+        print(f"andon: {error}", file=sys.stderr)
+        return 1
+    print(msgspec.json.encode({"done": report}).decode() if options.json else report)
+    return 0
+
+
+def act(home: Path, command: Command) -> str:
+    """Do a verb and say what holds now.
+
+    Raises:
+        InvalidInput: BAD_REQUEST, NOT_FOUND. Unavailable: UNREACHABLE without `up --chaos`.
+    """
+    network = load_network(home)
+    names = tuple(network.node(name).name for name in command.nodes)
+    command = msgspec.structs.replace(command, nodes=names)
+    if command.verb in LINKS:
+        faults = tell(home, command).faults
+        return "links: " + ("; ".join(faults) or "no fault")
+    if len(names) != 1:
+        raise InvalidInput(Code.BAD_REQUEST, f"{command.verb} takes one node")
+    cluster, (name,) = Cluster(network), names
+    if command.verb in SETTINGS:
+        _change(cluster, name, command)
+    else:
+        _harm(cluster, name, command.verb)
+    return f"{command.verb} {name}: done"
+
+
+def _harm(cluster: Cluster, name: str, verb: str) -> None:
+    if verb == "kill":
+        cluster.kill(name)
+        return
+    pid = cluster.network.alive().get(name)
+    if pid is None:
+        raise InvalidInput(Code.NOT_FOUND, f"{name} does not run", hint=f"andon start {name}")
+    match verb:
+        case "pause":
+            os.kill(pid, signal.SIGSTOP)
+        case "resume":
+            os.kill(pid, signal.SIGCONT)
+            for worker in _children(pid):
+                os.kill(worker, signal.SIGCONT)
+        case "worker-hangs":
+            for worker in _children(pid):
+                os.kill(worker, signal.SIGSTOP)
+        case "disk-full":
+            # Files may not grow beyond what the largest already has: as on a full disk.
+            largest = max(_sizes(cluster.home / cluster.network.node(name).home / "data"))
+            _limit_files(pid, largest)
+        case _:
+            raise Misuse(Code.BAD_REQUEST, f"no verb {verb!r}")
+
+
+def _change(cluster: Cluster, name: str, command: Command) -> None:
+    """Restart a node under a configuration with one fault more, or with none."""
+    home = Home(cluster.home / cluster.network.node(name).home)
+    changes: dict[str, object]
+    match command.verb:
+        case "worker-lies":
+            changes = {"worker_fault": "wrong-output"}
+        case "skew":
+            changes = {"clock_skew_ms": command.amount}
+        case "slow-disk":
+            changes = {"storage_delay_ms": command.amount}
+        case _:
+            changes = dict(HARMLESS)
+    config: Config = msgspec.structs.replace(load_config(home), **changes)
+    home.config.write_text(render_config(config), encoding="utf-8")
+    cluster.stop(name)
+    cluster.start(name)
+
+
+def _limit_files(pid: int, size: int) -> None:
+    if not hasattr(resource, "prlimit"):
+        raise InvalidInput(Code.BAD_REQUEST, "disk-full needs Linux")
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+def _sizes(folder: Path) -> list[int]:
+    return [0, *(path.stat().st_size for path in folder.rglob("*") if path.is_file())]
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        return [int(word) for word in found.read_text().split()]
+    except OSError:
+        raise InvalidInput(Code.BAD_REQUEST, "finding a node's worker needs Linux") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m scripts.control_chaos", description=__doc__)
+    parser.add_argument("verb", choices=(*LINKS, *PROCESSES, *SETTINGS))
+    parser.add_argument("nodes", nargs="*")
+    parser.add_argument("--home", type=Path, default=Path(".andon"))
+    parser.add_argument("--amount", type=int, default=0, help="ms, or per mille for drop")
+    parser.add_argument(
+        "--for", dest="for_s", type=float, default=0.0, help="seconds, or until heal"
+    )
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
