@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp-$(shell cksum < requirements.lock 2>/dev/null | cut -d' ' -f1)
 export PYTHONPATH := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fl test lint types imports tidy check ci bench sim twins model-check mutants chaos vectors docs audit lock clean fmt
+.PHONY: help setup demo demo-fl test lint types imports tidy check ci bench sim twins oracle model-check mutants chaos vectors docs audit lock clean fmt
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ sim: setup ## simulate: SEED=7 replays one seed, COUNT=1000 runs many
 
 twins: setup ## one key twice under partitions a step: N=1000 scenarios
 	@$(BIN)/python -m scripts.twins $(if $(N),--count $(N))
+
+oracle: setup ## the contract engine against CPython and a walker: N=200000 programs, SEED=0
+	@$(BIN)/python -m scripts.oracle $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
 
 model-check: setup ## all reachable states of the core: SLOTS=2
 	@$(BIN)/python -m scripts.model_check $(if $(SLOTS),--slots $(SLOTS))

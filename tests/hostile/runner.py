@@ -2,11 +2,13 @@
 """Run hostile payloads in this process and print one verdict a line; started by the tests.
 
 Usage: runner.py FILE...   Each line: id, verdict, gas, milliseconds of checking, of running.
-A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`.
+A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`. Two lines follow: digests over
+what generated programs and the descriptions of the standard contracts give.
 """
 
 from __future__ import annotations
 
+import hashlib
 import resource
 import sys
 import time
@@ -17,9 +19,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from andon.core.codec import encode_value  # noqa: E402
+from andon.core.codec import encode_arguments, encode_value  # noqa: E402
 from contracts_py.engine import Context, ContractRefused, Engine, Mode  # noqa: E402
 from contracts_py.engine.memory_host import MemoryHost  # noqa: E402
+from contracts_py.library import names, source  # noqa: E402
+from node.testing.oracle.programs import integer_program, value_program  # noqa: E402
 
 GAS_LIMIT = 20_000_000
 MEMORY_BYTES_MAX = 512 * 1024 * 1024
@@ -29,6 +33,7 @@ Transfer = Event(x=any)
 """
 HEAD = "@export\ndef f(a: int):\n"
 ACCOUNT = b"a" * 32
+PROGRAMS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +102,34 @@ def main() -> None:
     for name in sys.argv[1:]:
         for payload in payloads(Path(name)):
             print(run(payload), flush=True)
+    print(f"programs\t{programs_digest()}\t0\t0\t0", flush=True)
+    print(f"library\t{library_digest()}\t0\t0\t0", flush=True)
     print(f"peak\t{peak_kib()}", flush=True)
+
+
+def programs_digest() -> str:
+    """Over results, gas and failures of generated programs: what receipts are made of."""
+    engine, found = Engine(), hashlib.sha256()
+    context = Context(
+        chain_id="test", height=7, time_ms=1_000, sender=ACCOUNT, transaction_id=b"t" * 32
+    )
+    for seed in range(PROGRAMS):
+        program = integer_program(seed) if seed % 2 else value_program(seed)
+        host = MemoryHost(sources={"c": program.source.encode()})
+        args = encode_arguments({"a": program.a, "b": program.b})
+        outcome = engine.execute(host, context, "c", "f", args, 300_000, mode=Mode.CALL)
+        failure = outcome.failure
+        told = "" if failure is None else f"{failure.code} {failure.line} {failure.message}"
+        found.update(encode_value([outcome.ok, outcome.result, outcome.gas_used, told]))
+    return found.hexdigest()
+
+
+def library_digest() -> str:
+    """Over the descriptions, with static gas bounds, of the standard contracts."""
+    engine, found = Engine(), hashlib.sha256()
+    for name in names():
+        found.update(encode_value(engine.check(source(name)).abi()))
+    return found.hexdigest()
 
 
 def peak_kib() -> int:

@@ -1,16 +1,19 @@
 """Every hostile payload ends as written in expected.txt, on any flags, seed and Python.
 
-`ANDON_PYTHONS` may name more interpreters (with msgpack, msgspec and pynacl), separated by colons.
+Other interpreters of the machine are found on PATH, among those of pyenv and in `ANDON_PYTHONS`
+(separated by colons). They need no packages: `bare/` stands in for the compiled ones.
 After a wanted change of a rule or of gas: `python tests/hostile/test_hostile.py` rewrites the file.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgpack
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +40,39 @@ Times = dict[str, tuple[float, float]]
 Result = tuple[Verdicts, Times, int]
 
 
-def run(*flags: str, python: str = sys.executable, seed: str = "1") -> Result:
+SUPPORTED = ("3.11", "3.12", "3.13")
+
+
+def other_interpreters() -> dict[str, str]:
+    """One interpreter for each supported version that is not this one."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    named = [name for name in os.environ.get("ANDON_PYTHONS", "").split(":") if name]
+    named += [path for v in SUPPORTED if (path := shutil.which(f"python{v}")) is not None]
+    named += [str(path) for v in SUPPORTED for path in sorted(root.glob(f"{v}*/bin/python"))]
+    here, found = f"{sys.version_info[0]}.{sys.version_info[1]}", dict[str, str]()
+    for python in named:
+        ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+        done = subprocess.run(
+            [python, "-I", "-c", ask], capture_output=True, text=True, check=False
+        )
+        version = done.stdout.strip()
+        if done.returncode == 0 and version in SUPPORTED and version != here:
+            found.setdefault(version, python)
+    return found
+
+
+def bare() -> dict[str, str]:
+    """Environment of an interpreter without our packages: pure msgpack, stand-ins for others."""
+    folder = Path(msgpack.__file__).resolve().parent.parent
+    return {"PYTHONPATH": f"{HERE / 'bare'}:{folder}", "MSGPACK_PUREPYTHON": "1"}
+
+
+def run(
+    *flags: str,
+    python: str = sys.executable,
+    seed: str = "1",
+    extra: dict[str, str] | None = None,
+) -> Result:
     """Verdicts with gas, times, and peak memory of one process over all payloads."""
     done = subprocess.run(
         [python, *flags, str(HERE / "runner.py"), *map(str, CORPORA)],
@@ -45,7 +80,7 @@ def run(*flags: str, python: str = sys.executable, seed: str = "1") -> Result:
         text=True,
         check=False,
         timeout=120,
-        env={**os.environ, "PYTHONHASHSEED": seed},
+        env={**os.environ, "PYTHONHASHSEED": seed, **(extra or {})},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     verdicts: dict[str, tuple[str, str]] = {}
@@ -113,12 +148,19 @@ def test_bounds_of_time_and_memory_hold(here: Result) -> None:
     assert max(ran for _, ran in times.values()) < 2_000
 
 
-def test_other_interpreters_agree() -> None:
-    pythons = [name for name in os.environ.get("ANDON_PYTHONS", "").split(":") if name]
-    if not pythons:
-        pytest.skip("ANDON_PYTHONS names no further interpreter")
-    for python in pythons:
-        assert run(python=python)[0] == expected()
+def test_stand_ins_for_compiled_packages_change_nothing() -> None:
+    assert run(extra=bare())[0] == expected()
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_every_supported_python_agrees(version: str) -> None:
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        assert run("-I", extra=None)[0] == expected()
+        return
+    pythons = other_interpreters()
+    if version not in pythons:
+        pytest.skip(f"this machine has no Python {version}; ANDON_PYTHONS may name one")
+    assert run(python=pythons[version], extra=bare())[0] == expected()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""No signatures: no payload checks one."""

@@ -1,0 +1,1 @@
+"""Empty: what is called here is missing, and the call fails loudly."""

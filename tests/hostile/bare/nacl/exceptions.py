@@ -1,0 +1,5 @@
+"""The names that andon.core.keys imports."""
+
+
+class BadSignatureError(Exception):
+    """Never raised here."""
