@@ -40,6 +40,9 @@ Times = dict[str, tuple[float, float]]
 Result = tuple[Verdicts, Times, int]
 
 
+LIBRARY = "library"
+"""Its digest is compared between interpreters only: standard contracts change freely."""
+
 SUPPORTED = ("3.11", "3.12", "3.13")
 
 
@@ -118,7 +121,7 @@ def here() -> Result:
 
 
 def test_every_payload_ends_as_written(here: Result) -> None:
-    assert here[0] == expected()
+    assert {name: told for name, told in here[0].items() if name != LIBRARY} == expected()
 
 
 @pytest.mark.parametrize("identity", sorted(wanted()))
@@ -135,8 +138,8 @@ def test_written_verdict_is_what_the_corpus_wants(identity: str) -> None:
         assert not verdict.startswith("value")
 
 
-def test_flags_and_hash_seed_change_nothing() -> None:
-    assert run("-O", "-W", "error", seed="4242")[0] == expected()
+def test_flags_and_hash_seed_change_nothing(here: Result) -> None:
+    assert run("-O", "-W", "error", seed="4242")[0] == here[0]
 
 
 def test_bounds_of_time_and_memory_hold(here: Result) -> None:
@@ -148,24 +151,28 @@ def test_bounds_of_time_and_memory_hold(here: Result) -> None:
     assert max(ran for _, ran in times.values()) < 2_000
 
 
-def test_stand_ins_for_compiled_packages_change_nothing() -> None:
-    assert run(extra=bare())[0] == expected()
+def test_stand_ins_for_compiled_packages_change_nothing(here: Result) -> None:
+    assert run(extra=bare())[0] == here[0]
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_every_supported_python_agrees(version: str) -> None:
+def test_every_supported_python_agrees(here: Result, version: str) -> None:
     if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
-        assert run("-I", extra=None)[0] == expected()
+        assert run("-I", extra=None)[0] == here[0]
         return
     pythons = other_interpreters()
     if version not in pythons:
         pytest.skip(f"this machine has no Python {version}; ANDON_PYTHONS may name one")
-    assert run(python=pythons[version], extra=bare())[0] == expected()
+    assert run(python=pythons[version], extra=bare())[0] == here[0]
 
 
 if __name__ == "__main__":
     rows = run()[0]
     EXPECTED.write_text(
-        "".join(f"{name}\t{verdict}\t{gas}\n" for name, (verdict, gas) in rows.items()),
+        "".join(
+            f"{name}\t{verdict}\t{gas}\n"
+            for name, (verdict, gas) in rows.items()
+            if name != LIBRARY
+        ),
         encoding="utf-8",
     )
