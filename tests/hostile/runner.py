@@ -1,7 +1,7 @@
 # ruff: noqa: T201 - what it prints is its result
 """Run hostile payloads in this process and print one verdict a line; started by the tests.
 
-Usage: runner.py FILE...   Each line: id, verdict, gas, milliseconds of checking, of running.
+Usage: runner.py FILE...   Each line: id, verdict, gas, milliseconds of processor time to check, to run.
 A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`. Two lines follow: digests over
 what generated programs and the descriptions of the standard contracts give.
 """
@@ -71,20 +71,20 @@ def run(payload: Payload) -> str:
     """Check, then call; gives the line of output."""
     engine, host = Engine(), MemoryHost()
     source = payload.source()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         engine.check(source)
     except ContractRefused as refusal:
-        spent = (time.perf_counter() - began) * 1000
+        spent = (time.process_time() - began) * 1000
         return f"{payload.identity}\trefused {refusal.rule} {refusal.line}\t0\t{spent:.2f}\t0"
-    checked = time.perf_counter()
+    checked = time.process_time()
     host.sources["hostile"] = source
     context = Context(
         chain_id="test", height=7, time_ms=1_000, sender=ACCOUNT, transaction_id=b"t" * 32
     )
     args = encode_value({"a": 1})
     outcome = engine.execute(host, context, "hostile", "f", args, GAS_LIMIT, mode=Mode.CALL)
-    ran = time.perf_counter()
+    ran = time.process_time()
     if outcome.failure is None:
         verdict = f"value {outcome.result.hex()[:200]}"
     else:
