@@ -1,7 +1,7 @@
 # ruff: noqa: T201 - what it prints is its result
 """Run hostile payloads in this process and print one verdict a line; started by the tests.
 
-Usage: runner.py FILE...   Each line: id, verdict, gas, milliseconds of processor time to check, to run.
+Usage: runner.py FILE...   Each line: id, verdict, gas, processor milliseconds to check, to run.
 A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`. Two lines follow: digests over
 what generated programs and the descriptions of the standard contracts give.
 """
