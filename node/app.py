@@ -49,7 +49,8 @@ from node.own_calls import OwnCalls
 from node.probes import Probes, Watched
 from node.queries import Queries, StoredShelf
 from node.registry import REGISTRY_KEYS, peers_of
-from node.rpc.server import RpcServer, RpcSettings
+from node.rpc.server import RpcServer
+from node.rpc.settings import rpc_settings
 from node.service import NodeService, Parts
 from node.workers.supervisor import NO_BACKEND, Supervisor, WorkerSettings
 
@@ -221,12 +222,7 @@ class Node:
         self.service = NodeService(parts, self.probes.metrics_text, self.probes.health)
         self.rpc = RpcServer(
             self.service,
-            RpcSettings(
-                host=config.rpc_host,
-                port=config.rpc_port,
-                rate_per_s=config.rpc_rate_per_s,
-                burst=2 * config.rpc_rate_per_s,
-            ),
+            rpc_settings(config),
             extensions=[Explorer(self.service)],
         )
 

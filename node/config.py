@@ -37,6 +37,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rpc_host: str = "127.0.0.1"
     rpc_port: int = 26657
     rpc_rate_per_s: int = 4000
+    rpc_keys_file: str = ""
+    """API keys with roles; without it, everybody who reaches the port may do everything."""
+    rpc_tls_cert: str = ""
+    rpc_tls_key: str = ""
+    rpc_client_ca: str = ""
     signer: str = "file"
     """Where the validator key is: `file`, `pkcs11` (a module), `socket` (a process of its own)."""
     signer_socket: str = ""
@@ -130,6 +135,10 @@ def parse_config(text: str) -> Config:
     for name in _SIGNER_NEEDS.get(config.signer, ()):
         if not getattr(config, name):
             raise InvalidInput(Code.BAD_CONFIG, f"signer = {config.signer!r} needs {name}")
+    if bool(config.rpc_tls_cert) != bool(config.rpc_tls_key):
+        raise InvalidInput(Code.BAD_CONFIG, "rpc_tls_cert and rpc_tls_key come together")
+    if config.rpc_client_ca and not config.rpc_tls_cert:
+        raise InvalidInput(Code.BAD_CONFIG, "rpc_client_ca needs rpc_tls_cert")
     override_addresses(config)
     observer_keys(config)
     return config

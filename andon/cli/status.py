@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from andon.core.json_value import Json
 TIMEOUT_S = 2.0
 WATCH_PAUSE_S = 1.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
+CREDENTIAL_VARIABLES = ("ANDON_API_KEY_FILE", "ANDON_CA_FILE", "ANDON_CLIENT_CERT_FILE")
 
 
 @dataclass(slots=True)
@@ -66,9 +68,19 @@ def ask_all(urls: list[str]) -> list[Row]:
 def _ask(row: Row) -> None:
     parts = urlsplit(row.url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    headers: dict[str, str] = {}
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    if any(name in os.environ for name in CREDENTIAL_VARIABLES):
+        from andon.client.credentials import Credentials  # costs time that most never need
+
+        credentials = Credentials.of_environment()
+        headers, tls = credentials.headers(), credentials.tls()
+        if tls is not None and parts.scheme == "https":
+            connection = http.client.HTTPSConnection(
+                parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=tls
+            )
     try:
-        connection.request("GET", "/v1/status")
+        connection.request("GET", "/v1/status", headers=headers)
         document = json.loads(connection.getresponse().read(ANSWER_BYTES_MAX))
         if isinstance(document, dict) and "height" in document:
             row.reply = document

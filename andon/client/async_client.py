@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from andon.client.credentials import Credentials
 from andon.client.events import follow_events
 from andon.client.results import (
     Event,
@@ -91,9 +92,11 @@ class AsyncClient:
         genesis: Genesis | None = None,
         key: PrivateKey | None = None,
         timeout_ms: int = REQUEST_TIMEOUT_MS,
+        credentials: Credentials | None = None,
     ) -> None:
+        """Without `credentials`, those that the environment names are used."""
         urls = [endpoints] if isinstance(endpoints, str) else list(endpoints)
-        self._transport = Transport(urls, timeout_ms)
+        self._transport = Transport(urls, timeout_ms, credentials)
         self._genesis = genesis
         self._key = key
         self._height = 0

@@ -10,6 +10,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
+from andon.client.credentials import Credentials
 from andon.core.errors import AndonError, Code, Fault, InvalidInput, Misuse, Unavailable
 from andon.core.rpc_schema import ErrorReply, Reply, Schema
 
@@ -46,11 +47,17 @@ class _Envelope(msgspec.Struct, frozen=True):
 class Transport:
     """One HTTP session over a list of base URLs; the first that answers is kept."""
 
-    def __init__(self, endpoints: Sequence[str], timeout_ms: int) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        timeout_ms: int,
+        credentials: Credentials | None = None,
+    ) -> None:
         if not endpoints:
             raise Misuse(Code.BAD_CONFIG, "a client needs at least one endpoint")
         self._endpoints = [endpoint.rstrip("/") for endpoint in endpoints]
         self._timeout_s = timeout_ms / 1000
+        self._credentials = credentials or Credentials.of_environment()
         self._current = 0
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,7 +69,10 @@ class Transport:
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session; opened at first use on the running loop."""
         if self._session is None or self._session.closed:
+            tls = self._credentials.tls()
             self._session = aiohttp.ClientSession(
+                headers=self._credentials.headers(),
+                connector=aiohttp.TCPConnector(ssl=True if tls is None else tls),
                 timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S),
                 auto_decompress=False,
             )

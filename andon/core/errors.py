@@ -87,6 +87,7 @@ class Code(Enum):
     BAD_KEY = 203
     WRONG_CHAIN = 204
     WRONG_PEER = 205
+    UNAUTHENTICATED = 206
     # 300-399 prediction
     PREDICTION_MISMATCH = 300
     PREDICTION_MISSING = 301

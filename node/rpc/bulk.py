@@ -17,6 +17,7 @@ from andon.core.codec import decode, encode
 from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.wire import Transactions
 from node.facade import NodeFacade, Wait
+from node.rpc.access import SUBMIT, require
 
 BATCH_TRANSACTIONS_MAX = 256
 _encoder = msgspec.json.Encoder()
@@ -53,6 +54,7 @@ class Bulk:
         ]
 
     async def _batch(self, request: web.Request) -> web.Response:
+        require(SUBMIT)
         batch = decode(Transactions, await self._read_body(request))
         if not 1 <= len(batch.raws) <= BATCH_TRANSACTIONS_MAX:
             raise InvalidInput(

@@ -25,6 +25,7 @@ _STATUS = {
     Code.BAD_SIGNATURE: 403,
     Code.NOT_A_MEMBER: 403,
     Code.ROLE_DENIED: 403,
+    Code.UNAUTHENTICATED: 401,
     Code.DUPLICATE: 409,
 }
 _BY_FAULT = {

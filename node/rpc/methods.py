@@ -48,6 +48,7 @@ from andon.core.rpc_schema import (
 from andon.core.state_key import state_key, state_prefix
 from node.facade import BlockAnswer, NodeFacade, Wait
 from node.rpc import proofs, render, streams
+from node.rpc.access import READ, SUBMIT, require
 
 P = TypeVar("P", bound=Schema)
 R = TypeVar("R", bound=Reply)
@@ -78,8 +79,10 @@ def _method(
     handler: Callable[[NodeFacade, P], Awaitable[R]],
     *,
     is_immutable: bool = False,
+    role: str = READ,
 ) -> Method:
     async def run(node: NodeFacade, document: bytes, strict: bool) -> Reply:  # noqa: FBT001
+        require(role)
         return await handler(node, parse_params(params, document, strict=strict))
 
     verb, _, path = rest.partition(" ")
@@ -326,7 +329,7 @@ def _digest(text: str) -> bytes:
 
 
 TABLE: tuple[Method, ...] = (
-    _method("submit", "POST /tx", SubmitParams, SubmitReply, _submit),
+    _method("submit", "POST /tx", SubmitParams, SubmitReply, _submit, role=SUBMIT),
     _method("call", "POST /call", CallParams, CallReply, _call),
     _method("tx", "GET /tx/{hash}", TransactionParams, TransactionReply, _transaction),
     _method("block", "GET /block", BlockParams, BlockReply, _block),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import msgspec
@@ -17,6 +18,7 @@ from andon.core.json_value import to_hex
 from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
 from node.rpc import jsonrpc, rest, streams, websocket
+from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, require
 from node.rpc.bulk import Bulk
 from node.rpc.failures import describe, http_status, problem, protocol_error
 from node.rpc.limits import (
@@ -45,6 +47,8 @@ class RpcSettings:
     port: int = 0
     rate_per_s: int = 4000
     burst: int = 8000
+    access: Access = field(default_factory=Access)
+    tls: ssl.SSLContext | None = None
     write_timeout_s: float = streams.WRITE_TIMEOUT_S
     """How long a client of a stream may take no bytes."""
 
@@ -87,7 +91,8 @@ class RpcServer:
     @property
     def url(self) -> str:
         """Base URL, once started."""
-        return f"http://{self._settings.host}:{self._port}"
+        scheme = "http" if self._settings.tls is None else "https"
+        return f"{scheme}://{self._settings.host}:{self._port}"
 
     async def start(self) -> None:
         """Listen.
@@ -102,7 +107,10 @@ class RpcServer:
             handler_cancellation=True,
         )
         await runner.setup()
-        site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=256)
+        settings = self._settings
+        site = web.TCPSite(
+            runner, settings.host, settings.port, backlog=256, ssl_context=settings.tls
+        )
         try:
             await site.start()
         except OSError as error:
@@ -157,8 +165,9 @@ class RpcServer:
             return _failure(request, Unavailable(Code.RATE_LIMITED, "the node is busy"), 1000)
         self._requests += 1
         try:
-            _check_encoding(request)
             self._charge(request, 1)
+            self._settings.access.enter(request)
+            _check_encoding(request)
             return await handler(request)
         except AndonError as error:
             wait_ms = error.fields.get("retry_ms")
@@ -227,6 +236,7 @@ class RpcServer:
             self._requests += 1
 
     async def _put_blob(self, request: web.Request) -> web.StreamResponse:
+        require(SUBMIT)
         blob = bytearray()
         async with _deadline():
             async for chunk in request.content.iter_chunked(1 << 16):
@@ -239,6 +249,7 @@ class RpcServer:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         del request
+        require(METRICS)
         return web.Response(body=self._node.metrics_text(), headers={"Content-Type": METRICS_TYPE})
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
@@ -286,6 +297,8 @@ def _failure(request: web.Request, error: AndonError, retry_ms: int | None) -> w
     reply = describe(error)
     status = http_status(error)
     headers = {} if retry_ms is None else {"Retry-After": str(-(-retry_ms // 1000))}
+    if error.code is Code.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = CHALLENGE
     if isinstance(error, Misuse):
         log.error("rpc.misuse", path=request.path, code=error.code.name, error=error.message)
     if request.path == "/rpc":

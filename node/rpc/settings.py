@@ -1,0 +1,26 @@
+"""From a node's configuration to what its RPC server needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from node.config import Config
+from node.rpc.access import Access, load_keys, server_tls
+from node.rpc.server import RpcSettings
+
+
+def rpc_settings(config: Config) -> RpcSettings:
+    """Read the files that the configuration names.
+
+    Raises:
+        InvalidInput: BAD_CONFIG, BAD_KEY.
+    """
+    keys = load_keys(Path(config.rpc_keys_file)) if config.rpc_keys_file else ()
+    return RpcSettings(
+        host=config.rpc_host,
+        port=config.rpc_port,
+        rate_per_s=config.rpc_rate_per_s,
+        burst=2 * config.rpc_rate_per_s,
+        access=Access(keys, has_client_ca=bool(config.rpc_client_ca)),
+        tls=server_tls(config.rpc_tls_cert, config.rpc_tls_key, config.rpc_client_ca),
+    )

@@ -1,0 +1,227 @@
+"""The door of the RPC: keys, roles, certificates, and what never needs a key."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from andon.client import AsyncClient
+from andon.client.credentials import Credentials
+from andon.core.errors import Code, InvalidInput
+from node.rpc import RpcServer, RpcSettings
+from node.rpc.access import Access, ApiKey, load_keys, server_tls
+from node.testing.memory_node import MemoryNode
+from tests.unit.node.rpc.test_server import signed
+
+READER, WRITER, SCRAPER = "reader-key", "writer-key", "scraper-key"
+
+
+def api_key(secret: str, *roles: str) -> ApiKey:
+    return ApiKey(secret, hashlib.sha256(secret.encode()).hexdigest(), list(roles))
+
+
+KEYS = (
+    api_key(READER, "read"),
+    api_key(WRITER, "read", "submit"),
+    api_key(SCRAPER, "metrics"),
+)
+
+
+@asynccontextmanager
+async def serving(settings: RpcSettings) -> AsyncIterator[str]:
+    async with RpcServer(MemoryNode(), settings) as server:
+        yield server.url
+
+
+async def status_of(url: str, verb: str, path: str, key: str = "", body: bytes = b"") -> int:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.request(verb, url + path, headers=headers, data=body or None) as answer,
+    ):
+        return answer.status
+
+
+RPC_STATUS = b'{"jsonrpc":"2.0","id":1,"method":"status","params":{}}'
+
+
+async def test_each_role_opens_its_doors_and_no_other() -> None:
+    submit = b'{"raw":"0x' + signed().hex().encode() + b'"}'
+    doors = {
+        ("GET", "/v1/status", b""): {READER, WRITER},
+        ("GET", "/v1/blocks/0/raw", b""): {READER, WRITER},
+        ("GET", "/openapi.json", b""): {READER, WRITER},
+        ("POST", "/v1/tx", submit): {WRITER},
+        ("PUT", "/v1/blob", b"blob"): {WRITER},
+        ("GET", "/metrics", b""): {SCRAPER},
+    }
+    async with serving(RpcSettings(access=Access(KEYS))) as url:
+        for (verb, path, body), allowed in doors.items():
+            assert await status_of(url, verb, path, "", body) == 401, path
+            assert await status_of(url, verb, path, "guess", body) == 401, path
+            for key in (READER, WRITER, SCRAPER):
+                status = await status_of(url, verb, path, key, body)
+                expected = {200, 404} if key in allowed else {403}
+                assert status in expected, (path, key, status)
+        assert await status_of(url, "GET", "/health/live") == 200
+
+
+async def test_json_rpc_asks_for_the_role_of_its_method() -> None:
+    async with serving(RpcSettings(access=Access(KEYS))) as url, aiohttp.ClientSession() as http:
+        headers = {"Authorization": f"Bearer {READER}"}
+        async with http.post(url + "/rpc", data=RPC_STATUS, headers=headers) as answer:
+            assert "result" in await answer.json()
+        submit = b'{"jsonrpc":"2.0","id":1,"method":"submit","params":{"raw":"0x00"}}'
+        async with http.post(url + "/rpc", data=submit, headers=headers) as answer:
+            assert (await answer.json())["error"]["name"] == "ROLE_DENIED"
+
+
+async def test_a_browser_is_asked_for_a_password_which_is_the_key() -> None:
+    async with serving(RpcSettings(access=Access(KEYS))) as url, aiohttp.ClientSession() as http:
+        async with http.get(url + "/v1/status") as answer:
+            assert answer.headers["WWW-Authenticate"].startswith("Basic")
+        basic = base64.b64encode(f"anybody:{READER}".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}"}
+        async with http.get(url + "/v1/status", headers=headers) as answer:
+            assert answer.status == 200
+        async with http.get(url + "/v1/status", headers={"Authorization": "Basic ?"}) as answer:
+            assert answer.status == 401
+
+
+async def test_the_sdk_sends_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    path.write_text(READER + "\n")
+    path.chmod(0o600)
+    async with serving(RpcSettings(access=Access(KEYS))) as url:
+        async with AsyncClient(url) as stranger:
+            with pytest.raises(InvalidInput) as refused:
+                await stranger.status()
+            assert refused.value.code is Code.UNAUTHENTICATED
+        monkeypatch.setenv("ANDON_API_KEY_FILE", str(path))
+        async with AsyncClient(url) as client:
+            assert int((await client.status()).height) >= 0
+    assert READER not in repr(Credentials(api_key=READER))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[[key]]\nname = 'a'\nsha256 = 'zz'\nroles = ['read']",
+        "[[key]]\nname = 'a'\nsha256 = '00'\nroles = ['read']",
+        f"[[key]]\nname = 'a'\nsha256 = '{'00' * 32}'\nroles = ['admin']",
+        f"[[key]]\nname = 'a'\nsha256 = '{'00' * 32}'\nroles = []\nsecret = 'x'",
+        f"[[key]]\nname = 'a'\nsha256 = '{'00' * 32}'\nroles = []\n" * 2,
+    ],
+)
+def test_a_bad_list_of_keys_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(InvalidInput) as error:
+        load_keys(path)
+    assert error.value.code is Code.BAD_CONFIG
+
+
+def test_a_list_of_keys_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(f"[[key]]\nname = 'a'\nsha256 = '{'00' * 32}'\nroles = ['read']")
+    path.chmod(0o644)
+    with pytest.raises(InvalidInput) as error:
+        load_keys(path)
+    assert error.value.code is Code.BAD_KEY
+    path.chmod(0o600)
+    assert load_keys(path)[0].roles == ["read"]
+
+
+class Authority:
+    """A certificate authority of one test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
+        self.certificate = self._sign(self.name, self.key, is_ca=True)
+        self.path = self._write("ca", self.certificate, None)
+
+    def issue(self, name: str) -> tuple[str, str]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._write(name, self._sign(subject, key, is_ca=False), key)
+        return str(self.folder / f"{name}.pem"), str(self.folder / f"{name}.key")
+
+    def _sign(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_ca: bool
+    ) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+        )
+        return builder.sign(self.key, hashes.SHA256())
+
+    def _write(
+        self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | None
+    ) -> str:
+        path = self.folder / f"{name}.pem"
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        if key is not None:
+            (self.folder / f"{name}.key").write_bytes(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+            )
+        return str(path)
+
+
+async def test_a_client_certificate_opens_the_door_and_none_does_not(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server, client = authority.issue("server"), authority.issue("client")
+    settings = RpcSettings(
+        access=Access(has_client_ca=True), tls=server_tls(*server, authority.path)
+    )
+    async with serving(settings) as url:
+        assert url.startswith("https://")
+        known = Credentials(
+            ca_file=authority.path, certificate_file=client[0], certificate_key_file=client[1]
+        )
+        async with AsyncClient(url, credentials=known) as friend:
+            assert int((await friend.status()).height) >= 0
+        async with AsyncClient(url, credentials=Credentials(ca_file=authority.path)) as stranger:
+            with pytest.raises(InvalidInput) as refused:
+                await stranger.status()
+            assert refused.value.code is Code.UNAUTHENTICATED
+
+
+def test_tls_files_that_are_none_are_named(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("no certificate")
+    with pytest.raises(InvalidInput) as error:
+        server_tls(str(tmp_path / "x"), str(tmp_path / "x"), "")
+    assert error.value.code is Code.BAD_CONFIG
+    assert server_tls("", "", "") is None
+    with pytest.raises(InvalidInput):
+        Credentials(ca_file=str(tmp_path / "x")).tls()
