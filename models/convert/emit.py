@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from andon.core.errors import Code, InvalidInput
 from models import graph as g
 from models.certificate import judge
 from models.convert import nodes as n
@@ -70,6 +71,10 @@ class Emitter:
                     scale = self.base(kind.source)
                 case n.Join():
                     scale = max(self.base(source) for source in kind.sources)
+                case n.ArgMaxNode(source):
+                    # A power of two at which every index is a whole number of steps.
+                    count = self._nodes[source].shape[-1]
+                    scale = 2.0 ** max(0, int(np.ceil(np.log2(max(count - 1, 1) / LIMIT))))
                 case _:
                     scale = clip_scale(self._nodes[node].values)
             self._bases[node] = scale
@@ -134,6 +139,10 @@ class Emitter:
                 return self.push(g.Concat(parts, axis))
             case n.Fixed(value):
                 return self._constant(np.round(value / self.scale(node, bits)), limit)
+            case n.Lookup(source, rows):
+                return self._lookup(source, rows, self.scale(node, bits), limit)
+            case n.ArgMaxNode():
+                return self._rescale(self._index(node), 1 / self.scale(node, bits), limit)
             case n.Combine("matmul", a, b):
                 product = self.push(g.MatMul(self.form(a, OPERAND), self.form(b, OPERAND)))
                 unit = self.base(a) * self.base(b)
@@ -244,6 +253,37 @@ class Emitter:
         entries = np.clip(np.round(finite), -limit, limit)
         dtype = np.int16 if limit < 1 << 15 else np.int32
         return self.push(g.Table(source, self._tensor("t", entries.astype(dtype)), span.low))
+
+    def _lookup(self, source: int, rows: n.Floats, target: float, limit: int) -> int:
+        entries = np.clip(np.round(rows / target), -limit, limit)
+        dtype = np.int16 if limit < 1 << 15 else np.int32
+        table = self._tensor("t", entries.astype(dtype))
+        return self.push(g.Embed(self._index(source), table, 0))
+
+    def _index(self, node: int) -> int:
+        """A node whose floats are whole numbers, as those numbers."""
+        kind = self._nodes[node].kind
+        match kind:
+            case n.Move():
+                return self._move(kind, self._index(kind.source))
+            case n.ArgMaxNode(source):
+                return self.push(g.ArgMax(self.form(source, WIDE)))
+            case n.Pointwise() if self._is_whole(kind.source):
+                return self._table(kind, 1.0, OUTPUT_LIMIT)
+            case _:
+                raise InvalidInput(
+                    Code.NOT_CERTIFIED,
+                    "an index is computed from values that quantisation may change",
+                    hint="compute it from inputs or argmax: jnp.round(x * 127).astype(int)",
+                    rule="convert",
+                )
+
+    def _is_whole(self, node: int) -> bool:
+        """Whether a node loses nothing in integers: inputs and indices, moved or not."""
+        kind = self._nodes[node].kind
+        if isinstance(kind, n.Move):
+            return self._is_whole(kind.source)
+        return isinstance(kind, n.Input | n.ArgMaxNode)
 
     def _affine(self, node: int, kind: n.Affine) -> int:
         source = self.form(kind.source, WIDE)

@@ -254,7 +254,45 @@ def concatenate(
     return [tracer.chain(node, results[0])]
 
 
+def argmax(
+    tracer: Tracer, equation: core.JaxprEqn, operands: list[Known], results: list[Array]
+) -> list[Known]:
+    """The index of the largest entry of the last axis."""
+    x = _chain(operands[0])
+    if tuple(equation.params["axes"]) != (x.values.ndim - 1,) or x.values.ndim < 2:
+        raise refusal("argmax", "it must work on the last axis")
+    node = tracer.add(n.ArgMaxNode(tracer.node(x)), results[0][..., np.newaxis])
+    return [tracer.chain(n.Move("reshape", node, results[0].shape[1:]), results[0])]
+
+
+def gather(
+    tracer: Tracer, equation: core.JaxprEqn, operands: list[Known], results: list[Array]
+) -> list[Known]:
+    """Whole rows of a constant table by computed whole numbers, as `nnx.Embed` takes them."""
+    table, index = operands
+    numbers = equation.params["dimension_numbers"]
+    if isinstance(table, Chain) or not isinstance(index, Chain) or table.ndim != 2:
+        raise refusal("gather", "it must take rows of a constant table")
+    rank = results[0].ndim
+    takes_rows = (
+        numbers.collapsed_slice_dims == (0,)
+        and numbers.start_index_map == (0,)
+        and numbers.offset_dims == (rank - 1,)
+        and tuple(equation.params["slice_sizes"]) == (1, table.shape[1])
+    )
+    if not takes_rows or index.values.shape != (*results[0].shape[:-1], 1):
+        raise refusal("gather", "it must take whole rows")
+    found = tracer.node(index)
+    shape = index.values.shape[1:-1]
+    # The index keeps its last axis of size 1; the rows come after it.
+    rows = np.asarray(table, np.float32)
+    made = tracer.add(n.Lookup(found, rows), results[0][..., np.newaxis, :])
+    return [tracer.chain(n.Move("reshape", made, (*shape, table.shape[1])), results[0])]
+
+
 RULES: dict[str, Rule] = {
+    "argmax": argmax,
+    "gather": gather,
     "scan": recurrence,
     "conv_general_dilated": convolution,
     "dot_general": dot,

@@ -96,6 +96,21 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class ArgMaxNode:
+    """The index of the largest entry of the last axis, which remains with size 1."""
+
+    source: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """`rows[index]`: an embedding; the value of `source` is a whole number."""
+
+    source: int
+    rows: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
     """Concatenate along an axis (without the batch)."""
 
@@ -141,7 +156,7 @@ class Recurrent:
 
 NodeKind = (
     Linear | Affine | Relu | Pointwise | Combine | Reduce | PoolNode | Move | Join | Recurrent
-    | Carry | Fixed | Input
+    | Carry | Fixed | Input | ArgMaxNode | Lookup
 )  # fmt: skip
 
 

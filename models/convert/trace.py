@@ -204,14 +204,22 @@ class Tracer:
             chains = list(fresh.values())
             if len({c.root for c in chains}) > 1:
                 raise refusal(equation.primitive.name, "per-channel branches meet in it")
-        if equation.primitive.name == "max" and len(chains) == 1:
+        is_real = np.issubdtype(values.dtype, np.floating)
+        if equation.primitive.name == "max" and len(chains) == 1 and is_real:
             other = next((v for v in operands if not isinstance(v, Chain)), None)
             if other is not None and float(np.asarray(other).ravel()[0]) == 0.0:
                 return self.chain(n.Relu(self.node(chains[0])), values)
         parts = [_scalar_function(value) for value in operands]
+        # Nodes hold floats; a whole number read back from one needs its own type again.
+        kinds = [
+            value.values.dtype if isinstance(value, Chain) else value.dtype for value in operands
+        ]
 
         def function(x: Floats) -> Floats:
-            arguments = [np.broadcast_to(part(x), x.shape) for part in parts]
+            arguments = [
+                np.broadcast_to(part(x), x.shape).astype(kind)
+                for part, kind in zip(parts, kinds, strict=True)
+            ]
             return np.asarray(bind(equation, arguments)[0])
 
         return Chain(chains[0].root, values, None, function)
