@@ -33,6 +33,7 @@ class Domain(bytes, Enum):
     MODEL_INPUT = b"andon/model-input\0"
     BLOB = b"andon/blob\0"
     SOURCE = b"andon/source\0"
+    SCHEDULED = b"andon/scheduled\0"
     HANDSHAKE = b"andon/handshake\0"
     VOTE = b"andon/vote\0"
     PEER_SESSION = b"andon/peer-session\0"

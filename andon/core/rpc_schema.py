@@ -243,11 +243,12 @@ class HeaderReply(Reply, frozen=True):
 
 
 class BlockReply(Reply, frozen=True):
-    """A final block; `raw` is the encoded `FinalBlock`, on demand."""
+    """A final block, `raw` on demand; the `tx_hash` of a scheduled run names no transaction."""
 
     hash: Hex
     header: HeaderReply
     transactions: list[Hex]
+    scheduled: list[ReceiptReply]
     predictions: list[Hex]
     signers: list[Hex]
     certified_height: Uint

@@ -23,6 +23,7 @@ from consensus.ledger.memory import MemoryState
 from consensus.ledger.overlay import Overlay
 from consensus.ledger.ports import (
     Context,
+    Description,
     Engine,
     Host,
     Mode,
@@ -31,6 +32,7 @@ from consensus.ledger.ports import (
     PredictionFailed,
     PredictionSource,
     PredictionUnavailable,
+    Schedule,
     StateReader,
 )
 from consensus.ledger.tree import state_proof, tree_root, update_tree
@@ -38,6 +40,7 @@ from consensus.ledger.tree import state_proof, tree_root, update_tree
 __all__ = [
     "BlockExecution",
     "Context",
+    "Description",
     "Engine",
     "Environment",
     "Executed",
@@ -52,6 +55,7 @@ __all__ = [
     "PredictionFailed",
     "PredictionSource",
     "PredictionUnavailable",
+    "Schedule",
     "StateReader",
     "Turn",
     "build_block",

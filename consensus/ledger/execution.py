@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from andon.core.block import Failure, PredictionOutput, PredictionRecord, Receipt
 from andon.core.certificate import ValidatorSet
-from andon.core.codec import encode
+from andon.core.codec import encode, encode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Params
 from andon.core.hashing import ZERO_DIGEST, Digest
 from andon.core.merkle import merkle_root
 from andon.core.transaction import Call, Transaction
-from consensus.ledger import native
+from consensus.ledger import native, schedule
 from consensus.ledger.directory import VALIDATORS_KEY
 from consensus.ledger.host import LedgerHost
 from consensus.ledger.overlay import Overlay
@@ -30,6 +30,7 @@ TRANSACTION_GAS = 5_000
 TRANSACTION_GAS_PER_BYTE = 2
 FAILURE_MESSAGE_LENGTH_MAX = 512
 ENTRY_OVERHEAD_BYTES = 8
+NO_ARGUMENTS = encode_value({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +173,12 @@ class BlockExecution:
             self._overlay.forget_journal()
 
     def finish(self) -> Executed:
-        """Apply what the end of a block does natively and compute the roots."""
+        """Run what is scheduled, apply what the end of a block does natively, compute the roots.
+
+        Receipts of scheduled runs stand behind those of the transactions.
+        """
+        for item in schedule.due(self.host):
+            self._run_scheduled(item)
         validators, params = close_block(self._overlay, self._environment, self._validators_before)
         root, nodes = update_tree(self._overlay, self._overlay.writes)
         self._overlay.tree_writes.update(nodes)
@@ -225,6 +231,43 @@ class BlockExecution:
         if call.contract in native.NAMES:
             return native.execute(self.host, self._engine, context, call, gas_limit)
         return self._engine.execute(self.host, context, call, gas_limit, mode=Mode.CALL)
+
+    def _run_scheduled(self, item: schedule.Due) -> None:
+        """Start one method under its own gas bound; nobody is its sender."""
+        host, environment = self.host, self._environment
+        identity = schedule.run_id(environment.chain_id, environment.height, item)
+        host.begin_transaction(identity)
+        host.begin_call(item.contract)
+        mark = host.checkpoint()
+        context = Context(
+            chain_id=environment.chain_id,
+            height=environment.height,
+            time_ms=environment.time_ms,
+            sender=ZERO_DIGEST,
+            transaction_id=identity,
+        )
+        call = Call(contract=item.contract, method=item.method, args=NO_ARGUMENTS)
+        host.is_scheduled_run = True
+        outcome = self._engine.execute(
+            host, context, call, schedule.RUN_GAS_MAX, mode=Mode.SCHEDULED
+        )
+        host.is_scheduled_run = False
+        if not outcome.ok:
+            host.rollback(mark)
+        schedule.advance(host, item)
+        self._overlay.forget_journal()
+        self._receipts.append(
+            Receipt(
+                transaction_id=identity,
+                ok=outcome.ok,
+                gas_used=outcome.gas_used,
+                results=(outcome.result,) if outcome.ok else (),
+                failure=None if outcome.ok else _bounded(outcome.failure),
+                events=tuple(host.events),
+            )
+        )
+        self._predictions.extend(host.predictions)
+        self.gas_used += outcome.gas_used
 
     def _context(self, transaction: Transaction) -> Context:
         return Context(

@@ -11,11 +11,12 @@ from andon.core.genesis import Genesis, GenesisContract, check_genesis, genesis_
 from andon.core.hashing import DIGEST_BYTES, ZERO_DIGEST
 from andon.core.state_key import is_name
 from andon.core.transaction import Call
-from consensus.ledger import native
+from consensus.ledger import lifecycle, native
 from consensus.ledger.directory import VALIDATORS_KEY, parse_validators
 from consensus.ledger.execution import Environment, Executed
 from consensus.ledger.host import LedgerHost
 from consensus.ledger.memory import MemoryState
+from consensus.ledger.native_call import Refused
 from consensus.ledger.overlay import Overlay
 from consensus.ledger.ports import Context, Engine, Mode, PredictionUnavailable
 from consensus.ledger.succession import close_block, write_params
@@ -49,6 +50,13 @@ def genesis_state(genesis: Genesis, engine: Engine) -> GenesisState:
         InvalidInput: BAD_GENESIS if a contract is refused or fails, or no validators result.
     """
     check_genesis(genesis)
+    if genesis.params.gas_schedule != engine.gas_schedule:
+        raise InvalidInput(
+            Code.BAD_GENESIS,
+            f"this network meters by gas schedule {genesis.params.gas_schedule}, "
+            f"this version of Andon by {engine.gas_schedule}",
+            hint="run the version that the network runs",
+        )
     overlay = Overlay(MemoryState())
     write_params(overlay, genesis.params)
     environment = Environment(
@@ -93,12 +101,15 @@ def _deploy(
     if not is_name(contract.name) or contract.name in native.NAMES:
         raise InvalidInput(Code.BAD_GENESIS, f"{contract.name!r} cannot name a contract")
     try:
-        engine.check(contract.source)
+        described = engine.check(contract.source)
+        lifecycle.write_contract(host, contract.name, contract.source, described)
     except InvalidInput as error:
         raise InvalidInput(
             Code.BAD_GENESIS, f"contract {contract.name}: {error.message}", hint=error.hint
         ) from None
-    native.write_source(host, contract.name, contract.source)
+    except Refused as refused:
+        text = f"contract {contract.name}: {refused.message}"
+        raise InvalidInput(Code.BAD_GENESIS, text) from None
     context = Context(
         chain_id=environment.chain_id,
         height=0,

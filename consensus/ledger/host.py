@@ -34,7 +34,9 @@ class LedgerHost:
     def __init__(self, overlay: Overlay, source: PredictionSource, height: int) -> None:
         self._overlay = overlay
         self._source = source
-        self._height = height
+        self.height = height
+        self.is_scheduled_run = False
+        self._paused: dict[str, bool] = {}
         self._marks: list[tuple[int, int, int]] = []
         self._transaction_id = b""
         self._contract = ""
@@ -78,13 +80,23 @@ class LedgerHost:
             self._sources[contract] = value if isinstance(value, bytes) else None
         return self._sources[contract]
 
+    def is_paused(self, contract: str) -> bool:
+        """Tell whether only the contract's views can be entered."""
+        if contract not in self._paused:
+            key = state_key(CONTRACTS, "paused", contract) if is_name(contract) else b""
+            self._paused[contract] = bool(key) and self._overlay.get(key) is not None
+        return self._paused[contract]
+
     def forget_sources(self) -> None:
-        """Read sources anew: one of them was written in this transaction."""
+        """Read sources anew: one of them was written, or paused, in this transaction."""
         self._sources.clear()
+        self._paused.clear()
         self._is_source_changed = True
 
     def predict(self, model: str, window: bytes) -> Prediction:
         """Give the output of an active exact model and record it."""
+        if self.is_scheduled_run:
+            raise PredictionFailed("E_MODEL", "a scheduled method asks with request()")
         package = self.registry.active_exact(model)
         _check_window(package, window)
         digest = input_digest(package.model_id, window)
@@ -140,7 +152,7 @@ class LedgerHost:
                 input_digest=digest,
                 output=output,
                 kind=kind,
-                height=self._height,
+                height=self.height,
             )
         )
 

@@ -111,6 +111,10 @@ class Host(Protocol):
         """
         ...
 
+    def is_paused(self, contract: str) -> bool:
+        """Tell whether only the contract's views can be entered."""
+        ...
+
     def emit(self, contract: str, event: str, fields: bytes) -> None:
         """Record an event."""
         ...
@@ -139,6 +143,7 @@ class Mode(Enum):
     INIT = "init"
     MIGRATE = "migrate"
     VIEW = "view"
+    SCHEDULED = "scheduled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,11 +167,32 @@ class Outcome:
     failure: Failure | None
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A method that the ledger starts every so many blocks."""
+
+    method: str
+    every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the ledger keeps of a checked source: its encoded description and what is scheduled."""
+
+    abi: bytes = b""
+    scheduled: tuple[Schedule, ...] = ()
+
+
 class Engine(Protocol):
     """The contract language. Faults of contracts are outcomes; what it raises stops the node."""
 
-    def check(self, source: bytes) -> None:
-        """Refuse a source that is no contract.
+    @property
+    def gas_schedule(self) -> int:
+        """Version of the gas table; a chain whose parameters name another one is refused."""
+        ...
+
+    def check(self, source: bytes) -> Description:
+        """Describe a contract; refuse a source that is none.
 
         Raises:
             InvalidInput: CONTRACT_REFUSED with fields rule, line, column, fix.

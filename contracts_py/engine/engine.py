@@ -124,6 +124,8 @@ class _Activation:
         contract = self._engine.load(self._host, name)
         self._pay(gas.SOURCE_BYTE * contract.source_bytes >> 4)
         method = _method_of(contract, method_name, mode)
+        if mode is not Mode.INIT and mode is not Mode.MIGRATE:
+            _check_running(self._host, name, method)
         if method is None:
             if args != NO_ARGUMENTS:
                 raise Fault("E_ARGS", f"the contract has no @{mode.value}")
@@ -187,6 +189,7 @@ class _Activation:
         method = contract.methods.get(method_name)
         if method is None or method.kind not in ("export", "view"):
             raise Fault("E_NO_FUNC", f"{name} exports no such method")
+        _check_running(self._host, name, method)
         if name in caller.stack and not method.is_reentrant:
             raise Fault("E_REENTRANT", f"{name} is already running")
         if caller.is_view and method.kind != "view":
@@ -218,6 +221,11 @@ class _Activation:
         finally:
             caller.gas -= before - max(0, run.gas)
         return decode_value(encode_value(result))
+
+
+def _check_running(host: Host, name: str, method: Method | None) -> None:
+    if host.is_paused(name) and (method is None or method.kind != "view"):
+        raise Fault("E_PAUSED", f"{name} is paused: only its views can be entered")
 
 
 def _has_any(host: Host, account: bytes, roles: tuple[str, ...]) -> bool:

@@ -22,6 +22,7 @@ class MemoryHost:
     roles: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     organisations: dict[bytes, str] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
     events: list[tuple[str, str, bytes]] = field(default_factory=list)
     reads: list[bytes] = field(default_factory=list)
     _journal: list[tuple[bytes, bytes | None]] = field(default_factory=list)
@@ -65,6 +66,10 @@ class MemoryHost:
         if model not in self.models:
             raise PredictionFailed("E_MODEL", f"no model is known as {model}")
         return self.models[model](window)
+
+    def is_paused(self, contract: str) -> bool:
+        """Look it up."""
+        return contract in self.paused
 
     def emit(self, contract: str, event: str, fields: bytes) -> None:
         """Note the event."""

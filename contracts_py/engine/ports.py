@@ -58,6 +58,10 @@ class Host(Protocol):
         """
         ...
 
+    def is_paused(self, contract: str) -> bool:
+        """Tell whether only the contract's views can be entered."""
+        ...
+
     def emit(self, contract: str, event: str, fields: bytes) -> None:
         """Record an event; `fields` is an encoded map."""
         ...

@@ -10,9 +10,15 @@ Proposed = Event(proposal=int, kind=str, org=str, indexed=("proposal",))
 Approved = Event(proposal=int, org=str, indexed=("proposal",))
 Enacted = Event(proposal=int, kind=str, indexed=("proposal",))
 
-KINDS = ("add_member", "remove_member", "set_roles", "add_organisation", "remove_organisation", "set_validators")
-NOTICE_BLOCKS = 2
+Rejected = Event(proposal=int, org=str, indexed=("proposal",))
+Suspended = Event(account=bytes, org=str, indexed=("account",))
 
+KINDS = (
+    "add_member", "remove_member", "set_roles", "replace_key", "add_organisation", "remove_organisation",
+    "set_validators", "set_policy",
+)
+NOTICE_BLOCKS = 2
+OPEN_BLOCKS = 100000
 
 @init
 def setup(organisations: list, members: list, validators: list, policy: dict):
@@ -24,22 +30,22 @@ def setup(organisations: list, members: list, validators: list, policy: dict):
     store_validators(validators)
     store_policy(policy)
 
-
 def store_validators(found: list):
     validators.set(checked_validators(found))
     next.set(None)
 
-
 def store_policy(found: dict):
-    share = found.get("approval_percent", 50)
-    assert 50 <= share and share < 100, "approval_percent is 50 to 99: more than this share approves"
-    policy.set({"approval_percent": share})
-
+    share, deploying = found.get("approval_percent", 50), found.get("deploy_percent", 0)
+    assert 50 <= share < 100, "approval_percent is 50 to 99: more than this share approves"
+    assert 0 <= deploying < 100, "deploy_percent is 0 to 99: 0 asks for no approvals"
+    roles = found.get("deploy_roles", ["deployer", "admin"])
+    assert 0 < len(roles) and len(roles) <= 8, "1 to 8 roles may deploy"
+    assert all([type_of(role) == "str" for role in roles]), "roles are text"
+    policy.set({"approval_percent": share, "deploy_percent": deploying, "deploy_roles": roles})
 
 def put_organisation(name: str, active: bool):
     assert 0 < len(name) and len(name) <= 64, "an organisation has a name of 1 to 64 characters"
     organisations[name] = {"name": name, "active": active}
-
 
 def put_member(account: bytes, org: str, roles: list, active: bool):
     assert len(account) == 32, "an account is a key of 32 bytes"
@@ -48,7 +54,6 @@ def put_member(account: bytes, org: str, roles: list, active: bool):
     for role in roles:
         assert role != "validator" and len(role) <= 32, "validators are set, not given a role"
     members[account] = {"org": org, "roles": roles, "active": active}
-
 
 def checked_validators(found: list) -> list:
     assert 0 < len(found) and len(found) <= 128, "1 to 128 validators"
@@ -64,11 +69,9 @@ def checked_validators(found: list) -> list:
         assert ordered[index] != ordered[index - 1], "a validator stands twice"
     return [entry for key in ordered for entry in found if entry["key"] == key]
 
-
 def organisation_of_admin() -> str:
     assert has_role(ctx.sender, "admin"), "only an admin speaks for an organisation"
     return ctx.org
-
 
 @export(role="admin")
 def propose(kind: str, arguments: dict) -> int:
@@ -76,23 +79,48 @@ def propose(kind: str, arguments: dict) -> int:
     number = last_proposal.get() + 1
     last_proposal.set(number)
     org = organisation_of_admin()
-    proposals[number] = {"kind": kind, "arguments": arguments, "approvals": [org], "open": True, "height": ctx.height}
+    proposals[number] = {"kind": kind, "arguments": arguments, "approvals": [org], "rejections": [], "open": True, "height": ctx.height}
     Proposed(proposal=number, kind=kind, org=org)
     enact_if_approved(number)
     return number
 
-
 @export(role="admin")
 def approve(proposal: int):
-    found = proposals[proposal]
-    assert found["open"], "this proposal is decided"
+    found = undecided(proposal)
     org = organisation_of_admin()
     assert org not in found["approvals"], "your organisation has approved already"
+    found["rejections"] = [other for other in found["rejections"] if other != org]
     found["approvals"].append(org)
     proposals[proposal] = found
     Approved(proposal=proposal, org=org)
     enact_if_approved(proposal)
 
+def undecided(proposal: int) -> dict:
+    found = proposals[proposal]
+    assert found["open"], "this proposal is decided"
+    assert ctx.height <= found["height"] + OPEN_BLOCKS, "this proposal is too old"
+    return found
+
+@export(role="admin")
+def reject(proposal: int):
+    """An organisation that has not approved says no; it may still change its mind."""
+    found = undecided(proposal)
+    org = organisation_of_admin()
+    assert org not in found["approvals"] and org not in found["rejections"], "your organisation has voted already"
+    found["rejections"].append(org)
+    active = active_organisations()
+    left = len([name for name in active if name not in found["rejections"]])
+    found["open"] = left * 100 > len(active) * policy.get()["approval_percent"]
+    proposals[proposal] = found
+    Rejected(proposal=proposal, org=org)
+
+@export(role="admin")
+def suspend(account: bytes):
+    """An admin takes a key of the own organisation out of use at once; a vote brings it back."""
+    found = members[account]
+    assert found["org"] == organisation_of_admin(), "that account belongs to another organisation"
+    put_member(account, found["org"], found["roles"], False)
+    Suspended(account=account, org=found["org"])
 
 @export(role="admin")
 def withdraw(proposal: int):
@@ -101,10 +129,12 @@ def withdraw(proposal: int):
     found["open"] = False
     proposals[proposal] = found
 
+def active_organisations() -> list:
+    return [entry[0] for entry in organisations.page(None, 256) if entry[1]["active"]]
 
 def enact_if_approved(number: int):
     found = proposals[number]
-    active = [entry[0] for entry in organisations.page(None, 256) if entry[1]["active"]]
+    active = active_organisations()
     approvals = len([org for org in found["approvals"] if org in active])
     if approvals * 100 > len(active) * policy.get()["approval_percent"]:
         found["open"] = False
@@ -112,13 +142,16 @@ def enact_if_approved(number: int):
         enact(found["kind"], found["arguments"])
         Enacted(proposal=number, kind=found["kind"])
 
-
 def enact(kind: str, given: dict):
     if kind == "add_member" or kind == "set_roles":
         put_member(given["account"], given["org"], given["roles"], True)
     elif kind == "remove_member":
         found = members[given["account"]]
         put_member(given["account"], found["org"], found["roles"], False)
+    elif kind == "replace_key":
+        move_member(given["account"], given["new_account"])
+    elif kind == "set_policy":
+        store_policy(given)
     elif kind == "add_organisation":
         put_organisation(given["name"], True)
     elif kind == "remove_organisation":
@@ -130,16 +163,17 @@ def enact(kind: str, given: dict):
         assert given["height"] >= ctx.height + NOTICE_BLOCKS, "a new set needs notice of two blocks"
         next.set({"height": given["height"], "validators": checked_validators(given["validators"])})
 
+def move_member(old: bytes, new: bytes):
+    found = members[old]
+    assert new not in members, "that account exists"
+    put_member(new, found["org"], found["roles"], True)
+    put_member(old, found["org"], [], False)
 
 @export
 def rotate_key(account: bytes):
     """A member moves its membership to a new key."""
-    found = members[ctx.sender]
-    assert found["active"], "this member is not active"
-    assert account not in members, "that account exists"
-    put_member(account, found["org"], found["roles"], True)
-    put_member(ctx.sender, found["org"], [], False)
-
+    assert members[ctx.sender]["active"], "this member is not active"
+    move_member(ctx.sender, account)
 
 @view
 def weight_of(account: bytes) -> int:
@@ -148,22 +182,18 @@ def weight_of(account: bytes) -> int:
             return entry["weight"]
     return 0
 
-
 @view
 def weights_of(accounts: list) -> list:
     """[account, weight] of those in the list that have a vote."""
     return [[entry["key"], entry["weight"]] for entry in validators.get() if entry["key"] in accounts]
 
-
 @view
 def total_weight() -> int:
     return sum([entry["weight"] for entry in validators.get()])
 
-
 @view
 def membership(account: bytes) -> value:
     return members.get(account)
-
 
 @view
 def proposed(number: int) -> value:

@@ -7,6 +7,7 @@ hot calls of the host (read, write, iterate) are handed through without a frame 
 from __future__ import annotations
 
 from andon.core.block import Failure
+from andon.core.codec import encode_value
 from andon.core.transaction import Call
 from consensus import ledger
 from contracts_py import engine as contracts
@@ -15,6 +16,7 @@ _MODES = {
     ledger.Mode.CALL: contracts.Mode.CALL,
     ledger.Mode.INIT: contracts.Mode.INIT,
     ledger.Mode.MIGRATE: contracts.Mode.MIGRATE,
+    ledger.Mode.SCHEDULED: contracts.Mode.SCHEDULED,
     ledger.Mode.VIEW: contracts.Mode.VIEW,
 }
 
@@ -25,13 +27,24 @@ class ContractEngine:
     def __init__(self, engine: contracts.Engine | None = None) -> None:
         self._engine = engine or contracts.Engine()
 
-    def check(self, source: bytes) -> None:
-        """Refuse a source that is no contract.
+    @property
+    def gas_schedule(self) -> int:
+        """Version of the engine's gas table."""
+        return contracts.SCHEDULE
+
+    def check(self, source: bytes) -> ledger.Description:
+        """Describe a contract; refuse a source that is none.
 
         Raises:
             InvalidInput: CONTRACT_REFUSED with fields rule, line, column, fix.
         """
-        self._engine.check(source)
+        contract = self._engine.check(source)
+        scheduled = tuple(
+            ledger.Schedule(method.name, method.every)
+            for method in contract.methods.values()
+            if method.kind == "scheduled"
+        )
+        return ledger.Description(encode_value(contract.abi()), scheduled)
 
     def execute(
         self,
@@ -83,6 +96,7 @@ class _ContractHost:
         "checkpoint",
         "emit",
         "has_role",
+        "is_paused",
         "iterate",
         "organisation",
         "read",
@@ -99,6 +113,7 @@ class _ContractHost:
         self.source = host.source
         self.emit = host.emit
         self.has_role = host.has_role
+        self.is_paused = host.is_paused
         self.organisation = host.organisation
         self.checkpoint = host.checkpoint
         self.rollback = host.rollback

@@ -390,7 +390,7 @@ class ExecutionDriver:
     def _learn(self, known: KnownBlock) -> None:
         """Remember which methods predict, in case a dry run took another way."""
         predicting = {record.transaction_id for record in known.executed.predictions}
-        for raw, receipt in zip(known.block.transactions, known.executed.receipts, strict=True):
+        for raw, receipt in zip(known.block.transactions, known.executed.receipts, strict=False):
             if receipt.transaction_id in predicting:
                 transaction = self._verifier.known(raw)
                 if transaction is not None and not self._dry_runner.is_needed(transaction):

@@ -130,7 +130,7 @@ async def block(desk: Desk, reference: int | bytes) -> Page:
     raws = block.final.block.transactions
     transactions = [
         transaction_cells(transaction_row(raw, receipt, header.height))
-        for raw, receipt in zip(raws, block.receipts, strict=True)
+        for raw, receipt in zip(raws, block.receipts, strict=False)
     ]
     models = await desk.models()
     predictions: list[list[Child]] = [

@@ -144,13 +144,14 @@ class Recent:
                 epoch=header.epoch,
                 slot=header.slot,
                 proposer=header.proposer,
-                transactions=len(block.receipts),
+                transactions=len(block.final.block.transactions),
                 predictions=len(block.predictions),
                 signers=tuple(s.validator for s in block.final.certificate.signers),
             )
         )
         machines: dict[bytes, list[str]] = {}
-        for raw, receipt in zip(block.final.block.transactions, block.receipts, strict=True):
+        # Receipts of scheduled runs stand behind those of the transactions.
+        for raw, receipt in zip(block.final.block.transactions, block.receipts, strict=False):
             body = parse_transaction(raw).body
             first = body.calls[0]
             machines[receipt.transaction_id] = _machines([call.args for call in body.calls])

@@ -144,12 +144,16 @@ def header(item: Header) -> HeaderReply:
 def block(answer: BlockAnswer, signers: tuple[bytes, ...], *, with_raw: bool) -> BlockReply:
     """Render a final block."""
     final = answer.final
-    encoded = encode(final)
+    encoded, count = encode(final), len(final.block.transactions)
     certified = final.path[-1] if final.path else final.block.header
     return BlockReply(
         hash=to_hex(answer.hash),
         header=header(final.block.header),
-        transactions=[to_hex(item.transaction_id) for item in answer.receipts],
+        transactions=[to_hex(item.transaction_id) for item in answer.receipts[:count]],
+        scheduled=[
+            receipt(item, final.block.header.height, index)
+            for index, item in enumerate(answer.receipts[count:], count)
+        ],
         predictions=[to_hex(item.id) for item in answer.predictions],
         signers=[to_hex(key) for key in signers],
         certified_height=str(certified.height),

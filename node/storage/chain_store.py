@@ -198,7 +198,8 @@ def _write_block(table: Writer, stored: StoredBlock) -> None:
     put_leaves(table, "predictions", place, executed.prediction_bytes)
     # In order of id, so that neighbours share a page of the index.
     entries = sorted(
-        (receipt.transaction_id, index) for index, receipt in enumerate(executed.receipts)
+        (receipt.transaction_id, index)
+        for index, receipt in enumerate(executed.receipts[: len(block.transactions)])
     )
     for identity, index in entries:
         table.put("transactions", identity, place + index.to_bytes(INDEX_BYTES, "big"))

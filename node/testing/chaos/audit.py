@@ -63,11 +63,11 @@ def read_chain(name: str, folder: Path) -> NodeChain:
                 block = snapshot.block(height)
                 receipts = snapshot.receipts(height)
                 assert block is not None
-                assert len(receipts) == len(block.transactions)
+                assert len(receipts) >= len(block.transactions)
                 hashes.append(block_hash(block.header))
                 parents.append(block.header.parent)
                 roots.append(block.header.state_root)
-                for raw, receipt in zip(block.transactions, receipts, strict=True):
+                for raw, receipt in zip(block.transactions, receipts, strict=False):
                     transaction = parse_transaction(raw)
                     assert transaction.id == receipt.transaction_id
                     sender = transaction.body.sender

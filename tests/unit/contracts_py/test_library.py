@@ -110,6 +110,76 @@ def test_a_new_validator_set_is_scheduled_sorted_by_key() -> None:
     }  # fmt: skip
 
 
+def test_organisations_that_reject_close_what_cannot_be_carried_any_more() -> None:
+    world = network()
+    world.host.roles[CAROL] = ("admin",)
+    new: dict[Key, Value] = {"account": b"n" * 32, "org": "org-2", "roles": []}
+    number = world.value("identity", "propose", kind="add_member", arguments=new)
+    world.value("identity", "reject", sender=BOB, proposal=number)
+    assert world.code("identity", "reject", sender=BOB, proposal=number) == "E_ASSERT"
+    assert world.code("identity", "reject", sender=ALICE, proposal=number) == "E_ASSERT"
+    proposal = world.state("identity", "proposals", number)
+    assert isinstance(proposal, dict)
+    assert proposal["open"] is True
+    world.value("identity", "reject", sender=CAROL, proposal=number)
+    assert world.code("identity", "approve", sender=BOB, proposal=number) == "E_ASSERT"
+
+
+def test_an_organisation_that_rejected_may_still_approve() -> None:
+    world = network()
+    new: dict[Key, Value] = {"account": b"n" * 32, "org": "org-2", "roles": []}
+    number = world.value("identity", "propose", kind="add_member", arguments=new)
+    world.value("identity", "reject", sender=BOB, proposal=number)
+    world.value("identity", "approve", sender=BOB, proposal=number)
+    assert world.state("identity", "members", b"n" * 32) is not None
+
+
+def test_an_old_proposal_cannot_be_approved_any_more() -> None:
+    world = network()
+    args: dict[Key, Value] = {"name": "org-9"}
+    number = world.value("identity", "propose", kind="add_organisation", arguments=args)
+    world.height += 100_001
+    assert world.code("identity", "approve", sender=BOB, proposal=number) == "E_ASSERT"
+
+
+def test_an_admin_suspends_keys_of_the_own_organisation_only() -> None:
+    world = network()
+    assert world.code("identity", "suspend", account=CAROL) == "E_ASSERT"
+    world.value("identity", "suspend", account=ALICE)
+    member = world.state("identity", "members", ALICE)
+    assert isinstance(member, dict)
+    assert member["active"] is False
+
+
+def test_a_lost_key_is_replaced_by_vote() -> None:
+    world = network()
+    new: dict[Key, Value] = {"account": CAROL, "new_account": b"n" * 32}
+    number = world.value("identity", "propose", kind="replace_key", arguments=new)
+    world.value("identity", "approve", sender=BOB, proposal=number)
+    assert world.state("identity", "members", b"n" * 32) == {
+        "org": "org-3", "roles": ["modeler"], "active": True,
+    }  # fmt: skip
+    old = world.state("identity", "members", CAROL)
+    assert old == {"org": "org-3", "roles": [], "active": False}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"approval_percent": 49},
+        {"deploy_percent": 100},
+        {"deploy_roles": []},
+        {"deploy_roles": [1]},
+    ],
+)
+def test_an_impossible_policy_is_never_in_force(policy: dict[Key, Value]) -> None:
+    world = network()
+    before = world.state("identity", "policy")
+    number = world.value("identity", "propose", kind="set_policy", arguments=policy)
+    assert world.code("identity", "approve", sender=BOB, proposal=number) == "E_ASSERT"
+    assert world.state("identity", "policy") == before
+
+
 def propose_model(world: World) -> None:
     world.value(
         "models", "propose", sender=CAROL, model_id=MODEL, name="rul", manifest_digest=b"d" * 32,

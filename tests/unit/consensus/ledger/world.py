@@ -21,6 +21,8 @@ from andon.core.transaction import (
 )
 from consensus.ledger import (
     Context,
+    Description,
+    Engine,
     Executed,
     GenesisState,
     Host,
@@ -56,9 +58,12 @@ class TableEngine:
     def __init__(self) -> None:
         self.calls = 0
 
-    def check(self, source: bytes) -> None:
+    gas_schedule = 1
+
+    def check(self, source: bytes) -> Description:
         if not source.startswith(b"table"):
             raise InvalidInput(Code.CONTRACT_REFUSED, "no table", rule="table", line=7)
+        return Description()
 
     def execute(
         self, host: Host, context: Context, call: Call, gas_limit: int, *, mode: Mode
@@ -215,10 +220,16 @@ def predict(*windows: bytes, model: str = "sum", fail: bool = False) -> Call:
 class Chain:
     """A chain in memory that builds, and keeps every executed block."""
 
-    def __init__(self, params: Params | None = None) -> None:
-        self.engine = TableEngine()
+    def __init__(
+        self,
+        params: Params | None = None,
+        *,
+        genesis: Genesis | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.engine = engine or TableEngine()
         self.source = ModelSource()
-        self.genesis: GenesisState = genesis_state(make_genesis(params), self.engine)
+        self.genesis: GenesisState = genesis_state(genesis or make_genesis(params), self.engine)
         self.state = MemoryState()
         self.state.apply(self.genesis.executed.overlay)
         self.parent = self._above(self.genesis.header, self.genesis.executed)
