@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp-$(shell cksum < requirements.lock 2>/dev/null | cut -d' ' -f1)
 export PYTHONPATH := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fl test lint types imports tidy check ci bench sim twins oracle model-check mutants chaos vectors docs audit lock clean fmt
+.PHONY: help setup demo demo-fl test lint types imports tidy check ci bench sim twins oracle model-check mutants gateway-kill chaos vectors docs audit lock clean fmt
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ oracle: setup ## the contract engine against CPython and a walker: N=200000 prog
 
 model-check: setup ## all reachable states of the core: SLOTS=2
 	@$(BIN)/python -m scripts.model_check $(if $(SLOTS),--slots $(SLOTS))
+
+gateway-kill: setup ## 100,000 messages and 20 kills of the gateway: nothing lost, nothing twice (needs mosquitto)
+	@$(BIN)/python -m scripts.gateway_campaign $(if $(SEED),--seed $(SEED))
 
 mutants: setup ## bugs put in on purpose, each has to be noticed
 	@$(BIN)/python -m scripts.mutants

@@ -146,6 +146,7 @@ def make_genesis(plan: Plan, identity: dict[str, Value]) -> Genesis:
         contract_at_genesis("models", source("models"), {}),
         contract_at_genesis("predictions", source("predictions"), {}),
         contract_at_genesis("maintenance", source("maintenance"), {"model": DEMO_MODEL}),
+        contract_at_genesis("telemetry", source("telemetry"), {}),
     )
     time_ms = 1_700_000_000_000 if plan.seed is not None else time.time_ns() // 1_000_000
     return Genesis(plan.chain_id, time_ms, plan.params, contracts)

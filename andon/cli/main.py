@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "tx": ("andon.cli.query", "wait for, or submit, a transaction"),
     "query": ("andon.cli.query", "read blocks, transactions, state, predictions, validators"),
     "watch": ("andon.cli.query", "follow events or blocks, with a cursor to resume"),
+    "gateway": ("andon.cli.gateway", "run the gateway of a plant, check its configuration"),
     "keys": ("andon.cli.keys", "make, list, show and import keys"),
     "verify": ("andon.cli.verify", "check a proof offline with only the genesis file"),
     "assert": ("andon.cli.assertion", "wait for a condition, or exit 8: 'height >= 10 within 30s'"),

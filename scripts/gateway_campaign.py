@@ -1,0 +1,295 @@
+"""Kill the gateway again and again while messages arrive; then count what the chain has.
+
+`make gateway-kill` sends 100,000 messages through a real Mosquitto and kills the gateway with
+SIGKILL 20 times. At the end every message is counted on chain once, none is missing and none is
+there twice; the journal holds each exactly once and gives the digests that are on chain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from andon.client import AsyncClient
+from andon.core.codec import Value
+from andon.gateway.config import OutboxTable
+from andon.gateway.outbox import Outbox
+from node.checkout import CHECKOUT
+from node.testing.broker import Broker, find_mosquitto
+from node.testing.local_net import LocalNet, NetPlan
+from scripts.bench.conditions import conditions
+
+MACHINES = 8
+STEP_MS = 10
+PUBLISHED_AT_ONCE = 500
+WAIT_S = 600.0
+QUIET_MS = 2_000
+START_S = 60.0
+GATEWAY = (sys.executable, "-m", "andon.cli.main", "gateway", "run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Size of a campaign; `up_s` is the range of a life between two kills."""
+
+    messages: int
+    kills: int
+    seed: int
+    rate_per_s: int = 1500
+    up_s: tuple[float, float] = (0.3, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was found."""
+
+    messages: int
+    kills: int
+    on_chain: int
+    windows: int
+    late: int
+    redelivered: int
+    journal_missing: int
+    journal_twice: int
+    digests_wrong: int
+    seconds: float
+
+    @property
+    def is_exact(self) -> bool:
+        """True if nothing was lost or counted twice."""
+        return (
+            self.on_chain == self.messages
+            and self.journal_missing == self.journal_twice == self.digests_wrong == 0
+        )
+
+
+def payload(number: int) -> bytes:
+    """Message `number`: its machine's next reading."""
+    step = number // MACHINES
+    values = {"temperature": 60 + (step * 7) % 40, "vibration": (step % 13) / 4}
+    return json.dumps({"time_ms": 1_700_000_000_000 + step * STEP_MS, "values": values}).encode()
+
+
+def topic(number: int) -> str:
+    """Where message `number` is published."""
+    return f"plant/press-{number % MACHINES}/readings"
+
+
+def config(port: int, node: str, count: int) -> str:
+    """The gateway's file."""
+    return f"""
+[chain]
+nodes = ["{node}"]
+key = "gateway.key"
+
+[outbox]
+journal_max = {count * 2}
+
+[[streams]]
+name = "presses"
+row_ms = 100
+stride = 10
+lateness_ms = 500
+idle_ms = {QUIET_MS}
+[streams.channels.temperature]
+[streams.channels.vibration]
+
+[[mqtt]]
+port = {port}
+client_id = "gateway-1"
+"""
+
+
+async def run(plan: Plan, folder: Path) -> Report:
+    """Run one campaign in a folder."""
+    started = time.monotonic()
+    async with (
+        LocalNet(NetPlan(home=folder / "net", validators=1, seed=plan.seed)) as net,
+        Broker(folder / "broker", plan.seed + 1) as broker,
+    ):
+        home = folder / "gateway"
+        home.mkdir()
+        entry = next(a for a in net.manifest.accounts if a.name == "org-1-operator")
+        shutil.copy(net.plan.home / entry.key_file, home / "gateway.key")
+        node = net.node("node-1").rpc
+        (home / "gw.toml").write_text(config(broker.port, node, plan.messages))
+        killer = _Killer(home, random.Random(plan.seed), plan)  # noqa: S311 - a repeatable campaign
+        await killer.first_session()
+        publishing = threading.Thread(
+            target=publish, args=(broker.port, plan.messages, plan.rate_per_s)
+        )
+        publishing.start()
+        await killer.rampage()
+        await killer.start()
+        await asyncio.to_thread(publishing.join)
+        gateway = net.key("org-1-operator").public
+        async with net.client() as client:
+            await _until_counted(client, gateway, plan.messages, killer)
+            await killer.end()
+            return await _report(client, gateway, plan, home, started)
+
+
+class _Killer:
+    """Starts the gateway and kills it."""
+
+    def __init__(self, home: Path, chance: random.Random, plan: Plan) -> None:
+        self._home = home
+        self._chance = chance
+        self._plan = plan
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def first_session(self) -> None:
+        """Let the broker know the session before anything is published."""
+        await self.start()
+        async with asyncio.timeout(START_S):
+            while "subscribed" not in (self._home / "gateway.log").read_text():
+                self.check()
+                await asyncio.sleep(0.1)
+        await self.end()
+
+    async def start(self) -> None:
+        """Start the gateway."""
+        with (self._home / "gateway.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *GATEWAY, str(self._home / "gw.toml"), cwd=CHECKOUT, stdout=log, stderr=log
+            )
+
+    def check(self) -> None:
+        """Fail with its log if the gateway ended by itself."""
+        if self._process is not None and self._process.returncode is not None:
+            log = (self._home / "gateway.log").read_text()[-2000:]
+            raise RuntimeError(f"the gateway ended by itself:\n{log}")
+
+    async def end(self) -> None:
+        """SIGTERM."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+
+    async def rampage(self) -> None:
+        """Start and kill, as often as planned."""
+        for _ in range(self._plan.kills):
+            await self.start()
+            await asyncio.sleep(0.8 + self._chance.uniform(*self._plan.up_s))
+            self.check()
+            assert self._process is not None
+            self._process.kill()
+            await self._process.wait()
+
+
+def publish(port: int, count: int, rate_per_s: int = 0) -> None:
+    """Publish all messages at QoS 1 and wait for the broker's acknowledgements."""
+    client = Client(
+        CallbackAPIVersion.VERSION2, client_id="plant", protocol=MQTTProtocolVersion.MQTTv5
+    )
+    client.max_inflight_messages_set(1000)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    started = time.monotonic()
+    sent = []
+    for number in range(count):
+        sent.append(client.publish(topic(number), payload(number), qos=1))
+        if len(sent) >= PUBLISHED_AT_ONCE:
+            for item in sent:
+                item.wait_for_publish()
+            sent.clear()
+            if rate_per_s:
+                time.sleep(max(0.0, started + number / rate_per_s - time.monotonic()))
+    for item in sent:
+        item.wait_for_publish()
+    client.disconnect()
+    client.loop_stop()
+
+
+async def _lines(client: AsyncClient, gateway: bytes) -> dict[str, dict[str, int | bytes]]:
+    found: dict[str, dict[str, int | bytes]] = {}
+    for number in range(MACHINES):
+        machine = f"press-{number}"
+        entry: Value = await client.state("telemetry", "lines", (gateway, machine))
+        if isinstance(entry, dict):
+            found[machine] = {
+                str(name): item for name, item in entry.items() if isinstance(item, int | bytes)
+            }
+    return found
+
+
+def _total(lines: dict[str, dict[str, int | bytes]], name: str) -> int:
+    return sum(value for line in lines.values() if isinstance(value := line[name], int))
+
+
+async def _until_counted(
+    client: AsyncClient, gateway: bytes, messages: int, killer: _Killer
+) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while _total(await _lines(client, gateway), "count") < messages:
+        killer.check()
+        if time.monotonic() > deadline:
+            return
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(QUIET_MS / 1000 + 1)  # what is there twice would still come
+
+
+async def _report(
+    client: AsyncClient, gateway: bytes, plan: Plan, home: Path, started: float
+) -> Report:
+    lines = await _lines(client, gateway)
+    with Outbox(home / "gateway.outbox", OutboxTable()) as outbox:
+        kept = list(outbox.journal())
+        counters = outbox.counters()
+    seen = Counter((item.topic, item.payload) for item in kept)
+    expected = {(topic(number), payload(number)) for number in range(plan.messages)}
+    digests = {f"press-{number}": bytes(32) for number in range(MACHINES)}
+    for item in kept:
+        machine = item.topic.split("/")[1]
+        digests[machine] = hashlib.sha256(digests[machine] + item.identity).digest()
+    return Report(
+        messages=plan.messages,
+        kills=plan.kills,
+        on_chain=_total(lines, "count"),
+        windows=_total(lines, "windows"),
+        late=_total(lines, "late"),
+        redelivered=counters["duplicates"],
+        journal_missing=len(expected - set(seen)),
+        journal_twice=sum(count - 1 for count in seen.values()),
+        digests_wrong=sum(lines[name]["digest"] != chained for name, chained in digests.items()),
+        seconds=time.monotonic() - started,
+    )
+
+
+def main() -> int:
+    """Run from the command line; 0 if nothing was lost or doubled."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if find_mosquitto() is None:
+        print("gateway campaign: mosquitto is not installed (apt-get install mosquitto)")
+        return 1
+    for name, value in conditions().items():
+        print(f"{name:16} {value}")
+    plan = Plan(messages=options.messages, kills=options.kills, seed=options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        report = asyncio.run(run(plan, Path(folder)))
+    for name in report.__dataclass_fields__:
+        print(f"{name:16} {getattr(report, name)}")
+    print("nothing lost, nothing twice" if report.is_exact else "NOT EXACT")
+    return 0 if report.is_exact else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
