@@ -178,4 +178,4 @@ async def test_a_replayed_file_is_sent_once_over_two_runs(
             await gateway.run(until_done=True)
             entry = await on_chain(net, "press-1", 500)
         assert entry["late"] == 0
-        assert entry["windows"] == 21
+        assert entry["windows"] == 16
