@@ -7,6 +7,7 @@ from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import dec_to_text
 from andon.core.state_key import state_key, state_prefix
 from node.explorer.html import Child, Markup, code, facts, link, place, section, table, tag
+from node.explorer.pages_attested import attested_table
 from node.explorer.recent import PredictionRow
 from node.explorer.svg import Point, curve, sparkline
 from node.explorer.view import (
@@ -32,7 +33,11 @@ ORDERS_MAX = 1000
 
 async def predictions(desk: Desk) -> Page:
     """Recent predictions."""
-    return Page("Predictions", await prediction_table(desk, 2 * ROWS), live=True)
+    body: list[Child] = [
+        section("Exact", await prediction_table(desk, 2 * ROWS)),
+        section("Attested", await attested_table(desk)),
+    ]
+    return Page("Predictions", body, live=True)
 
 
 async def prediction(desk: Desk, identity: bytes) -> Page:
@@ -222,9 +227,12 @@ def _order_cells(fields: dict[str, Value], accounts: dict[bytes, str]) -> list[C
 
 
 async def _limits(desk: Desk, contract: str) -> list[tuple[str, float]]:
-    """The alert limit of a contract that keeps one in the variable `limit`."""
+    """The alert limit of a contract: its variable `limit`, or that field of its `options`."""
     raw = (await desk.node.state(state_key(contract, "limit"))).value
     value = None if raw is None else decode_value(raw)
+    if raw is None:
+        options = (await desk.node.state(state_key(contract, "options"))).value
+        value = texts(None if options is None else decode_value(options)).get("limit")
     if not isinstance(value, Dec):
         return []
     return [(f"alert below {dec_to_text(value)}", value.scaled / DEC_SCALE)]

@@ -7,6 +7,7 @@ from andon.core.genesis import genesis_hash
 from andon.core.hashing import DIGEST_BYTES
 from andon.core.state_key import state_key
 from node.explorer.html import Child, code, facts, link, place, section, table, tag
+from node.explorer.pages_supply import find_item
 from node.explorer.view import (
     Desk,
     Page,
@@ -14,6 +15,7 @@ from node.explorer.view import (
 
 VARIABLE_ROWS = 20
 QUERY_CHARACTERS_MAX = 200
+NAME_CHARACTERS_MAX = 64
 
 
 async def network(desk: Desk) -> Page:
@@ -67,8 +69,8 @@ async def network(desk: Desk) -> Page:
 async def find(desk: Desk, query: str) -> str | None:
     """Where a search leads: a path, or None. Takes heights, hashes, machines, contracts."""
     text = query.strip()[:QUERY_CHARACTERS_MAX]
-    if text.isdecimal() and len(text) < 19:
-        return f"/block/{text}" if int(text) <= desk.node.status().height else None
+    if text.isdecimal() and len(text) < 19 and int(text) <= desk.node.status().height:
+        return f"/block/{text}"
     plain = text.removeprefix("0x").lower()
     try:
         data = bytes.fromhex(plain)
@@ -76,13 +78,28 @@ async def find(desk: Desk, query: str) -> str | None:
         data = b""
     if len(data) >= DIGEST_BYTES:
         return await _find_hash(desk, data)
-    if text in desk.recent.machines:
+    if not text:
+        return None
+    if text in desk.recent.machines or await _is_machine(desk, text):
         return place("machine", text)
+    item = await find_item(desk, text)
+    if item is not None:
+        return item
     try:
         source = (await desk.node.state(state_key("contracts", "source", text))).value
     except AndonError:  # too long for a key: no contract's name
         return None
     return None if source is None else place("contract", text)
+
+
+async def _is_machine(desk: Desk, text: str) -> bool:
+    """Tell whether a contract keeps a machine of that name."""
+    if len(text) > NAME_CHARACTERS_MAX:
+        return False
+    for contract in await desk.holders("machines"):
+        if (await desk.node.state(state_key(contract, "machines", text))).value is not None:
+            return True
+    return False
 
 
 async def _find_hash(desk: Desk, data: bytes) -> str | None:
@@ -106,7 +123,7 @@ def search(query: str) -> Page:
         tag(
             "p",
             "Search takes a height, a hash of a block, transaction, prediction or model, the name "
-            "of a machine seen lately, or of a contract.",
+            "of a machine or contract, the id of a lot or item, a GTIN or an SSCC.",
             class_="muted",
         ),
     ]

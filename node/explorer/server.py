@@ -13,12 +13,15 @@ from aiohttp import web
 from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.genesis import genesis_to_json
 from node.explorer import (
+    pages_attested,
     pages_chain,
     pages_contracts,
+    pages_demand,
     pages_fl,
     pages_ml,
     pages_models,
     pages_other,
+    pages_supply,
 )
 from node.explorer.html import Child, Markup, link, render, tag
 from node.explorer.recent import Recent
@@ -49,6 +52,8 @@ MENU = (
     ("/contracts", "Contracts"),
     ("/predictions", "Predictions"),
     ("/machines", "Machines"),
+    ("/lots", "Lots"),
+    ("/demand", "Demand"),
     ("/models", "Models"),
     ("/federated", "Federated"),
     ("/network", "Network"),
@@ -90,10 +95,20 @@ class Explorer:
             "/validators": lambda _: pages_chain.validators(desk),
             "/predictions": lambda _: pages_ml.predictions(desk),
             "/prediction/{id}": lambda request: pages_ml.prediction(desk, _hash(request)),
+            "/attested/{number}": lambda request: pages_attested.attested(
+                desk, request.match_info["number"]
+            ),
             "/machines": lambda _: pages_ml.machines(desk),
             "/machine/{name}": lambda request: pages_ml.machine(desk, request.match_info["name"]),
             "/models": lambda _: pages_models.models(desk),
             "/model/{id}": lambda request: pages_models.model(desk, _hash(request)),
+            "/lots": lambda request: pages_supply.lots(desk, request.query),
+            "/lot/{name}": lambda request: pages_supply.lot(desk, request.match_info["name"]),
+            "/recall/{number}": lambda request: pages_supply.recall(
+                desk, request.match_info["number"]
+            ),
+            "/demand": lambda _: pages_demand.demand(desk),
+            "/demand/{name}": lambda request: pages_demand.part(desk, request.match_info["name"]),
             "/federated": lambda _: pages_fl.runs(desk),
             "/federated/{name}": lambda request: pages_fl.run(desk, request.match_info["name"]),
             "/contracts": lambda _: pages_contracts.contracts(desk),
@@ -155,7 +170,7 @@ class Explorer:
                 "input",
                 type="search",
                 name="q",
-                placeholder="height, hash, machine, contract",
+                placeholder="height, hash, machine, lot, GTIN, contract",
                 aria_label="Search",
                 maxlength=200,
             ),

@@ -74,6 +74,55 @@ def vote_bar(parts: Sequence[tuple[str, int, bool]], total: int, quorum: int) ->
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One value among others; `is_out` marks it as outside the band."""
+
+    name: str
+    value: float
+    is_out: bool
+
+
+def spread_chart(members: Sequence[Member], band: tuple[float, float] | None, title: str) -> Markup:
+    """Draw values as points on a line, with the band in which they agree."""
+    if not members:
+        return tag("p", "No value is revealed yet.", class_="muted")
+    values: list[float] = [*(member.value for member in members), *(band or ())]
+    low, high = min(values), max(values)
+    room = (high - low or abs(high) or 1.0) * 0.1
+    low, high = low - room, high + room
+
+    span: float = high - low
+
+    def across(value: float) -> float:
+        return MARGIN + (WIDTH - 2 * MARGIN) * (value - low) / span
+
+    shapes: list[Markup] = []
+    if band is not None:
+        left, right = across(band[0]), across(band[1])
+        shapes.append(
+            tag(
+                "rect", x=f"{left:.1f}", y=10, width=f"{right - left:.1f}", height=60, class_="zone"
+            )
+        )
+        shapes += [tag("text", f"{edge:.4g}", x=f"{across(edge) - 14:.1f}", y=86) for edge in band]
+    shapes.append(tag("line", x1=MARGIN, x2=WIDTH - MARGIN, y1=40, y2=40, class_="grid"))
+    for number, member in enumerate(members):
+        label = tag("title", f"{member.name}: {member.value:.4f}")
+        x, style = f"{across(member.value):.1f}", "out" if member.is_out else "line"
+        # Values that agree lie on each other: they are spread a little, in the order of the names.
+        y = 40 + 9 * ((number % 5) - 2)
+        shapes.append(tag("circle", label, cx=x, cy=y, r=4, class_=style))
+    return tag(
+        "svg",
+        tag("title", title),
+        shapes,
+        viewBox=f"0 0 {WIDTH} 96",
+        class_="chart",
+        role="img",
+    )
+
+
 def round_up(value: float) -> float:
     """Give the next 1, 2, 4 or 8 times a power of ten, so that ticks are round."""
     if value <= 0:
