@@ -49,6 +49,7 @@ from node.own_calls import OwnCalls
 from node.probes import Probes, Watched
 from node.queries import Queries, StoredShelf
 from node.registry import REGISTRY_KEYS, peers_of
+from node.rpc.epcis import Epcis
 from node.rpc.server import RpcServer
 from node.rpc.settings import rpc_settings
 from node.service import NodeService, Parts
@@ -223,7 +224,7 @@ class Node:
         self.rpc = RpcServer(
             self.service,
             rpc_settings(config),
-            extensions=[Explorer(self.service)],
+            extensions=[Explorer(self.service), Epcis(self.service)],
         )
 
     def _validator_public(self) -> bytes | None:

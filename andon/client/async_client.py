@@ -274,6 +274,13 @@ class AsyncClient:
         _, value = Verifier(await self.genesis()).state(reply.proof, wanted)
         return None if value is None else decode_value(value)
 
+    async def state_proof(self, contract: str, variable: str, key: Key) -> str:
+        """Proof of an entry, present or absent, in hex: to hand over, checked with `Verifier`."""
+        wanted = state_key(contract, variable, key)
+        reply = await self._transport.ask("state", StateParams(raw_key=to_hex(wanted)), StateReply)
+        Verifier(await self.genesis()).state(reply.proof, wanted)
+        return reply.proof
+
     async def prediction(self, identity: bytes) -> Prediction:
         """A committed prediction, proved before it is given.
 

@@ -1,0 +1,316 @@
+"""The EPCIS face: capture and query in the shape of the EPCIS 2.0 REST binding.
+
+A node holds no keys of members, so whoever captures signs: the document carries the signed
+transaction under `andon:transaction`, and the node takes it only if its calls are exactly what the
+document says. Queries read the events of one contract from the last final state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import msgspec
+from aiohttp import web
+
+from andon.client.factory.epcis import (
+    CONTEXT,
+    KINDS,
+    TRANSACTION,
+    bare_word,
+    capture_calls,
+    document,
+    milliseconds,
+)
+from andon.client.factory.gs1 import path_of
+from andon.core.codec import Key, Value, decode_value, encode_arguments
+from andon.core.errors import Code, InvalidInput
+from andon.core.json_value import from_hex, to_hex
+from andon.core.transaction import parse_transaction
+from node.facade import NodeFacade, Wait
+from node.rpc.limits import BODY_TIMEOUT_S
+
+CONTRACT = "supply"
+PAGE_MAX = 64
+PAGE_DEFAULT = 30
+SCAN_MAX = 1024
+"""Events that one query looks at; the next page goes on where it stopped."""
+
+CAPTURE_TIMEOUT_MS = 10_000
+_PAGING = frozenset({"perPage", "nextPageToken"})
+_EQUAL = {
+    "eventType": "kind",
+    "EQ_action": "action",
+    "EQ_bizStep": "step",
+    "EQ_disposition": "disposition",
+    "EQ_readPoint": "read_point",
+    "EQ_bizLocation": "location",
+    "EQ_eventID": "id",
+    "EQ_transformationID": "transformation",
+}
+_MATCH = {
+    "MATCH_epc": ("epcs", "children"),
+    "MATCH_parentID": ("parent",),
+    "MATCH_inputEPC": ("inputs",),
+    "MATCH_outputEPC": ("outputs",),
+    "MATCH_anyEPC": ("epcs", "children", "parent", "inputs", "outputs"),
+    "MATCH_epcClass": ("quantities", "child_quantities"),
+    "MATCH_inputEPCClass": ("input_quantities",),
+    "MATCH_outputEPCClass": ("output_quantities",),
+    "MATCH_anyEPCClass": (
+        "quantities", "child_quantities", "input_quantities", "output_quantities",
+    ),
+}  # fmt: skip
+_TIMES = {
+    "GE_eventTime": ("time_ms", 1),
+    "LT_eventTime": ("time_ms", -1),
+    "GE_recordTime": ("recorded_ms", 1),
+    "LT_recordTime": ("recorded_ms", -1),
+}
+_EXISTS = "EXISTS_errorDeclaration"
+_IDS = frozenset({"read_point", "location"})
+_encoder = msgspec.json.Encoder()
+Event = dict[Key, Value]
+ReadBody = Callable[[web.Request], Awaitable[bytes]]
+
+
+class Epcis:
+    """Routes under /epcis; an extension of the RPC server."""
+
+    def __init__(self, node: NodeFacade, contract: str = CONTRACT) -> None:
+        self._node = node
+        self._contract = contract
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """Capture, its jobs, events, one event, events of one item, vocabulary."""
+        return [
+            web.post("/epcis/capture", self._capture),
+            web.get("/epcis/capture/{id}", self._job),
+            web.get("/epcis/events", self._events),
+            web.get("/epcis/events/{id:.+}", self._event),
+            web.get("/epcis/epcs/{epc:.+}/events", self._events),
+            web.get("/epcis/eventTypes", self._kinds),
+        ]
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Nothing runs beside the server."""
+        yield
+
+    async def _capture(self, request: web.Request) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await request.read()
+        except TimeoutError:
+            raise InvalidInput(
+                Code.BAD_REQUEST, f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s"
+            ) from None
+        raw = capture_transaction(body, self._contract)
+        done = await self._node.submit(raw, Wait.ACCEPTED, CAPTURE_TIMEOUT_MS)
+        location = f"/epcis/capture/{to_hex(done.transaction_id)}"
+        return web.Response(status=202, headers={"Location": location, **_VERSIONS})
+
+    async def _job(self, request: web.Request) -> web.StreamResponse:
+        identity = from_hex(request.match_info["id"])
+        found = await self._node.transaction(identity)
+        job: dict[str, object] = {"captureID": to_hex(identity), "running": found.block is None}
+        if found.block is not None:
+            assert found.index is not None, "a transaction in a block has a place"
+            failure = found.block.receipts[found.index].failure
+            job["success"] = failure is None
+            job["errors"] = (
+                [] if failure is None else [{"type": failure.code, "title": failure.message}]
+            )
+        return _json(job)
+
+    async def _kinds(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return _json({"@context": [CONTEXT], "@set": list(KINDS)})
+
+    async def _event(self, request: web.Request) -> web.StreamResponse:
+        identity = request.match_info["id"]
+        found = await self._view("event", {"identity": identity})
+        if not isinstance(found, dict):
+            raise InvalidInput(Code.NOT_FOUND, f"no event {identity[:80]!r} is recorded")
+        return _answer([found], self._node.status().time_ms)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        wanted = query_of(request.query)
+        per_page = min(PAGE_MAX, _number(request.query.get("perPage"), PAGE_DEFAULT, "perPage"))
+        after = _number(request.query.get("nextPageToken"), 0, "nextPageToken")
+        item = request.match_info.get("epc")
+        events, token = await self._scan(
+            wanted, per_page, after, None if item is None else path_of(item)
+        )
+        headers = {}
+        if token is not None:
+            plain = {name: value for name, value in request.query.items() if name not in _PAGING}
+            link = request.url.relative().with_query(
+                {**plain, "perPage": str(per_page), "nextPageToken": str(token)}
+            )
+            headers["Link"] = f'<{link}>; rel="next"'
+        return _answer(events, self._node.status().time_ms, headers)
+
+    async def _scan(
+        self, wanted: Query, per_page: int, after: int, item: str | None
+    ) -> tuple[list[Event], int | None]:
+        """Events of one page, and where the next begins; None at the end."""
+        found: list[Event] = []
+        looked = 0
+        while looked < SCAN_MAX:
+            count = min(PAGE_MAX, SCAN_MAX - looked)
+            args: dict[str, Value] = {"after": after, "count": count}
+            if item is not None:
+                args["name"] = item
+            rows = await self._view("events_from" if item is None else "events_of", args)
+            part = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+            for row in part:
+                if len(found) >= per_page:
+                    return found, after
+                after += 1
+                looked += 1
+                if wanted.fits(row):
+                    found.append(row)
+            if len(part) < count:
+                return found, None
+        return found, after
+
+    async def _view(self, method: str, args: Mapping[str, Value]) -> Value:
+        answer = await self._node.call(self._contract, method, encode_arguments(args), None)
+        if not answer.ok:
+            failure = answer.failure
+            code = (
+                Code.NO_CONTRACT
+                if failure and failure.code == "E_NO_CONTRACT"
+                else Code.CONTRACT_FAILED
+            )
+            raise InvalidInput(
+                code,
+                f"{self._contract}.{method} failed: {failure.code if failure else ''}",
+                hint=f"is the standard contract deployed as {self._contract}?",
+            )
+        return decode_value(answer.result)
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Conditions that all have to hold; each holds if one of its values fits."""
+
+    equal: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    match: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    times: tuple[tuple[str, int, int], ...] = ()
+    is_error: bool | None = None
+
+    def fits(self, event: Event) -> bool:
+        """Whether an event fits."""
+        if self.is_error is not None and (event.get("error") is not None) is not self.is_error:
+            return False
+        for field, values in self.equal:
+            if event.get(field) not in values:
+                return False
+        for fields, values in self.match:
+            ids = [one for field in fields for one in _ids(event.get(field))]
+            if not any(_is_match(pattern, one) for pattern in values for one in ids):
+                return False
+        for field, sign, moment in self.times:
+            found = event.get(field)
+            if not isinstance(found, int) or (found >= moment) is not (sign > 0):
+                return False
+        return True
+
+
+def query_of(given: Mapping[str, str]) -> Query:
+    """Parameters of the standard's simple event query.
+
+    Raises:
+        InvalidInput: BAD_REQUEST for one that is not served, MALFORMED for a value.
+    """
+    equal, match, times = [], [], []
+    is_error: bool | None = None
+    for name, text in given.items():
+        values = tuple(part.strip() for part in text.split("|" if "|" in text else ","))
+        if name in _EQUAL:
+            field = _EQUAL[name]
+            clean = path_of if field in _IDS else bare_word
+            equal.append((field, tuple(clean(value) for value in values)))
+        elif name in _MATCH:
+            match.append((_MATCH[name], tuple(_pattern(value) for value in values)))
+        elif name in _TIMES:
+            field, sign = _TIMES[name]
+            times.append((field, sign, milliseconds(text.replace(" ", "+"), name)))
+        elif name == _EXISTS:
+            is_error = text.lower() != "false"
+        elif name not in _PAGING:
+            known = ", ".join([*_EQUAL, *_MATCH, *_TIMES, _EXISTS, *sorted(_PAGING)])
+            raise InvalidInput(
+                Code.BAD_REQUEST, f"parameter {name[:40]!r} is not served", hint=f"served: {known}"
+            )
+    return Query(tuple(equal), tuple(match), tuple(times), is_error)
+
+
+def capture_transaction(body: bytes, contract: str) -> bytes:
+    """The signed transaction of a capture, after checking that it says what the document says.
+
+    Raises:
+        InvalidInput: MALFORMED, BAD_REQUEST if there is none or it says something else.
+    """
+    calls = capture_calls(body, contract)
+    raw = json.loads(body).get(TRANSACTION)
+    if not isinstance(raw, str):
+        raise InvalidInput(
+            Code.BAD_REQUEST,
+            f"the document has no {TRANSACTION!r}: a node does not sign for its members",
+            hint="andon.client.factory.capture signs a document",
+        )
+    transaction = parse_transaction(from_hex(raw))
+    if transaction.body.calls != calls:
+        raise InvalidInput(
+            Code.BAD_REQUEST,
+            "the signed calls are not what the document says",
+            hint="sign capture_calls(document) of andon.client.factory.epcis",
+        )
+    return transaction.raw
+
+
+def _pattern(value: str) -> str:
+    return value if value.endswith("*") else path_of(value)
+
+
+def _is_match(pattern: str, one: str) -> bool:
+    return one.startswith(pattern[:-1]) if pattern.endswith("*") else one == pattern
+
+
+def _ids(found: Value) -> list[str]:
+    if isinstance(found, str):
+        return [found]
+    rows = found if isinstance(found, list) else []
+    firsts = [row[0] if isinstance(row, list) and row else row for row in rows]
+    return [one for one in firsts if isinstance(one, str)]
+
+
+def _number(text: str | None, default: int, name: str) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InvalidInput(Code.BAD_REQUEST, f"{name} is a whole number, not {text[:20]!r}")
+    return int(text)
+
+
+_VERSIONS = {"GS1-EPCIS-Version": "2.0.0", "GS1-CBV-Version": "2.0.0"}
+
+
+def _answer(
+    events: list[Event], time_ms: int, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=document(events, time_ms, query="SimpleEventQuery"),
+        content_type="application/ld+json",
+        headers={**_VERSIONS, "Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def _json(found: Mapping[str, object]) -> web.Response:
+    return web.Response(
+        body=_encoder.encode(found), content_type="application/json", headers=_VERSIONS
+    )
