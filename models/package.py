@@ -45,7 +45,7 @@ class Golden(Record, frozen=True):
     outputs: tuple[tuple[int, ...], ...]
 
 
-class _Parts(Record, frozen=True):
+class Parts(Record, frozen=True):
     """The blob: each part in its own canonical bytes."""
 
     magic: str
@@ -57,7 +57,7 @@ class _Parts(Record, frozen=True):
     card: str
 
 
-_MAGIC = "andon-model-1"
+MAGIC = "andon-model-1"
 R = TypeVar("R", bound=Record)
 
 
@@ -86,8 +86,8 @@ class Package:
     def to_blob(self) -> bytes:
         """Encode the package; equal packages give equal bytes."""
         return encode(
-            _Parts(
-                _MAGIC,
+            Parts(
+                MAGIC,
                 encode(self.manifest),
                 encode(self.graph),
                 write_tensors(self.weights),
@@ -105,15 +105,7 @@ class Package:
             InvalidInput: BAD_MODEL_PACKAGE, NOT_CERTIFIED, DIGEST_MISMATCH, TOO_LARGE, or
                 NOT_CANONICAL.
         """
-        parts = _decode(_Parts, blob, BLOB_BYTES_MAX)
-        if parts.magic != _MAGIC:
-            raise _bad("not a model package of a known version")
-        manifest = _decode(ModelManifest, parts.manifest, BLOB_BYTES_MAX)
-        validate_manifest(manifest)
-        _same_digest("weights", parts.weights, manifest.weights_digest)
-        _same_digest("graph", parts.graph, manifest.graph_digest)
-        _same_digest("golden", parts.golden, manifest.golden_digest)
-        _same_digest("quantiser", parts.quantiser, manifest.quantiser_digest)
+        parts, manifest = decode_parts(blob)
         if len(parts.card) > CARD_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"card exceeds {CARD_BYTES_MAX} characters")
         graph = _decode(Graph, parts.graph, BLOB_BYTES_MAX)
@@ -215,6 +207,24 @@ def build_package(
         certificate=certificate,
     )
     return Package.from_blob(package.to_blob())
+
+
+def decode_parts(blob: bytes) -> tuple[Parts, ModelManifest]:
+    """Take a blob apart and check every part against the digest in the manifest.
+
+    Raises:
+        InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, or NOT_CANONICAL.
+    """
+    parts = _decode(Parts, blob, BLOB_BYTES_MAX)
+    if parts.magic != MAGIC:
+        raise _bad("not a model package of a known version")
+    manifest = _decode(ModelManifest, parts.manifest, BLOB_BYTES_MAX)
+    validate_manifest(manifest)
+    _same_digest("weights", parts.weights, manifest.weights_digest)
+    _same_digest("graph", parts.graph, manifest.graph_digest)
+    _same_digest("golden", parts.golden, manifest.golden_digest)
+    _same_digest("quantiser", parts.quantiser, manifest.quantiser_digest)
+    return parts, manifest
 
 
 def golden_vectors(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,14 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.model import ModelId, ModelManifest, validate_window
 from models.environment import BACKENDS, prepare_environment
 from models.interpreter import interpret
-from models.package import Package, edge_windows
+from models.package import Package, decode_parts, edge_windows
+
+if TYPE_CHECKING:
+    from models.attested.package import FloatModel
 
 MODELS_MAX = 64
 RECHECK_EVERY = 4096
+ATTESTED = "attested"
 WARM_BUCKETS = (1, 64)
 
 Executor = Callable[[NDArray[np.int8]], NDArray[np.int32]]
@@ -47,6 +52,7 @@ class Runtime:
             )
         self.backend = backend
         self._models: dict[bytes, _Model] = {}
+        self._floats: dict[bytes, FloatModel] = {}
 
     def warm(self) -> str:
         """Import and start the backend; return a line that describes it.
@@ -77,13 +83,15 @@ class Runtime:
                 not what the graph computes.
             Unavailable: CONFORMANCE_FAILED when this backend computes something else.
         """
-        package = Package.from_blob(blob)
-        if package.id in self._models:
-            return package.id
-        if len(self._models) >= MODELS_MAX:
+        if len(self._models) + len(self._floats) >= MODELS_MAX:
             raise Unavailable(
                 Code.TOO_MANY, f"{MODELS_MAX} models are loaded", hint="retire or unload one"
             )
+        if decode_parts(blob)[1].kind == ATTESTED:
+            return self._load_float(blob)
+        package = Package.from_blob(blob)
+        if package.id in self._models:
+            return package.id
         golden = np.frombuffer(b"".join(package.golden.windows), np.int8)
         shape = package.manifest.input_shape
         windows = np.concatenate([golden.reshape(-1, *shape), edge_windows(shape)])
@@ -95,17 +103,32 @@ class Runtime:
         self._models[package.id] = model
         return package.id
 
+    def _load_float(self, blob: bytes) -> ModelId:
+        if self.backend == "numpy":
+            raise Unavailable(
+                Code.WORKER_DOWN, "float models need JAX", hint="choose --backend cpu"
+            )
+        from models.attested.package import FloatModel, FloatPackage  # noqa: PLC0415 # imports jax
+
+        package = FloatPackage.from_blob(blob)
+        if package.id not in self._floats:
+            self._floats[package.id] = FloatModel(package, self.backend)
+        return package.id
+
     def unload(self, model_id: bytes) -> None:
         """Forget a model; unknown ids are ignored."""
         self._models.pop(model_id, None)
+        self._floats.pop(model_id, None)
 
     def manifest(self, model_id: bytes) -> ModelManifest:
         """The manifest of a loaded model. Raises InvalidInput MODEL_NOT_ACTIVE if it is not."""
-        return self._get(model_id).package.manifest
+        found = self._floats.get(model_id)
+        return self._get(model_id).package.manifest if found is None else found.package.manifest
 
     def loaded(self) -> tuple[ModelId, ...]:
         """The ids of the loaded models, in order of loading."""
-        return tuple(model.package.id for model in self._models.values())
+        exact = tuple(model.package.id for model in self._models.values())
+        return exact + tuple(model.package.id for model in self._floats.values())
 
     def predict(self, model_id: bytes, windows: Sequence[bytes]) -> list[tuple[int, ...]]:
         """Evaluate windows of one model, in order.
@@ -114,6 +137,9 @@ class Runtime:
             InvalidInput: MODEL_NOT_ACTIVE, BAD_MODEL_INPUT.
             Unavailable: CONFORMANCE_FAILED when a spot check finds this machine wrong.
         """
+        found = self._floats.get(model_id)
+        if found is not None:
+            return found.predict(windows)
         model = self._get(model_id)
         manifest = model.package.manifest
         for window in windows:
@@ -134,6 +160,10 @@ class Runtime:
         Raises:
             Unavailable: CONFORMANCE_FAILED with model, input, element, expected and found.
         """
+        found = self._floats.get(model_id)
+        if found is not None:
+            found.measure()
+            return
         model = self._get(model_id)
         if self.backend != "numpy":
             for bucket in sorted(model.batches_checked):

@@ -15,12 +15,12 @@ from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain, digest
 from andon.core.model import ModelManifest
 from models.interpreter import interpret
-from models.package import Golden, Package, _Parts, edge_windows
+from models.package import Golden, Package, Parts, edge_windows
 
 
 def reassembled(package: Package, **changes: object) -> bytes:
     """The blob with parts changed and their digests left as they were."""
-    parts = decode(_Parts, package.to_blob())
+    parts = decode(Parts, package.to_blob())
     return encode(msgspec.structs.replace(parts, **changes))
 
 
@@ -58,7 +58,7 @@ def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["weights", "graph", "golden", "quantiser"])
 def test_a_part_that_is_not_the_named_one_is_refused(tiny: Package, part: str) -> None:
-    data = getattr(decode(_Parts, tiny.to_blob()), part)
+    data = getattr(decode(Parts, tiny.to_blob()), part)
     assert refused(reassembled(tiny, **{part: data[:-1] + bytes([data[-1] ^ 1])})) is (
         Code.DIGEST_MISMATCH
     )
@@ -67,7 +67,7 @@ def test_a_part_that_is_not_the_named_one_is_refused(tiny: Package, part: str) -
 def test_weights_that_break_the_certificate_are_refused_although_digests_agree(
     tiny: Package,
 ) -> None:
-    parts = decode(_Parts, tiny.to_blob())
+    parts = decode(Parts, tiny.to_blob())
     at = parts.weights.index(tiny.weights["w"].tobytes())
     weights = parts.weights[:at] + b"\x80" + parts.weights[at + 1 :]
     manifest = msgspec.structs.replace(tiny.manifest, weights_digest=digest(Domain.BLOB, weights))

@@ -1,0 +1,261 @@
+"""Packages of float models: the same blob as of exact ones, with a float graph and float tensors.
+
+Golden outputs are what the publisher's machine computed; a validator's own may differ by rounding
+only. Outputs become integers by the manifest's scale, halves to even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from andon.core.codec import decode, encode
+from andon.core.errors import Code, InvalidInput
+from andon.core.hashing import Domain, digest
+from andon.core.model import (
+    ModelId,
+    ModelManifest,
+    model_id,
+    prediction_gas,
+    validate_manifest,
+    validate_window,
+)
+from models.attested.evaluate import Floats, check_graph, compile_graph
+from models.attested.graph import FloatGraph
+from models.attested.tensors import read_floats, write_floats
+from models.package import (
+    BLOB_BYTES_MAX,
+    BLOB_NAME,
+    CARD_BYTES_MAX,
+    GOLDEN_VECTORS_MAX,
+    MAGIC,
+    Description,
+    Golden,
+    Parts,
+    decode_parts,
+)
+from models.quantiser import Quantiser, validate_quantiser
+
+ATTESTED = "attested"
+OUTPUT_MAX = 2**62
+GOLDEN_COUNT = 24
+ROUGH_PART = 1024
+"""Golden outputs further away than 1/1024 of the largest are another model, not rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatPackage:
+    """One float model version, checked. Built by `build_float_package` or `from_blob` only."""
+
+    manifest: ModelManifest
+    graph: FloatGraph
+    tensors: dict[str, Floats]
+    quantiser: Quantiser
+    golden: Golden
+    card: str
+
+    @property
+    def id(self) -> ModelId:
+        """The digest of the manifest."""
+        return model_id(self.manifest)
+
+    def to_blob(self) -> bytes:
+        """Encode the package; equal packages give equal bytes."""
+        return encode(
+            Parts(
+                MAGIC,
+                encode(self.manifest),
+                encode(self.graph),
+                write_floats(self.tensors),
+                encode(self.quantiser),
+                encode(self.golden),
+                self.card,
+            )
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `package.blob` and the card beside it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / BLOB_NAME).write_bytes(self.to_blob())
+        (folder / "card.md").write_text(self.card, "utf-8")
+
+    @staticmethod
+    def from_blob(blob: bytes) -> FloatPackage:
+        """Open a blob and check everything that can be checked without running the model.
+
+        Raises:
+            InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, TOO_LARGE, or NOT_CANONICAL.
+        """
+        parts, manifest = decode_parts(blob)
+        if manifest.kind != ATTESTED:
+            raise _bad("this package is exact, not attested")
+        if len(parts.card) > CARD_BYTES_MAX:
+            raise InvalidInput(Code.TOO_LARGE, f"card exceeds {CARD_BYTES_MAX} characters")
+        graph = decode(FloatGraph, parts.graph, BLOB_BYTES_MAX)
+        tensors = read_floats(parts.weights)
+        if graph.input_shape != manifest.input_shape:
+            raise _bad("manifest and graph differ in input shape")
+        if check_graph(graph, tensors) != (manifest.outputs, manifest.multiply_adds):
+            raise _bad("manifest and graph differ in outputs or multiply-adds")
+        quantiser = decode(Quantiser, parts.quantiser, BLOB_BYTES_MAX)
+        validate_quantiser(quantiser)
+        golden = decode(Golden, parts.golden, BLOB_BYTES_MAX)
+        _check_golden_shape(manifest, golden)
+        return FloatPackage(
+            manifest=manifest,
+            graph=graph,
+            tensors=tensors,
+            quantiser=quantiser,
+            golden=golden,
+            card=parts.card,
+        )
+
+
+class FloatModel:
+    """A package compiled for one backend; checked against its golden outputs when it is made."""
+
+    def __init__(self, package: FloatPackage, backend: str) -> None:
+        self.package = package
+        self._execute = compile_graph(package.graph, package.tensors, backend)
+        self.divergence = self.measure()
+
+    def predict(self, windows: Sequence[bytes]) -> list[tuple[int, ...]]:
+        """Evaluate windows one by one.
+
+        Raises:
+            InvalidInput: BAD_MODEL_INPUT, also for an output that is no finite number.
+        """
+        manifest = self.package.manifest
+        for window in windows:
+            validate_window(manifest, window)
+        return [to_integers(manifest, self._execute(_array(manifest, w))) for w in windows]
+
+    def measure(self) -> int:
+        """Largest distance of an own golden output from the package's, in units of the scale.
+
+        Raises:
+            InvalidInput: BAD_MODEL_PACKAGE if it is more than rounding can be.
+        """
+        golden = self.package.golden
+        rows = zip(self.predict(golden.windows), golden.outputs, strict=True)
+        worst = max(abs(a - b) for mine, theirs in rows for a, b in zip(mine, theirs, strict=True))
+        largest = max(abs(value) for row in golden.outputs for value in row)
+        if worst > max(ROUGH_PART, largest // ROUGH_PART):
+            raise _bad(f"golden outputs are {worst} units from what the graph computes")
+        return worst
+
+
+def to_integers(manifest: ModelManifest, output: Floats) -> tuple[int, ...]:
+    """Turn float outputs into integers by the scale, halves to even.
+
+    Raises:
+        InvalidInput: BAD_MODEL_INPUT for an output that is not finite or out of range.
+    """
+    scaled = output.astype(np.float64) * manifest.scale_den / manifest.scale_num
+    if not bool(np.isfinite(scaled).all()) or bool((np.abs(scaled) >= OUTPUT_MAX).any()):
+        raise InvalidInput(
+            Code.BAD_MODEL_INPUT, "the model's output for this input is no number of its range"
+        )
+    return tuple(int(value) for value in np.rint(scaled))
+
+
+def build_float_package(
+    description: Description,
+    function: Callable[..., object],
+    quantiser: Quantiser,
+    samples: NDArray[np.int8],
+) -> FloatPackage:
+    """Wrap a JAX function `f32[1, *input_shape] -> f32[1, outputs]`; samples: i8[n, *input_shape].
+
+    Raises:
+        InvalidInput: BAD_MODEL_PACKAGE with what has no counterpart or is too large.
+    """
+    from models.attested.convert import float_graph  # noqa: PLC0415 - only publishers trace
+
+    shape = tuple(int(size) for size in samples.shape[1:])
+    graph, tensors = float_graph(function, shape)  # type: ignore[arg-type] # any JAX callable
+    outputs, multiply_adds = check_graph(graph, tensors)
+    elements = int(np.prod(shape))
+    quiet = _manifest(description, shape, outputs, multiply_adds, (graph, tensors, quantiser))
+    execute = compile_graph(graph, tensors, "cpu")
+    count = min(GOLDEN_COUNT, len(samples))
+    chosen = samples[np.linspace(0, len(samples) - 1, count).astype(int)]
+    golden = Golden(
+        tuple(window.tobytes() for window in chosen),
+        tuple(to_integers(quiet, execute(window)) for window in chosen),
+    )
+    manifest = _with_golden(quiet, golden)
+    assert manifest.input_bytes == elements
+    package = FloatPackage(
+        manifest=manifest,
+        graph=graph,
+        tensors=tensors,
+        quantiser=quantiser,
+        golden=golden,
+        card=description.card,
+    )
+    return FloatPackage.from_blob(package.to_blob())
+
+
+def _manifest(
+    description: Description,
+    shape: tuple[int, ...],
+    outputs: int,
+    multiply_adds: int,
+    parts: tuple[FloatGraph, dict[str, Floats], Quantiser],
+) -> ModelManifest:
+    graph, tensors, quantiser = parts
+    elements = int(np.prod(shape))
+    return ModelManifest(
+        name=description.name,
+        version=description.version,
+        task=description.task,
+        kind=ATTESTED,
+        input_bytes=elements,
+        input_shape=shape,
+        input_dtype="int8",
+        outputs=outputs,
+        scale_num=description.scale_num,
+        scale_den=description.scale_den,
+        gas=prediction_gas(elements, multiply_adds),
+        multiply_adds=multiply_adds,
+        weights_digest=digest(Domain.BLOB, write_floats(tensors)),
+        graph_digest=digest(Domain.BLOB, encode(graph)),
+        golden_digest=bytes(32),
+        quantiser_digest=digest(Domain.BLOB, encode(quantiser)),
+        training=description.training,
+        parent=description.parent,
+    )
+
+
+def _with_golden(manifest: ModelManifest, golden: Golden) -> ModelManifest:
+    fields = {name: getattr(manifest, name) for name in manifest.__struct_fields__}
+    fields["golden_digest"] = digest(Domain.BLOB, encode(golden))
+    result = ModelManifest(**fields)
+    validate_manifest(result)
+    return result
+
+
+def _array(manifest: ModelManifest, window: bytes) -> NDArray[np.int8]:
+    return np.frombuffer(window, np.int8).reshape(manifest.input_shape)
+
+
+def _check_golden_shape(manifest: ModelManifest, golden: Golden) -> None:
+    if not 1 <= len(golden.windows) <= GOLDEN_VECTORS_MAX:
+        raise _bad(f"golden vectors number 1 to {GOLDEN_VECTORS_MAX}")
+    if len(golden.windows) != len(golden.outputs):
+        raise _bad("golden windows and outputs differ in number")
+    for window, output in zip(golden.windows, golden.outputs, strict=True):
+        validate_window(manifest, window)
+        if len(output) != manifest.outputs or any(abs(v) >= OUTPUT_MAX for v in output):
+            raise _bad("a golden output has another length than the model's, or is out of range")
+
+
+def _bad(message: str) -> InvalidInput:
+    return InvalidInput(
+        Code.BAD_MODEL_PACKAGE, message, hint="build it with models.attested.package"
+    )
