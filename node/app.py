@@ -27,8 +27,6 @@ from node.drivers.consensus import ConsensusDriver
 from node.drivers.consensus_ports import Hooks
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import Committed, ExecutionDriver
-from node.drivers.models import MODELS, ModelsDriver
-from node.drivers.models import Ports as ModelPorts
 from node.drivers.predictions import PredictionCache, PredictionService
 from node.drivers.sync import CertifiedChain, SyncDriver
 from node.explorer import Explorer
@@ -40,6 +38,7 @@ from node.log import set_level, start_logging
 from node.mempool import Mempool, MempoolLimits, Verifier
 from node.metrics import Metrics
 from node.mismatch import MismatchLog
+from node.model_drivers import ModelParts, make_model_drivers
 from node.net.fetch import Fetcher
 from node.net.limits import PENALTY_INVALID
 from node.net.network import Network, Settings
@@ -174,15 +173,15 @@ class Node:
                 height=lambda: self.execution.head().height,
                 submit=lambda raw: self.service.submit(raw, Wait.ACCEPTED, 0),
             )
-        self.models = ModelsDriver(
-            ModelPorts(
-                store=opened.blobs,
-                state=self.queries,
+        self.models = make_model_drivers(
+            ModelParts(
+                opened=opened,
+                queries=self.queries,
                 worker=self.worker,
-                source=self.fetcher,
+                fetcher=self.fetcher,
                 peers=lambda: [peer.node_key for peer in self.network.linked_peers()],
-                attest=self.own_calls.send if self.own_calls is not None else None,
-                validator_key=self._validator_public() or b"",
+                height=lambda: self.execution.head().height,
+                own_calls=self.own_calls,
             )
         )
 
@@ -347,8 +346,7 @@ class Node:
             transactions=len(committed.transactions),
             predictions=len(committed.predictions),
         )
-        if any(event.contract == MODELS for item in committed.receipts for event in item.events):
-            self.models.notice()
+        self.models.notice(committed.receipts)
         if header.closes_epoch or any(
             event.contract == IDENTITY for item in committed.receipts for event in item.events
         ):

@@ -107,6 +107,22 @@ class _Parts(Record, frozen=True):
     card: str
 
 
+class GoldenVectors(Record, frozen=True):
+    """Golden inputs and outputs of a package (models/package.py)."""
+
+    windows: tuple[bytes, ...]
+    outputs: tuple[tuple[int, ...], ...]
+
+
+def golden_of_blob(blob: bytes) -> GoldenVectors:
+    """Read the golden vectors out of a package blob. Raises as `manifest_of_blob`."""
+    parts = decode(_Parts, blob, BLOB_BYTES_MAX)
+    golden = decode(GoldenVectors, parts.golden, BLOB_BYTES_MAX)
+    if not golden.windows or len(golden.windows) != len(golden.outputs):
+        raise InvalidInput(Code.BAD_MODEL_PACKAGE, "golden windows and outputs differ in number")
+    return golden
+
+
 def manifest_of_blob(blob: bytes) -> ModelManifest:
     """Read the manifest out of a package blob; validators check the rest.
 

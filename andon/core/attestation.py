@@ -13,6 +13,8 @@ from andon.core.codec import Value, encode_value
 from andon.core.hashing import DIGEST_BYTES
 
 CONTRACT = "predictions"
+MEASURING = "MEASURING"
+READY = "READY"
 COMMIT = "COMMIT"
 REVEAL = "REVEAL"
 SETTLED = "SETTLED"
@@ -32,7 +34,13 @@ class Request:
     phase: str
     deadline: int
     outputs: int
+    committed: int
     is_sealed: bool
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether more than two thirds of the committee's weight have committed."""
+        return self.committed * 3 > 2 * sum(weight for _, weight in self.members)
 
     def index_of(self, validator: bytes) -> int | None:
         """Place of a validator in the committee; None if it is no member."""
@@ -63,6 +71,9 @@ def parse_request(number: int, value: Value) -> Request | None:
         return None
     if not isinstance(phase, str) or not isinstance(deadline, int) or not isinstance(outputs, int):
         return None
+    committed = value.get("committed")
+    if not isinstance(committed, int):
+        return None
     if {len(model_id), len(digest)} != {DIGEST_BYTES} or not isinstance(listed, list):
         return None
     members: list[tuple[bytes, int]] = []
@@ -81,5 +92,37 @@ def parse_request(number: int, value: Value) -> Request | None:
         phase=phase,
         deadline=deadline,
         outputs=outputs,
+        committed=committed,
+        is_sealed=value.get("sealed") is True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committee:
+    """Who computes an attested model; `term` counts appointments."""
+
+    members: tuple[bytes, ...]
+    term: int
+    status: str
+    tolerance: int
+    is_sealed: bool
+
+
+def parse_committee(value: Value) -> Committee | None:
+    """Read an entry of the contract's `committees`; None for a shape that appoints nobody."""
+    if not isinstance(value, dict):
+        return None
+    listed, term, status = value.get("members"), value.get("term"), value.get("status")
+    tolerance = value.get("tolerance")
+    if not isinstance(listed, list) or not isinstance(term, int) or not isinstance(status, str):
+        return None
+    members = tuple(key for key in listed if isinstance(key, bytes))
+    if len(members) != len(listed) or not isinstance(tolerance, int):
+        return None
+    return Committee(
+        members=members,
+        term=term,
+        status=status,
+        tolerance=tolerance,
         is_sealed=value.get("sealed") is True,
     )

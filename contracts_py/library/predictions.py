@@ -12,6 +12,7 @@ windows = Map(key=int, value=bytes)
 commits = Map(key=tuple, value=bytes)
 reveals = Map(key=tuple, value=list)
 records = Map(key=bytes, value=dict)
+keys = Map(key=bytes, value=bytes)
 last = Var(int, default=0)
 Appointed = Event(model=bytes, members=int, tolerance=int, indexed=("model",))
 Measured = Event(model=bytes, divergence=int, status=str, indexed=("model",))
@@ -75,6 +76,14 @@ def measure(model_id: bytes, term: int, divergence: int):
         found["status"] = "READY" if enough else "REFUSED"
         committees[model_id] = found
     Measured(model=model_id, divergence=divergence, status=found["status"])
+
+
+@export
+def enrol(sealing_key: bytes):
+    """A validator says to which X25519 key inputs are sealed for it; the old one is forgotten."""
+    assert is_validator(ctx.sender), "only a validator enrols"
+    assert len(sealing_key) == 32, "a sealing key has 32 bytes"
+    keys[ctx.sender] = sealing_key
 
 
 @export(reentrant=True)

@@ -227,6 +227,29 @@ def check_announced(announced: Announced, loaded: Loaded) -> None:
             )
 
 
+async def find_blob(
+    store: Store, source: Source, peers: Callable[[], list[bytes]], identity: bytes
+) -> bytes:
+    """Give a blob of unknown size from here or from peers, and keep it.
+
+    Raises:
+        Unavailable: UNREACHABLE if nobody gives it.
+    """
+    if await asyncio.to_thread(store.has, identity):
+        return await asyncio.to_thread(store.get, identity)
+    for peer in peers()[:PEERS_ASKED_MAX]:
+        try:
+            total, _ = await source.blob_chunk(peer, identity, 0)
+            if not 0 < total <= BLOB_BYTES_MAX:
+                continue
+            blob = await fetch_blob(source, [peer], identity, total)
+        except (Unavailable, InvalidInput):
+            continue
+        await asyncio.to_thread(store.put, blob)
+        return blob
+    raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
+
+
 async def fetch_blob(source: Source, peers: list[bytes], identity: bytes, size: int) -> bytes:
     """Fetch a blob piece by piece; a peer that fails is replaced and the pieces kept.
 

@@ -30,7 +30,13 @@ from node.signer.protocol import (
     refused,
 )
 
-OWN_CALLS = frozenset({("models", "attest"), ("evidence", "submit")})
+OWN_CALLS = frozenset(
+    {
+        ("models", "attest"),
+        ("evidence", "submit"),
+        *(("predictions", name) for name in ("measure", "enrol", "commit", "reveal", "advance")),
+    }
+)
 """What a validator calls in its own name; a signer signs no other transaction."""
 
 

@@ -1,0 +1,101 @@
+"""What a node does for models: bring packages to the worker, attest with the validator's key."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from andon.core.block import Receipt
+from andon.core.keys import SEED_BYTES, PrivateKey
+from node.attestation_journal import AttestationJournal
+from node.drivers.attestations import AttestationDriver
+from node.drivers.attestations import Ports as AttestationPorts
+from node.drivers.models import MODELS, ModelsDriver, find_blob
+from node.drivers.models import Ports as ModelPorts
+from node.home import Opened
+from node.keystore import SEALING_KEY, key_exists, load_key, save_key
+from node.net.fetch import Fetcher
+from node.own_calls import OwnCalls
+from node.queries import Queries
+from node.workers.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDrivers:
+    """`attestations` is None where we have no vote."""
+
+    models: ModelsDriver
+    attestations: AttestationDriver | None
+
+    async def run(self) -> None:
+        """Run both until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.models.run())
+            if self.attestations is not None:
+                group.create_task(self.attestations.run())
+
+    def notice(self, receipts: Sequence[Receipt]) -> None:
+        """A block is final: deadlines have come nearer, and the registry may have changed."""
+        if self.attestations is not None:
+            self.attestations.notice()
+        if any(event.contract == MODELS for item in receipts for event in item.events):
+            self.models.notice()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParts:
+    """The parts of a node that its model drivers work with."""
+
+    opened: Opened
+    queries: Queries
+    worker: Supervisor
+    fetcher: Fetcher
+    peers: Callable[[], list[bytes]]
+    height: Callable[[], int]
+    own_calls: OwnCalls | None
+
+
+def make_model_drivers(parts: ModelParts) -> ModelDrivers:
+    """Make both drivers; nothing runs yet."""
+    opened, own_calls, signer = parts.opened, parts.own_calls, parts.opened.signer
+    models = ModelsDriver(
+        ModelPorts(
+            store=opened.blobs,
+            state=parts.queries,
+            worker=parts.worker,
+            source=parts.fetcher,
+            peers=parts.peers,
+            attest=None if own_calls is None else own_calls.send,
+            validator_key=b"" if signer is None else signer.public_key,
+        )
+    )
+    if own_calls is None or signer is None:
+        return ModelDrivers(models=models, attestations=None)
+    attestations = AttestationDriver(
+        AttestationPorts(
+            chain_id=opened.genesis.chain_id,
+            validator_key=signer.public_key,
+            state=parts.queries,
+            worker=parts.worker,
+            journal=AttestationJournal(opened.home.data / "attestations"),
+            blob=lambda identity: find_blob(opened.blobs, parts.fetcher, parts.peers, identity),
+            sealing_seed=lambda: sealing_seed(opened.home.keys),
+            height=parts.height,
+            send=own_calls.send,
+        )
+    )
+    return ModelDrivers(models=models, attestations=attestations)
+
+
+def sealing_seed(folder: Path) -> bytes:
+    """The node's X25519 secret for sealed inputs, made when there is none (blocking).
+
+    It is not the validator's key: that may lie in a signer that only signs.
+    """
+    path = folder / SEALING_KEY
+    if not key_exists(path):
+        save_key(path, PrivateKey(secrets.token_bytes(SEED_BYTES)))
+    return load_key(path).seed
