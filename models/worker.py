@@ -32,7 +32,9 @@ BATCH_WINDOWS_MAX = 4096
 READ_BYTES = 1 << 20
 PARENT_CHECK_S = 2.0
 OUTPUT_BYTES_MAX = 256 * 1024 * 1024
-FAULTS = ("none", "wrong-output")
+FAULTS = ("none", "wrong-output", "far-output")
+FAR = 1_000_000
+"""How far a worker with the fault "far-output" is off: beyond any sensible tolerance."""
 
 
 @dataclass(slots=True, eq=False)
@@ -245,6 +247,8 @@ class Worker:
         self._counters["predictions"] += len(outputs)
         if self._fault == "wrong-output":
             outputs = [(row[0] ^ 1, *row[1:]) for row in outputs]
+        elif self._fault == "far-output":
+            outputs = [(row[0] + FAR, *row[1:]) for row in outputs]
         start = 0
         for job, count in sound:
             self._finish(job, protocol.Outputs(tuple(outputs[start : start + count])))

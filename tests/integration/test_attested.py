@@ -80,7 +80,7 @@ async def test_a_committee_with_a_liar_answers_a_contract_and_keeps_sealed_input
     open_net: OpenNet, tmp_path: Path
 ) -> None:
     async with (
-        open_net(seed=53, worker_backend="cpu", faults={LIAR: "wrong-output"}) as net,
+        open_net(seed=53, worker_backend="cpu", faults={LIAR: "far-output"}) as net,
         net.client("node-1", account="org-1-operator") as client,
     ):
         identity = await publish(net, client)
@@ -116,8 +116,11 @@ async def proved(
     client: AsyncClient, identity: bytes, window: bytes, output: tuple[Value, ...]
 ) -> None:
     """The settled value is a record under the predictions root of its block."""
-    events, _ = await client.events_page("", contract="predictions")
-    event = next(item for item in events if item.name == "Settled")
+    settled, cursor = [], "0-0-0"
+    for _ in range(50):
+        events, cursor = await client.events_page(cursor, contract="predictions")
+        settled += [item for item in events if item.name == "Settled"]
+    (event,) = settled
     (record,) = await client.predictions_of(event.transaction_id)
     assert (record.kind, record.model_id, record.output) == ("attested", identity, output)
     assert record.input_digest == input_digest(identity, window)
