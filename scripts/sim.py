@@ -1,6 +1,7 @@
 """Simulate networks under faults: `make sim SEED=7` replays one, `make sim COUNT=1000` runs many.
 
-Every seed prints what it means if it fails, shrunk. `--jobs` processes share the work.
+Every seed prints what it means if it fails, shrunk, and is added to tests/sim/failures.json, which
+the tests replay. `--jobs` processes share the work.
 """
 
 from __future__ import annotations
@@ -12,13 +13,23 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
 
 from node.testing.sim import World, draw
-from node.testing.sim.campaign import Summary, run_options, run_seeds, shrink
+from node.testing.sim.campaign import (
+    REACHED,
+    Summary,
+    run_options,
+    run_seeds,
+    shrink,
+    store_failures,
+)
 
 CHUNK = 25
 FAILURES_SHOWN = 5
 REPORT_EVERY_S = 10.0
+FAILURES = Path(__file__).parent.parent / "tests" / "sim" / "failures.json"
+FAULTS = ("crash", "partition", "clog", "clock.jump")
 
 
 def main() -> int:
@@ -60,7 +71,7 @@ def campaign(first: int, count: int, heights: int, jobs: int, until_s: float) ->
     """Run chunks of seeds in processes until they are done, time is up or too much fails."""
     total = Summary()
     chunks = _chunks(first, count)
-    shown_s = time.monotonic()
+    started_s = shown_s = time.monotonic()
     with ProcessPoolExecutor(max_workers=jobs) as pool:
         running: set[Future[Summary]] = {
             pool.submit(run_seeds, chunk, heights) for chunk in itertools.islice(chunks, 2 * jobs)
@@ -75,16 +86,18 @@ def campaign(first: int, count: int, heights: int, jobs: int, until_s: float) ->
                     running.add(pool.submit(run_seeds, chunk, heights))
             if time.monotonic() - shown_s > REPORT_EVERY_S:
                 shown_s = time.monotonic()
-                print(f"  {total.runs} seeds, {len(total.failures)} failed", flush=True)
+                print(f"  {_live(total, shown_s - started_s)}", flush=True)
     return total
 
 
 def report(total: Summary, took_s: float) -> int:
     """Print what was reached, and failures shrunk."""
     print(
-        f"{total.runs} seeds in {took_s:.1f} s ({total.runs / took_s:.1f}/s), "
+        f"{total.runs} seeds in {took_s:.1f} s ({total.runs / took_s:.1f}/s; "
+        f"{total.runs / max(total.cpu_s, 0.01):.1f} a second of CPU time), "
         f"{total.heights} blocks, {total.events} events, {total.virtual_ms / 3_600_000:.2f} "
-        f"virtual hours; slowest way back {total.healed_ms_max} ms"
+        f"virtual hours; slowest way back {total.healed_ms_max} ms, "
+        f"most messages a second {total.egress_max}"
     )
     for name in sorted(total.counts):
         print(f"  {name:<40}{total.counts[name]:>10}")
@@ -92,9 +105,20 @@ def report(total: Summary, took_s: float) -> int:
         print(f"never reached: {', '.join(total.unreached())}")
     for failure in total.failures[:FAILURES_SHOWN]:
         small = shrink(failure)
+        store_failures(FAILURES, [small])
         print(f"FAILED seed {failure.options.seed}: {failure.reason}\n  shrunk to {small.options}")
-        print(f"  which says: {small.reason}")
+        print(f"  which says: {small.reason}\n  stored in {FAILURES.name}: `make test` replays it")
     return 1 if total.failures else 0
+
+
+def _live(total: Summary, took_s: float) -> str:
+    faults = ", ".join(f"{total.counts.get(name, 0)} {name}" for name in FAULTS)
+    lost = sum(count for name, count in total.counts.items() if name.startswith("disk."))
+    reached = len(REACHED) - len(total.unreached())
+    return (
+        f"{total.runs} seeds, {total.runs / took_s:.1f}/s, {len(total.failures)} failed; "
+        f"{reached} of {len(REACHED)} states reached; {faults}, {lost} disk"
+    )
 
 
 def _chunks(first: int, count: int) -> Iterator[range]:

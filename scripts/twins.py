@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 from node.testing.sim.campaign import Summary
 from node.testing.sim.twins import run_scenarios, sample
@@ -16,6 +17,7 @@ from node.testing.sim.twins import run_scenarios, sample
 CHUNK = 50
 FAILURES_SHOWN = 5
 REPORT_EVERY_S = 10.0
+FAILURES = Path("twins-failures.txt")
 
 
 def main() -> int:
@@ -34,16 +36,25 @@ def main() -> int:
             total.add(summary)
             if time.monotonic() - shown_s > REPORT_EVERY_S:
                 shown_s = time.monotonic()
-                print(f"  {total.runs} scenarios, {len(total.failures)} failed", flush=True)
+                rate = total.runs / (shown_s - started_s)
+                print(
+                    f"  {total.runs} scenarios, {rate:.1f}/s, {len(total.failures)} failed; "
+                    f"{total.counts.get('evidence', 0)} pieces of evidence",
+                    flush=True,
+                )
     took_s = time.monotonic() - started_s
     print(
-        f"{total.runs} scenarios in {took_s:.1f} s ({total.runs / took_s:.1f}/s), "
+        f"{total.runs} scenarios in {took_s:.1f} s ({total.runs / took_s:.1f}/s; "
+        f"{total.runs / max(total.cpu_s, 0.01):.1f} a second of CPU time), "
         f"{total.heights} blocks, {total.counts.get('evidence', 0)} pieces of evidence, "
         f"{total.counts.get('vote.SKIP', 0)} Skip votes"
     )
     for failure in total.failures[:FAILURES_SHOWN]:
         seed = failure.options.seed
         print(f"FAILED scenario {seed}: {failure.reason}\n  {sample(seed, arguments.slots)}")
+    if total.failures:
+        FAILURES.write_text("".join(f"{item.options.seed}\n" for item in total.failures))
+        print(f"all {len(total.failures)} red scenarios stand in {FAILURES}")
     return 1 if total.failures else 0
 
 

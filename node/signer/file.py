@@ -25,7 +25,9 @@ _HEAD_BYTES = len(_MAGIC) + 8 + 4 + 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Slot:
+class Slot:
+    """A sealed state as read back."""
+
     sequence: int
     state: SignState
 
@@ -73,7 +75,7 @@ class SignStateFile:
     def write(self, state: SignState) -> None:
         """Make a state durable before returning (one fdatasync)."""
         sequence = self._sequence + 1
-        content = _seal(sequence, state)
+        content = seal(sequence, state)
         offset = SLOT_BYTES * (sequence % 2)
         try:
             if os.pwrite(self._descriptor, content, offset) != len(content):
@@ -105,7 +107,7 @@ class SignStateFile:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         # Real zeros, not a hole: later writes must not need space or metadata.
         os.pwrite(descriptor, bytes(2 * SLOT_BYTES), 0)
-        os.pwrite(descriptor, _seal(0, EMPTY), 0)
+        os.pwrite(descriptor, seal(0, EMPTY), 0)
         os.fsync(descriptor)
         part.rename(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
@@ -115,18 +117,19 @@ class SignStateFile:
             os.close(folder)
         return descriptor
 
-    def _newest(self) -> _Slot:
+    def _newest(self) -> Slot:
         found = [
             slot
             for index in range(2)
-            if (slot := _unseal(os.pread(self._descriptor, SLOT_BYTES, SLOT_BYTES * index)))
+            if (slot := unseal(os.pread(self._descriptor, SLOT_BYTES, SLOT_BYTES * index)))
         ]
         if not found:
             raise _damaged(self._path, "both slots are spoiled")
         return max(found, key=lambda slot: slot.sequence)
 
 
-def _seal(sequence: int, state: SignState) -> bytes:
+def seal(sequence: int, state: SignState) -> bytes:
+    """Give the bytes of a slot."""
     payload = encode(state)
     if _HEAD_BYTES + len(payload) > SLOT_BYTES:
         raise AssertionError("ENTRIES_MAX keeps a state far below SLOT_BYTES")
@@ -134,8 +137,8 @@ def _seal(sequence: int, state: SignState) -> bytes:
     return head + zlib.crc32(head + payload).to_bytes(4, "big") + payload
 
 
-def _unseal(content: bytes) -> _Slot | None:
-    """Read one slot; None if it is empty or spoiled."""
+def unseal(content: bytes) -> Slot | None:
+    """Read a slot; None if it is empty or spoiled."""
     head = content[: _HEAD_BYTES - 4]
     if not head.startswith(_MAGIC) or len(content) < _HEAD_BYTES:
         return None
@@ -146,7 +149,7 @@ def _unseal(content: bytes) -> _Slot | None:
     if len(payload) != length or zlib.crc32(head + payload) != checksum:
         return None
     try:
-        return _Slot(sequence, decode(SignState, payload))
+        return Slot(sequence, decode(SignState, payload))
     except InvalidInput:
         return None
 

@@ -1,10 +1,15 @@
-"""Many seeds: run, gather what was reached, and shrink what fails."""
+"""Many seeds: run, gather what was reached, shrink what fails and store it as a regression."""
 
 from __future__ import annotations
 
+import json
+import time
 import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import msgspec
 
 from andon.core.errors import AndonError
 from andon.core.genesis import Params
@@ -12,7 +17,7 @@ from node.testing.sim.messages import Script
 from node.testing.sim.options import Options, draw, quiet
 from node.testing.sim.world import World
 
-HEALED_MS = "heal_ms"
+HEALED_MS, EGRESS_MAX = "heal_ms", "egress_max"
 REACHED = (
     "crash",
     "partition",
@@ -26,6 +31,17 @@ REACHED = (
     "message.refused.BAD_CERTIFICATE",
     "slot.reproposed",
     "slot.skip_chain",
+    "clog",
+    "clock.jump",
+    "epoch.under_partition",
+    "epoch.one_down",
+    "jailed",
+    "disk.torn.sign_state",
+    "disk.lost.sign_state",
+    "disk.lost.store",
+    "disk.wiped",
+    "disk.restored",
+    "sign.old_refused",
 )
 """A campaign that never saw one of these tested less than it says."""
 
@@ -40,9 +56,15 @@ class Failure:
 
 @dataclass(slots=True)
 class Summary:
-    """Sum of many runs; `healed_ms_max` is the longest way back to three more blocks."""
+    """Sum of many runs; `healed_ms_max` is the longest way back to three more blocks.
+
+    `egress_max` is the most messages that an honest instance sent in a second, `cpu_s` what the
+    processes used.
+    """
 
     runs: int = 0
+    cpu_s: float = 0.0
+    egress_max: int = 0
     events: int = 0
     virtual_ms: int = 0
     heights: int = 0
@@ -56,6 +78,8 @@ class Summary:
         self.events += other.events
         self.virtual_ms += other.virtual_ms
         self.heights += other.heights
+        self.cpu_s += other.cpu_s
+        self.egress_max = max(self.egress_max, other.egress_max)
         self.healed_ms_max = max(self.healed_ms_max, other.healed_ms_max)
         for name, count in other.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
@@ -84,15 +108,37 @@ def run_options(
     summary.heights = outcome.height
     summary.counts = dict(outcome.counts)
     summary.healed_ms_max = summary.counts.pop(HEALED_MS, 0)
+    summary.egress_max = summary.counts.pop(EGRESS_MAX, 0)
     return summary
 
 
 def run_seeds(seeds: Iterable[int], heights: int = 12) -> Summary:
     """Run the worlds of many seeds."""
     total = Summary()
+    started_s = time.process_time()
     for seed in seeds:
         total.add(run_options(draw(seed, heights=heights)))
+    total.cpu_s = time.process_time() - started_s
     return total
+
+
+def load_failures(path: Path) -> list[Failure]:
+    """Read stored red runs: options in full, so that a change of `draw` does not change them."""
+    failures: list[Failure] = []
+    for entry in json.loads(path.read_text()) if path.exists() else ():
+        given = entry["options"]
+        plain = quiet(given["seed"], nodes=given["nodes"], heights=given["heights"])
+        options = msgspec.convert({**asdict(plain), **given}, Options)
+        failures.append(Failure(options, entry["reason"]))
+    return failures
+
+
+def store_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """Add red runs to a file; the tests replay all of it."""
+    known = load_failures(path)
+    known += [failure for failure in failures if failure not in known]
+    lines = [json.dumps({"reason": item.reason, "options": asdict(item.options)}) for item in known]
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def shrink(failure: Failure, attempts_max: int = 60) -> Failure:
@@ -114,6 +160,7 @@ def shrink(failure: Failure, attempts_max: int = 60) -> Failure:
 
 def _simpler(options: Options) -> Iterator[Options]:
     plain = quiet(options.seed, nodes=options.nodes, heights=options.heights)
+    plain = replace(plain, spare=options.spare)
     for name in (
         "crash",
         "partition_every_ms",
@@ -126,6 +173,12 @@ def _simpler(options: Options) -> Iterator[Options]:
         "liar",
         "set_changes",
         "late_node",
+        "clog",
+        "drift_ppm",
+        "jump_ms",
+        "changes",
+        "jails",
+        "loss_of",
         "weights",
     ):
         value = getattr(plain, name)

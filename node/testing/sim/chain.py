@@ -1,7 +1,8 @@
 """A ledger in miniature behind the port of the real one: exact, tiny and fast.
 
 Transactions are short texts: `predict:N` needs a prediction, `set:` and an encoded set changes the
-validators from the next epoch on, anything else just counts. State is a hash over history.
+validators from the next epoch on, `jail:` and two contradicting votes removes their signer for
+good, anything else just counts. State is a hash over history.
 """
 
 from __future__ import annotations
@@ -17,29 +18,37 @@ from andon.core.block import (
     block_hash,
     justification_digest,
 )
-from andon.core.certificate import Certificate, ValidatorSet, validators_hash
+from andon.core.certificate import (
+    Certificate,
+    SignedVote,
+    ValidatorSet,
+    validators_hash,
+    vote_signing_bytes,
+)
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.genesis import Params
 from andon.core.hashing import ZERO_DIGEST, Domain, digest
 from andon.core.merkle import merkle_root
 from andon.core.wire import FinalBlock
-from consensus.bft import Base, Position, leader_of
+from consensus.bft import Base, Position, is_evidence, leader_of
 from consensus.ledger import Turn
-from node.testing.sim.disk import Disk
+from node.testing.sim.disk import Disk, fake_signature
 
 PREDICT = b"predict:"
 SET = b"set:"
+JAIL = b"jail:"
 TRANSACTIONS_MAX = 3
 KNOWN_MAX = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An executed block; `validators` rule its children."""
+    """An executed block; `validators` rule its children, `jailed` keys never return."""
 
     block: Block
     validators: ValidatorSet
+    jailed: tuple[bytes, ...] = ()
 
 
 def genesis_header(chain_id: str, validators: ValidatorSet) -> Header:
@@ -96,7 +105,12 @@ class ModelChain:
     @property
     def epoch(self) -> int:
         """Epoch of the next block."""
-        return self.head.epoch + (1 if self.head.closes_epoch else 0)
+        return _epoch_over(self.head)
+
+    @property
+    def jailed(self) -> tuple[bytes, ...]:
+        """Keys that evidence removed for good."""
+        return self._final.jailed
 
     def validators(self, epoch: int) -> ValidatorSet:
         """Set of an epoch that has begun."""
@@ -163,7 +177,7 @@ class ModelChain:
         )
         header = self._header(above, turn, transactions, predictions)
         block = Block(header, turn.justification, transactions, predictions)
-        self._put(block, Known(block, _next_set(above, transactions)))
+        self._put(block, Known(block, *self._after(above, transactions)))
         return block
 
     def validate(self, block: Block, *, is_certified: bool) -> None:
@@ -250,7 +264,7 @@ class ModelChain:
         expected = self._header(above, turn, block.transactions, block.predictions)
         if expected != header:
             raise InvalidInput(Code.BAD_BLOCK, "execution gives another header")
-        return Known(block, _next_set(above, block.transactions))
+        return Known(block, *self._after(above, block.transactions))
 
     def _header(
         self,
@@ -260,7 +274,7 @@ class ModelChain:
         predictions: tuple[PredictionOutput, ...],
     ) -> Header:
         over = above.block.header
-        epoch = over.epoch + (1 if over.closes_epoch else 0)
+        epoch = _epoch_over(over)
         validators = above.validators.validators
         root = merkle_root(transactions)
         outputs = merkle_root(tuple(encode(item) for item in predictions))
@@ -279,9 +293,39 @@ class ModelChain:
             receipts_root=ZERO_DIGEST,
             state_root=digest(Domain.STATE_NODE, over.state_root + root + outputs),
             validators_hash=over.next_validators_hash,
-            next_validators_hash=validators_hash(_next_set(above, transactions)),
+            next_validators_hash=validators_hash(self._after(above, transactions)[0]),
             gas_used=0,
         )
+
+    def _after(
+        self, above: Known, transactions: tuple[bytes, ...]
+    ) -> tuple[ValidatorSet, tuple[bytes, ...]]:
+        """Give the set after a block, and all who were convicted so far."""
+        validators, jailed = above.validators, above.jailed
+        for transaction in transactions:
+            if transaction.startswith(JAIL):
+                key = self._convict(transaction[len(JAIL) :], _epoch_over(above.block.header))
+                if key is not None and key not in jailed:
+                    jailed = (*jailed, key)
+        for transaction in transactions:
+            if transaction.startswith(SET):
+                validators = decode(ValidatorSet, transaction[len(SET) :])
+                break
+        free = tuple(member for member in validators.validators if member.key not in jailed)
+        return (ValidatorSet(free) if free else validators), jailed
+
+    def _convict(self, pair: bytes, epoch: int) -> bytes | None:
+        """Give the key that signed two votes which contradict each other."""
+        half = len(pair) // 2
+        first, second = decode(SignedVote, pair[:half]), decode(SignedVote, pair[half:])
+        if not is_evidence(first, second) or first.vote.epoch > epoch:
+            return None
+        key = self._sets[first.vote.epoch].validators[first.validator].key
+        for signed in (first, second):
+            message = vote_signing_bytes(self._chain_id, signed.vote)
+            if fake_signature(key, message) != signed.signature:
+                return None
+        return key
 
 
 def predict(transaction: bytes, *, lies: bool) -> PredictionOutput:
@@ -291,8 +335,5 @@ def predict(transaction: bytes, *, lies: bool) -> PredictionOutput:
     return PredictionOutput(ZERO_DIGEST, true, (output,))
 
 
-def _next_set(above: Known, transactions: tuple[bytes, ...]) -> ValidatorSet:
-    for transaction in transactions:
-        if transaction.startswith(SET):
-            return decode(ValidatorSet, transaction[len(SET) :])
-    return above.validators
+def _epoch_over(header: Header) -> int:
+    return header.epoch + (1 if header.closes_epoch else 0)

@@ -1,12 +1,12 @@
 """A simulated node: the real core, intake, vote log and signer rules over virtual time.
 
-Mirrors node/drivers/consensus.py without its event loop. `World.crash_point` is called before
-every effect: a crash between any two of them happens there.
+Mirrors node/drivers/consensus.py without its event loop. It may crash before every effect.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from andon.core.block import Block, block_hash, justification_digest
@@ -52,8 +52,11 @@ class SimNode:
         self.key = key
         self.disk = disk
         self.chain = ModelChain(world.chain_id, world.genesis_set, world.params, disk, lies=lies)
-        self._log = VoteLog(DiskStore(disk), FakeSigner(world.chain_id, key, disk))
-        self._intake = Intake(world.chain_id, self.chain.validators, self.wall_ms)
+        tear = world.tear(self) if world.options.crash else None
+        signer = FakeSigner(world.chain_id, key, disk, tear)
+        self._log = VoteLog(DiskStore(disk, tear), signer)
+        self._clock = partial(world.wall_ms, instance)
+        self._intake = Intake(world.chain_id, self.chain.validators, self._clock)
         self._events: deque[bft.Event] = deque()
         self._later: deque[tuple[bytes, SimMessage]] = deque(maxlen=LATER_MAX)
         self.bodies: dict[bytes, Block] = {}
@@ -73,10 +76,6 @@ class SimNode:
         for effect in effects:
             if isinstance(effect, bft.KeepCertificate):
                 self._log.keep_certificate(effect.certificate)
-
-    def wall_ms(self) -> int:
-        """This node's clock."""
-        return self.world.wall_ms(self.instance)
 
     def start(self) -> None:
         """Begin to take part."""
@@ -129,7 +128,7 @@ class SimNode:
                 if fake_signature(check.key, check.message) != check.signature:
                     raise InvalidInput(Code.BAD_SIGNATURE, "a forged signature")  # noqa: TRY301
         except InvalidInput as error:
-            self.world.refused(error)
+            self.world.watch.refused(error)
             return
         self.feed(taken.event)
 
@@ -158,7 +157,7 @@ class SimNode:
             while self._events:
                 event = self._events.popleft()
                 self.state, effects = bft.step(self.state, event)
-                self.world.stepped(self, event)
+                self.world.watch.stepped(self, event)
                 for effect in effects:
                     self.world.crash_point(self)
                     self._perform(effect)
@@ -197,9 +196,9 @@ class SimNode:
             case bft.CatchUp():
                 self._look_behind()
             case bft.Report():
-                self.world.reported(self, effect)
+                self.world.watch.reported(self, effect)
             case bft.Halt() | bft.Diverged():
-                self.world.halted(self, effect)
+                self.world.watch.halted(self, effect)
             case _:
                 assert_never(effect)
 
@@ -212,7 +211,7 @@ class SimNode:
             self.world.count("sign.refused")
             return
         self.world.crash_point(self)
-        self.world.signed(self, signed)
+        self.world.watch.signed(self, signed)
         self.world.broadcast(self, VoteMessage(signed))
         self._events.appendleft(bft.VoteReceived(signed))
 
@@ -227,7 +226,7 @@ class SimNode:
         except InvalidInput:
             self.world.count("sign.refused")
             return
-        self.world.signed(self, signed)
+        self.world.watch.signed(self, signed)
         self.world.propose(
             self,
             Proposal(
@@ -248,9 +247,8 @@ class SimNode:
             self.feed(bft.BuildFailed(effect.slot))
             return
         try:
-            turn = Turn(
-                slot=effect.slot, justification=effect.justification, time_ms=self.wall_ms()
-            )
+            now_ms = self._clock()
+            turn = Turn(slot=effect.slot, justification=effect.justification, time_ms=now_ms)
             block = self.chain.build(effect.parent, turn, self.world.pool())
         except Unavailable:
             self.feed(bft.BuildFailed(effect.slot))
@@ -298,7 +296,7 @@ class SimNode:
             self._look_behind()
             return
         self._advanced_us = self.world.now_us
-        self.world.committed(self, headers)
+        self.world.watch.committed(self, headers)
         self.world.crash_point(self)
         self.bodies = {
             key: block
@@ -380,9 +378,9 @@ class SimNode:
                     vote = final.certificate.vote
                     self._log.advance(self._log.take_pending(), vote.epoch, vote.slot)
                     identity = block_hash(header)
-                    self.world.committed(self, self.chain.commit(identity, final.certificate))
+                    self.world.watch.committed(self, self.chain.commit(identity, final.certificate))
             except (InvalidInput, Unavailable) as error:
-                self.world.refused(error)
+                self.world.watch.refused(error)
                 break
         if self.chain.head.height > before:
             self._advanced_us = self.world.now_us

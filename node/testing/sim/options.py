@@ -20,6 +20,9 @@ ACTORS = (
     "twin",
     "forger",
 )
+CHANGES = ("add", "remove", "weight", "rotate")
+LOSSES = ("wiped", "restored", "sign_state_old")
+"""Chain and votes gone, sign state kept; all of it from a backup; the sign state from a backup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,34 @@ class Options:
     set_changes: int
     late_node: int
     """Index of a node that is down for most of the safety phase; -1 for none."""
+    clog: int
+    """Of a message clogging its link for up to `clog_ms`: what follows on it waits."""
+    clog_ms: int
+    drift_ppm: int
+    """A clock runs fast or slow by at most this."""
+    jump_ms: int
+    """A clock jumps by up to this, now and then."""
+    spare: int
+    """Index of a node whose key is not in the genesis set; -1 for none."""
+    changes: tuple[str, ...]
+    """Changes of the set by governance, of `CHANGES`."""
+    jails: bool
+    """Evidence becomes a transaction, and whoever is convicted leaves the set."""
+    loss_of: str
+    """What happens to the disk of `loss_node`, of `LOSSES`; empty for nothing."""
+    loss_node: int
+
+    @property
+    def members(self) -> int:
+        """Validators of the genesis set."""
+        return self.nodes if self.spare < 0 else self.nodes - 1
+
+    @property
+    def faulty(self) -> int:
+        """Index of the node that may misbehave or lies; -1 for none."""
+        if self.actor:
+            return self.actor_node
+        return self.loss_node if self.loss_of else self.liar
 
 
 def quiet(seed: int, *, nodes: int = 4, heights: int = 20) -> Options:
@@ -81,6 +112,15 @@ def quiet(seed: int, *, nodes: int = 4, heights: int = 20) -> Options:
         liar=-1,
         set_changes=0,
         late_node=-1,
+        clog=0,
+        clog_ms=0,
+        drift_ppm=0,
+        jump_ms=0,
+        spare=-1,
+        changes=(),
+        jails=False,
+        loss_of="",
+        loss_node=0,
     )
 
 
@@ -117,7 +157,50 @@ def draw(seed: int, *, heights: int = 12) -> Options:
         options = replace(options, set_changes=rng.choice((1, 2, 3)))
     if rng.random() < 0.2:
         options = replace(options, late_node=rng.randrange(nodes))
-    return _with_guilty(options, rng)
+    # Streams of their own: a kind of fault more does not redraw the ones before.
+    options = _with_guilty(options, rng)
+    options = _with_clocks_and_links(options, _stream("links", seed))
+    return _with_changes(options, _stream("changes", seed))
+
+
+def _stream(name: str, seed: int) -> random.Random:
+    return random.Random(f"options/{name}/{seed}")  # noqa: S311 - a reproducible world
+
+
+def _with_clocks_and_links(options: Options, rng: random.Random) -> Options:
+    if rng.random() < 0.25:
+        options = replace(
+            options, clog=rng.choice((20, 200)), clog_ms=rng.choice((200, 1500, 5000))
+        )
+    if rng.random() < 0.25:
+        options = replace(
+            options,
+            drift_ppm=rng.choice((0, 500, 50_000)),
+            jump_ms=rng.choice((200, 2000, 3_600_000)),
+        )
+    if rng.random() < 0.1:  # flapping
+        options = replace(options, partition_every_ms=60, partition_ms=40)
+    return options
+
+
+def _with_changes(options: Options, rng: random.Random) -> Options:
+    """Members come, go and change their keys; a disk is lost where nobody else is faulty."""
+    is_honest = not options.actor and options.liar < 0
+    if rng.random() < 0.3:
+        count = rng.choice((1, 1, 2))
+        options = replace(options, changes=tuple(rng.choice(CHANGES) for _ in range(count)))
+        options = replace(
+            options,
+            spare=options.nodes,
+            nodes=options.nodes + 1,
+            weights=(*options.weights, rng.randrange(1, 3)),
+        )
+    if not is_honest:
+        return replace(options, jails=rng.random() < 0.5)
+    node = rng.randrange(options.nodes)
+    if rng.random() < 0.3 and 3 * options.weights[node] < sum(options.weights[: options.members]):
+        options = replace(options, loss_of=rng.choice(LOSSES), loss_node=node)
+    return options
 
 
 def _with_guilty(options: Options, rng: random.Random) -> Options:

@@ -9,6 +9,7 @@ Source: Twins (OPODIS 2021), with masks per step: a mask per slot misses the cla
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass, replace
 
 from andon.core.certificate import Vote, VoteKind
@@ -69,9 +70,11 @@ def options_of(scenario: Scenario, seed: int) -> Options:
 def run_scenarios(seeds: range, slots: int = 3) -> Summary:
     """Run sampled scenarios."""
     total = Summary()
+    started_s = time.process_time()
     for seed in seeds:
         scenario = sample(seed, slots)
         total.add(run_options(options_of(scenario, seed), PARAMS, scenario))
+    total.cpu_s = time.process_time() - started_s
     return total
 
 

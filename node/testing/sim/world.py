@@ -12,35 +12,29 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from andon.core.block import Block, Header
-from andon.core.certificate import SignedVote, Validator, ValidatorSet
-from andon.core.codec import encode
-from andon.core.errors import AndonError
+from andon.core.block import Block
+from andon.core.errors import Corrupt
 from andon.core.genesis import Params
 from andon.core.wire import Proposal
-from consensus import bft
 from node.testing.sim.actors import Actor, make_actor
-from node.testing.sim.chain import PREDICT, SET
 from node.testing.sim.checkers import Checkers
-from node.testing.sim.disk import Disk
+from node.testing.sim.disk import DEAD, SIGN_STATE, Disk, Tear, lose
+from node.testing.sim.faults import JUMPS_EVERY_MS, US, Clocks, Links
 from node.testing.sim.messages import Script, SimMessage, Whole
 from node.testing.sim.node import SimNode
 from node.testing.sim.options import Options
+from node.testing.sim.watch import SimulationFailed, Watch
+from node.testing.sim.workload import make_set, make_workload
 
 EVENTS_MAX = 2_000_000
 LIVE_HEIGHTS = 3
 LIVE_MS_MAX = 60_000
 """In the second phase nothing is lost: two capped timeouts and a standstill fit many times."""
-TRANSACTIONS = 24
-US = 1000
+_FORGETS = ("restored", "sign_state_old")
 
 
 class Crashed(Exception):
     """Unwinds a node that dies between two effects."""
-
-
-class SimulationFailed(AssertionError):
-    """A property does not hold; the message names it."""
 
 
 @dataclass(slots=True)
@@ -71,7 +65,8 @@ class World:
             standstill_ms=1000,
         )
         self.keys = [bytes([index + 1]) * 32 for index in range(options.nodes)]
-        self.genesis_set = make_set(list(zip(self.keys, options.weights, strict=True)))
+        members = zip(self.keys[: options.members], options.weights, strict=False)
+        self.genesis_set = make_set(list(members))
         self.now_us = 0
         self.is_faulty = True
         self.counts: dict[str, int] = {}
@@ -80,16 +75,16 @@ class World:
         self._sequence = 0
         self._network = self._stream("network")
         self._process = self._stream("process")
-        self._partitions = self._stream("partition")
-        self._blocked: dict[tuple[int, int], None] = {}
-        self._transactions = self._workload()
-        guilty = self.guilty_keys()
-        self.checkers = Checkers(self.genesis_set, guilty, self._transactions)
+        self.transactions = make_workload(options, self.keys, self._stream("workload"))
+        self.checkers = Checkers(self.genesis_set, self.guilty_keys(), self.transactions)
         self._identity: list[bytes] = list(self.keys)
         if options.actor == "twin":
             self._identity.append(self.keys[options.actor_node])
+        count = len(self._identity)
         self._disks = [Disk() for _ in self._identity]
-        self.nodes: list[SimNode | None] = [None] * len(self._identity)
+        self._backup: Disk | None = None
+        self._refuses: dict[int, None] = {}
+        self.nodes: list[SimNode | None] = [None] * count
         self._by_key: dict[bytes, list[int]] = {}
         for instance, key in enumerate(self._identity):
             self._by_key.setdefault(key, []).append(instance)
@@ -97,23 +92,35 @@ class World:
         self._actor: Actor | None = None
         if options.actor and script is None:
             self._actor = make_actor(options.actor, self, self._stream("actor"))
-        # Real nodes do not start in the same microsecond either.
-        self._skew_ms = [
-            self._process.randint(-options.skew_ms, options.skew_ms) for _ in self._identity
-        ]
-        if options.actor == "twin":
-            self._skew_ms[-1] += 1  # so that the twins build different blocks
+        self.watch = Watch(self)
+        self._clocks = Clocks(options, count, self._stream("clocks"))
+        self.links = Links(options, count, self._stream("partition"))
+        self._schedule_faults()
+
+    def _schedule_faults(self) -> None:
+        options = self.options
         for instance in range(len(self._identity)):
+            # Real nodes do not start in the same microsecond either.
             delay_ms = self._process.randrange(20)
             if instance == options.late_node:
                 delay_ms += options.safety_ms_max // 8
             self._schedule(delay_ms * US, None, self._boot, (instance,))
         if options.partition_every_ms:
             self._schedule(options.partition_every_ms * US, None, self._cut, ())
+        if options.jump_ms:
+            self._schedule(JUMPS_EVERY_MS * US, None, self._jump, ())
+        if options.loss_of:
+            backup_ms = self._process.randrange(30, 400)
+            self._schedule(backup_ms * US, None, self._back_up, ())
+            self._schedule((backup_ms + 300) * US, None, self._lose, ())
 
     def guilty_keys(self) -> tuple[bytes, ...]:
-        """Keys that may misbehave."""
-        return (self.keys[self.options.actor_node],) if self.options.actor else ()
+        """Keys that may misbehave: an actor's, and one that runs from a backup."""
+        options = self.options
+        if options.actor:
+            return (self.keys[options.actor_node],)
+        # Signed votes were forgotten, and nobody can tell (docs/protocol.md, "Crashes").
+        return (self.keys[options.loss_node],) if options.loss_of in _FORGETS else ()
 
     def is_honest(self, instance: int) -> bool:
         """Tell whether an instance follows the protocol."""
@@ -132,7 +139,8 @@ class World:
             lambda: self._least_height(alive_only=True) >= target, self.options.safety_ms_max
         )
         self.is_faulty = False
-        self._blocked.clear()
+        self.links.heal()
+        self._clocks.settle()
         for instance, node in enumerate(self.nodes):
             if node is None:
                 self._schedule(0, None, self._boot, (instance,))
@@ -146,6 +154,7 @@ class World:
             )
         self.checkers.finish([disk.finals for disk in self._disks])
         self.count("heal_ms", self.now_us // US - start_ms)
+        self.count("egress_max", self.checkers.egress.most)
         return Outcome(
             options=self.options,
             events=self._sequence,
@@ -213,11 +222,11 @@ class World:
 
     def wall_ms(self, instance: int) -> int:
         """Clock of an instance."""
-        return 1_000_000 + self.now_us // US + self._skew_ms[instance]
+        return self._clocks.wall_ms(instance, self.now_us)
 
     def pool(self) -> list[bytes]:
         """Transactions that were submitted by now."""
-        return self._transactions
+        return self.transactions
 
     def build_us(self) -> int:
         """Time to build."""
@@ -237,63 +246,53 @@ class World:
             return
         if self._process.randrange(1_000_000) < self.options.crash:
             self.count("crash")
-            self.nodes[node.instance] = None
-            delay_us = self._process.randrange(1, 2 * self.options.down_ms + 2) * US
-            self._schedule(delay_us, None, self._boot, (node.instance,))
+            self._kill(node.instance)
             raise Crashed
+
+    def tear(self, node: SimNode) -> Tear:
+        """Give what stands between a node and its disk: it may die before or within a write."""
+
+        def torn(name: str, size: int) -> int:
+            if name != DEAD:
+                if not self.is_faulty or self._process.randrange(200_000) >= self.options.crash:
+                    return size
+                written = self._process.randrange(2 * size) if name == SIGN_STATE else 0
+                written = max(0, written - size)  # half the time nothing of it
+                self.count(f"disk.torn.{name}" if written else f"disk.lost.{name}")
+                if written:
+                    return written
+            self._kill(node.instance)
+            raise Crashed
+
+        return torn
+
+    def _kill(self, instance: int) -> None:
+        self.nodes[instance] = None
+        delay_us = self._process.randrange(1, 2 * self.options.down_ms + 2) * US
+        self._schedule(delay_us, None, self._boot, (instance,))
 
     def count(self, name: str, amount: int = 1) -> None:
         """Note that something was reached."""
         self.counts[name] = self.counts.get(name, 0) + amount
 
-    # -- what checkers see --------------------------------------------------------------------
-
-    def stepped(self, node: SimNode, event: bft.Event) -> None:
-        """After every step."""
-        if isinstance(event, bft.EpochStarted):
-            self.count("epoch")
-        elif isinstance(event, bft.ProposalReceived):
-            if event.slot_justification is not None:
-                self.count("slot.reproposed")
-            if len(event.justification.skips) > 1:
-                self.count("slot.skip_chain")
-        self.checkers.stepped(node.state)
-
-    def signed(self, node: SimNode, signed: SignedVote) -> None:
-        """A signature left the signer."""
-        self.count(f"vote.{signed.vote.kind.name}")
-        if self.is_honest(node.instance):
-            self.checkers.signed(node.key, signed)
-
-    def committed(self, node: SimNode, headers: list[Header]) -> None:
-        """Blocks became durable at a node."""
-        if self.is_honest(node.instance):
-            self.checkers.committed(node.instance, headers)
-
-    def reported(self, node: SimNode, report: bft.Report) -> None:
-        """A node reports evidence."""
-        self.count("evidence")
-        key = node.state.validators.validators[report.first.validator].key
-        self.checkers.reported(key, report)
-
-    def halted(self, node: SimNode, effect: bft.Effect) -> None:
-        """A node saw a fork or cannot execute what is final: never with so few faulty ones."""
-        if self.is_honest(node.instance):
-            raise SimulationFailed(f"agreement: node {node.instance} halts: {effect}")
-
-    def refused(self, error: AndonError) -> None:
-        """A node refused a message."""
-        self.count(f"message.refused.{error.code.name}")
-
     # -- faults ---------------------------------------------------------------------------
 
     def _boot(self, instance: int) -> None:
-        if self.nodes[instance] is not None:
+        if self.nodes[instance] is not None or instance in self._refuses:
             return
+        disk = self._disks[instance]
+        if self.options.crash:
+            disk.load_sign_state()
         lies = instance == self.options.liar
-        node = SimNode(self, instance, self._identity[instance], self._disks[instance], lies=lies)
+        try:
+            node = SimNode(self, instance, self._identity[instance], disk, lies=lies)
+        except Corrupt:
+            self.count("sign.old_refused")
+            self._refuses[instance] = None
+            return
         self.nodes[instance] = node
-        self.checkers.booted(instance, node.chain.head.height)
+        if self.is_honest(instance):
+            self.checkers.booted(instance, node.chain.head.height)
         try:
             node.start()
         except Crashed:
@@ -302,16 +301,30 @@ class World:
     def _cut(self) -> None:
         if not self.is_faulty:
             return
-        count = len(self._identity)
-        sides = [self._partitions.randrange(2) for _ in range(count)]
-        for left in range(count):
-            for right in range(count):
-                if sides[left] != sides[right] and not (self.options.is_oneway and sides[left]):
-                    self._blocked[left, right] = None
+        heal_us = self.links.cut() * US
         self.count("partition")
-        heal_us = self._partitions.randrange(1, 2 * self.options.partition_ms) * US
-        self._schedule(heal_us, None, self._blocked.clear, ())
+        self._schedule(heal_us, None, self.links.heal, ())
         self._schedule(heal_us + self.options.partition_every_ms * US, None, self._cut, ())
+
+    def _jump(self) -> None:
+        if self.is_faulty:
+            self._clocks.jump()
+            self.count("clock.jump")
+            self._schedule(JUMPS_EVERY_MS * US, None, self._jump, ())
+
+    def _back_up(self) -> None:
+        self._backup = self._disks[self.options.loss_node].copy()
+
+    def _lose(self) -> None:
+        """The disk of one node is not what it was; it starts again with what there is."""
+        instance = self.options.loss_node
+        if not self.is_faulty or self._backup is None:
+            return
+        lose(self._disks[instance], self._backup, self.options.loss_of)
+        if self.options.loss_of == "wiped":
+            self.checkers.wiped(instance)
+        self.count(f"disk.{self.options.loss_of}")
+        self._kill(instance)
 
     def _send(
         self, node: SimNode, target: int, message: SimMessage, block: Block | None = None
@@ -320,6 +333,8 @@ class World:
             for changed, body in self._actor.send(node, target, message, block):
                 self._put_on_wire(node, target, changed, body)
             return
+        if self.is_honest(node.instance):
+            self.checkers.egress.sent(node.instance, self.now_us // US)
         self._put_on_wire(node, target, message, block)
 
     def _put_on_wire(
@@ -333,8 +348,10 @@ class World:
                 return
             delay_us += held_ms * US
         if self.is_faulty:
-            if (node.instance, target) in self._blocked:
+            if self.links.is_blocked(node.instance, target):
                 return
+            if options.clog:
+                delay_us += self.links.wait_us(node.instance, target, self.now_us, self.count)
             if options.loss and rng.randrange(10_000) < options.loss:
                 return
             if options.reorder and rng.randrange(10_000) < options.reorder:
@@ -366,28 +383,3 @@ class World:
 
     def _stream(self, name: str) -> random.Random:
         return random.Random(f"{name}/{self.options.seed}")  # noqa: S311 - a reproducible world
-
-    def _workload(self) -> list[bytes]:
-        rng = self._stream("workload")
-        transactions = [
-            PREDICT + b"%d" % index if rng.randrange(3) == 0 else b"count:%d" % index
-            for index in range(TRANSACTIONS)
-        ]
-        for change in range(self.options.set_changes):
-            # Who may be guilty gains no weight and stays below a third.
-            faulty = (self.options.actor_node,) if self.options.actor else (self.options.liar,)
-            weights = [
-                weight if index in faulty else weight + rng.randrange(2) * (change + 1)
-                for index, weight in enumerate(self.options.weights)
-            ]
-            pairs = list(zip(self.keys, weights, strict=True))
-            if self.options.nodes > 4 and faulty == (-1,) and rng.randrange(2):
-                del pairs[rng.randrange(len(pairs))]
-            place = rng.randrange(len(transactions))
-            transactions.insert(place, SET + encode(make_set(pairs)))
-        return transactions
-
-
-def make_set(pairs: list[tuple[bytes, int]]) -> ValidatorSet:
-    """A set of fake keys."""
-    return ValidatorSet(tuple(Validator(key, weight) for key, weight in sorted(pairs)))

@@ -10,16 +10,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from andon.core.block import Block
+from node.testing.sim.actors.censor import Censor
 from node.testing.sim.actors.double_voter import DoubleVoter
 from node.testing.sim.actors.equivocator import Equivocator
 from node.testing.sim.actors.forger import Forger
-from node.testing.sim.actors.liars import PredictionLiar, StateLiar
 from node.testing.sim.actors.mutator import Mutator
-from node.testing.sim.actors.selective import Censor, SelectiveSender, Withholder
+from node.testing.sim.actors.prediction_liar import PredictionLiar
+from node.testing.sim.actors.selective_sender import SelectiveSender
 from node.testing.sim.actors.slot_flooder import SlotFlooder
 from node.testing.sim.actors.stale_replayer import StaleReplayer
+from node.testing.sim.actors.state_liar import StateLiar
 from node.testing.sim.actors.sync_liar import SyncLiar
 from node.testing.sim.actors.twin import Twin
+from node.testing.sim.actors.withholder import Withholder
 from node.testing.sim.messages import SimMessage
 
 if TYPE_CHECKING:

@@ -11,9 +11,17 @@ import msgspec
 from andon.core.block import Block
 from andon.core.certificate import Certificate, Vote, VoteKind
 from andon.core.hashing import ZERO_DIGEST, Domain, digest
-from andon.core.wire import CertificateMessage, Proposal, VoteMessage
+from andon.core.wire import (
+    BlockMessage,
+    BlockWanted,
+    CertificateMessage,
+    FinalBlock,
+    Proposal,
+    Status,
+    VoteMessage,
+)
 from node.testing.sim.actors.forging import sign, with_header
-from node.testing.sim.messages import SimMessage
+from node.testing.sim.messages import Blocks, BlocksWanted, SimMessage
 
 if TYPE_CHECKING:
     from node.testing.sim.node import SimNode
@@ -22,7 +30,7 @@ replace = msgspec.structs.replace
 
 
 class Mutator:
-    """Changes every third message of each type for a random receiver."""
+    """Changes every third message, whatever its type."""
 
     def __init__(self, chain_id: str, rng: random.Random) -> None:
         self._chain_id = chain_id
@@ -46,9 +54,59 @@ class Mutator:
             case CertificateMessage():
                 yield CertificateMessage(self._near_certificate(message.certificate)), None
             case Proposal():
-                yield self._near_proposal(node, message), block
+                if block is not None and not self._rng.randrange(3):
+                    yield message, self._near_body(block)
+                else:
+                    yield self._near_proposal(node, message), block
+            case BlockMessage():
+                yield BlockMessage(self._near_body(message.block)), None
+            case Blocks():
+                yield Blocks(self._near_finals(message.finals)), None
+            case Status():
+                yield self._near_status(message), None
+            case BlockWanted():
+                yield BlockWanted(digest(Domain.HEADER, message.block)), None
+            case BlocksWanted():
+                yield BlocksWanted(self._rng.choice((0, message.first + 1, 2**63))), None
             case _:
                 yield message, block
+
+    def _near_body(self, block: Block) -> Block:
+        """Another body under the same header, or another header over the same body."""
+        match self._rng.randrange(4):
+            case 0:
+                return replace(block, transactions=block.transactions[:-1])
+            case 1:
+                return replace(block, transactions=(*block.transactions, b"count:0"))
+            case 2:
+                return replace(block, predictions=block.predictions[::-1][:-1])
+            case _:
+                return replace(block, header=replace(block.header, gas_used=1))
+
+    def _near_finals(self, finals: tuple[FinalBlock, ...]) -> tuple[FinalBlock, ...]:
+        first, rest = finals[0], finals[1:]
+        match self._rng.randrange(5):
+            case 0:
+                return rest
+            case 1:
+                return (*rest, first)
+            case 2:
+                certificate = self._near_certificate(first.certificate)
+                return (replace(first, certificate=certificate), *rest)
+            case 3:
+                return (replace(first, block=self._near_body(first.block)), *rest)
+            case _:
+                return (replace(first, path=(*first.path, first.block.header)), *rest)
+
+    def _near_status(self, status: Status) -> Status:
+        match self._rng.randrange(3):
+            case 0:
+                height = max(0, status.height + self._rng.choice((-1, 1, 2**40)))
+                return replace(status, height=height)
+            case 1:
+                return replace(status, epoch=status.epoch + 1)
+            case _:
+                return replace(status, slot=status.slot + self._rng.choice((1, 2**40)))
 
     def _near(self, vote: Vote) -> Vote:
         match self._rng.randrange(4):

@@ -11,6 +11,7 @@ from consensus import bft
 from node.testing.sim.checkers.agreement import Agreement
 from node.testing.sim.checkers.bounds import Bounds
 from node.testing.sim.checkers.durability import Durability
+from node.testing.sim.checkers.egress import Egress
 from node.testing.sim.checkers.evidence import EvidenceNamesTheGuilty
 from node.testing.sim.checkers.signatures import NoDoubleSign
 from node.testing.sim.checkers.validity import check_history
@@ -31,11 +32,16 @@ class Checkers:
         self._double_sign = NoDoubleSign()
         self._evidence = EvidenceNamesTheGuilty(guilty)
         self._bounds = Bounds()
+        self.egress = Egress()
         self._digest = hashlib.sha256()
 
     def booted(self, instance: int, height: int) -> None:
         """A process starts with what its disk holds."""
         self._durability.booted(instance, height)
+
+    def wiped(self, instance: int) -> None:
+        """A disk was lost."""
+        self._durability.wiped(instance)
 
     def committed(self, instance: int, headers: list[Header]) -> None:
         """Blocks became durable."""

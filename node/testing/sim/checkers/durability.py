@@ -15,6 +15,10 @@ class Durability:
         assert height >= known, f"durability: node {instance} lost heights {height + 1} to {known}"
         self._heights[instance] = height
 
+    def wiped(self, instance: int) -> None:
+        """Somebody took the disk away."""
+        self._heights.pop(instance, None)
+
     def committed(self, instance: int, height: int) -> None:
         """A block became durable."""
         known = self._heights.get(instance, 0)

@@ -1,4 +1,4 @@
-"""Leaders who lie about what a block does: a wrong state root, a wrong prediction."""
+"""A leader who claims other outputs than the model gives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import msgspec
 
 from andon.core.block import Block
 from andon.core.codec import encode
-from andon.core.hashing import Domain, digest
 from andon.core.merkle import merkle_root
 from andon.core.wire import Proposal
 from node.testing.sim.actors.forging import with_header
@@ -19,29 +18,6 @@ if TYPE_CHECKING:
     from node.testing.sim.node import SimNode
 
 Wire = Iterator[tuple[SimMessage, Block | None]]
-
-
-class StateLiar:
-    """Signs a header with another state root than execution gives."""
-
-    def __init__(self, chain_id: str) -> None:
-        self._chain_id = chain_id
-
-    def send(
-        self,
-        node: SimNode,
-        target: int,  # noqa: ARG002 - the port
-        message: SimMessage,
-        block: Block | None,
-    ) -> Wire:
-        """Change own proposals."""
-        if isinstance(message, Proposal) and block is not None and not message.slot_justification:
-            root = digest(Domain.STATE_NODE, message.header.state_root)
-            header = msgspec.structs.replace(message.header, state_root=root)
-            lie = with_header(self._chain_id, node, message, header)
-            yield lie, msgspec.structs.replace(block, header=header)
-        else:
-            yield message, block
 
 
 class PredictionLiar:

@@ -1,4 +1,4 @@
-"""Three who say too little: nothing of weight, to some only, or without certain transactions."""
+"""One who speaks to some only: a certificate may be known to a single validator."""
 
 from __future__ import annotations
 
@@ -16,21 +16,6 @@ if TYPE_CHECKING:
 Wire = Iterator[tuple[SimMessage, Block | None]]
 
 
-class Withholder:
-    """Takes everything in and says nothing: no votes, no certificates, no proposals."""
-
-    def send(
-        self,
-        node: SimNode,  # noqa: ARG002 - the port
-        target: int,  # noqa: ARG002 - the port
-        message: SimMessage,
-        block: Block | None,
-    ) -> Wire:
-        """Drop what matters."""
-        if not isinstance(message, (VoteMessage, CertificateMessage, Proposal)):
-            yield message, block
-
-
 class SelectiveSender:
     """Sends votes, certificates and proposals to one receiver only, another one each slot."""
 
@@ -46,19 +31,4 @@ class SelectiveSender:
             self._chosen = self._rng.randrange(len(node.world.nodes))
         is_weighty = isinstance(message, (VoteMessage, CertificateMessage, Proposal))
         if not is_weighty or target == self._chosen:
-            yield message, block
-
-
-class Censor:
-    """Votes for everything and proposes nothing."""
-
-    def send(
-        self,
-        node: SimNode,  # noqa: ARG002 - the port
-        target: int,  # noqa: ARG002 - the port
-        message: SimMessage,
-        block: Block | None,
-    ) -> Wire:
-        """Drop own proposals."""
-        if not isinstance(message, Proposal):
             yield message, block
