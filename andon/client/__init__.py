@@ -9,6 +9,7 @@ with Client("http://127.0.0.1:26657", key=Wallet(Path("keys")).load("operator"))
 from andon.client.async_client import AsyncClient
 from andon.client.contract import AsyncContract, Contract
 from andon.client.results import Event, Outcome, Prediction, Submission
+from andon.client.stages import ContractFailed, NotFinalYet, SubmitRefused
 from andon.client.sync import Client
 from andon.client.verifier import Verifier
 from andon.client.wallet import Wallet
@@ -21,13 +22,16 @@ __all__ = [
     "AsyncContract",
     "Client",
     "Contract",
+    "ContractFailed",
     "Corrupt",
     "Event",
     "InvalidInput",
     "Misuse",
+    "NotFinalYet",
     "Outcome",
     "Prediction",
     "Submission",
+    "SubmitRefused",
     "Unavailable",
     "Verifier",
     "Wallet",

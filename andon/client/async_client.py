@@ -26,6 +26,7 @@ from andon.client.results import (
     outcome_proved,
     value_of,
 )
+from andon.client.stages import not_final_yet, refused
 from andon.client.transport import Transport
 from andon.client.verifier import Verifier
 from andon.core.codec import Key, Value, decode_value
@@ -35,6 +36,7 @@ from andon.core.hashing import Domain, digest
 from andon.core.json_value import from_hex, to_hex, value_to_json
 from andon.core.keys import PrivateKey
 from andon.core.proof import PredictionSubject
+from andon.core.rpc_interfaces import ContractParams, ContractReply
 from andon.core.rpc_schema import (
     WAIT_TIMEOUT_MS,
     BlobReply,
@@ -179,8 +181,8 @@ class AsyncClient:
         """Sign and submit; `on_hash` hears the hash before anything is sent.
 
         Raises:
-            InvalidInput: the rule that refused it. Unavailable: CONFIRMATION_TIMEOUT with field
-                `hash`, after which the transaction may still become final.
+            SubmitRefused: the rule that refused it. NotFinalYet: the waiting time is over; the
+                transaction may still become final. Both have the field `hash`.
         """
         key = key or self._key
         if key is None:
@@ -203,7 +205,14 @@ class AsyncClient:
         if on_hash is not None:
             on_hash(identity)
         params = SubmitParams(raw=to_hex(raw), wait=wait, timeout_ms=timeout_ms)
-        reply = await self._transport.ask("submit", params, SubmitReply, wait_ms=timeout_ms)
+        try:
+            reply = await self._transport.ask("submit", params, SubmitReply, wait_ms=timeout_ms)
+        except InvalidInput as error:
+            raise refused(error, identity) from None
+        except Unavailable as error:
+            if error.code is not Code.CONFIRMATION_TIMEOUT:
+                raise
+            raise not_final_yet(error, identity) from None
         return _submission(identity, reply.state, reply.height, reply.receipt)
 
     async def wait(self, identity: bytes, timeout_ms: int = WAIT_TIMEOUT_MS) -> Submission:
@@ -292,6 +301,18 @@ class AsyncClient:
         verified, bundle = Verifier(await self.genesis()).prediction(reply.proof or "", identity)
         assert isinstance(verified.subject, PredictionSubject)
         return Prediction.of(verified, verified.subject.record, bundle)
+
+    async def predictions(self, first: int, last: int) -> AsyncIterator[Prediction]:
+        """All predictions of the blocks at heights `first` to `last`, ascending, each proved."""
+        for height in range(first, last + 1):
+            for identity in (await self.block(height)).predictions:
+                yield await self.prediction(from_hex(identity))
+
+    async def interface(self, contract: str) -> Value:
+        """What can be called of a contract, as the node's engine describes it (its word)."""
+        params = ContractParams(name=contract)
+        reply = await self._transport.ask("contract", params, ContractReply)
+        return value_of(reply.abi)
 
     async def predictions_of(self, identity: bytes) -> list[Prediction]:
         """All predictions that a final transaction asked for, each proved."""

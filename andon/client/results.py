@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from andon.client.notebook import facts_html
+from andon.client.stages import ContractFailed
 from andon.core.block import PredictionRecord, Receipt
 from andon.core.codec import Value, decode_value
 from andon.core.errors import Code, InvalidInput
@@ -36,6 +38,22 @@ class Outcome:
     failure: FailureReply | None
     events: tuple[Event, ...]
 
+    def facts(self) -> list[tuple[str, object]]:
+        """Name and value of what a reader wants to know."""
+        failure = self.failure
+        why = "" if failure is None else f"{failure.code}, line {failure.line}: {failure.message}"
+        names = ", ".join(f"{event.contract}.{event.name}" for event in self.events)
+        return [
+            ("outcome", "succeeded" if self.ok else f"failed: {why}"),
+            ("results", list(self.results)),
+            ("events", names or "none"),
+            ("gas used", self.gas_used),
+        ]
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        return facts_html("Outcome", self.facts())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
@@ -50,6 +68,15 @@ class Submission:
     def is_final(self) -> bool:
         """True once nothing can undo it."""
         return self.outcome is not None
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        pairs: list[tuple[str, object]] = [
+            ("hash", self.hash), ("state", self.state), ("height", self.height)
+        ]  # fmt: skip
+        if self.outcome is not None:
+            pairs += self.outcome.facts()
+        return facts_html("Transaction", pairs)
 
     def require(self) -> Outcome:
         """Give the outcome of a transaction that is final and succeeded.
@@ -83,6 +110,16 @@ class Prediction:
     validators: int
     proof: ProofBundle | None
 
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        votes = f"{self.votes} of {self.validators}"
+        pairs = [
+            ("id", self.id), ("output", list(self.output)), ("votes", votes), ("kind", self.kind),
+            ("model", self.model_id), ("input digest", self.input_digest),
+            ("height", self.height), ("proved", "yes" if self.proof else "no"),
+        ]  # fmt: skip
+        return facts_html("Prediction", pairs)
+
     @staticmethod
     def of(verified: Verified, record: PredictionRecord, proof: ProofBundle) -> Prediction:
         """Build from a checked proof alone, whatever else a node said."""
@@ -102,13 +139,13 @@ class Prediction:
         )
 
 
-def failure_error(failure: FailureReply, transaction_id: bytes | None = None) -> InvalidInput:
+def failure_error(failure: FailureReply, transaction_id: bytes | None = None) -> ContractFailed:
     """Turn a contract's failure into an error."""
     place = f"{failure.contract}.{failure.method}"
     if failure.line:
         place += f", line {failure.line}"
     fields = {} if transaction_id is None else {"hash": "0x" + transaction_id.hex()}
-    return InvalidInput(
+    return ContractFailed(
         Code.CONTRACT_FAILED,
         f"{failure.code} in {place}: {failure.message}",
         contract=failure.contract,

@@ -158,6 +158,16 @@ class Client:
         """A committed prediction, proved."""
         return self._run(self._async.prediction(identity))
 
+    def predictions(self, first: int, last: int) -> Iterator[Prediction]:
+        """All predictions of the blocks at heights `first` to `last`, each proved."""
+        stream = self._async.predictions(first, last)
+        while (found := self._run(anext(stream, None))) is not None:
+            yield found
+
+    def interface(self, contract: str) -> Value:
+        """What can be called of a contract."""
+        return self._run(self._async.interface(contract))
+
     def predictions_of(self, identity: bytes) -> list[Prediction]:
         """All predictions of a final transaction, proved."""
         return self._run(self._async.predictions_of(identity))

@@ -13,6 +13,7 @@ from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.genesis import genesis_hash, genesis_to_json
 from andon.core.hashing import DIGEST_BYTES
 from andon.core.json_value import from_hex, to_hex, value_from_json
+from andon.core.rpc_interfaces import ContractParams, ContractReply
 from andon.core.rpc_schema import (
     BlobParams,
     BlobReply,
@@ -47,7 +48,7 @@ from andon.core.rpc_schema import (
 )
 from andon.core.state_key import state_key, state_prefix
 from node.facade import BlockAnswer, NodeFacade, Wait
-from node.rpc import proofs, render, streams
+from node.rpc import interfaces, proofs, render, streams
 from node.rpc.access import READ, SUBMIT, require
 
 P = TypeVar("P", bound=Schema)
@@ -331,6 +332,7 @@ def _digest(text: str) -> bytes:
 TABLE: tuple[Method, ...] = (
     _method("submit", "POST /tx", SubmitParams, SubmitReply, _submit, role=SUBMIT),
     _method("call", "POST /call", CallParams, CallReply, _call),
+    _method("contract", "GET /contract/{name}", ContractParams, ContractReply, interfaces.contract),
     _method("tx", "GET /tx/{hash}", TransactionParams, TransactionReply, _transaction),
     _method("block", "GET /block", BlockParams, BlockReply, _block),
     _method("blocks", "GET /blocks", BlocksParams, BlocksReply, _blocks),

@@ -25,7 +25,8 @@ pytestmark = [
 
 PAGES = (
     "/", "/blocks", "/block/1", "/transactions", "/predictions", "/machines", "/machine/press-7",
-    "/models", "/contracts", "/validators", "/network", "/verify", "/search?q=nothing",
+    "/models", "/lots", "/demand", "/federated", "/contracts", "/validators",
+    "/network", "/verify", "/search?q=nothing",
 )  # fmt: skip
 HEIGHT = "document.querySelector('main dd strong')?.textContent"
 
@@ -114,7 +115,7 @@ async def test_a_proof_file_is_checked_in_the_browser(scene: Scene, tmp_path: Pa
 async def test_pages_can_be_walked_by_keyboard(scene: Scene) -> None:
     await scene.browser.open(scene.server.url + "/")
     seen = []
-    for _ in range(12):
+    for _ in range(20):
         for kind in ("keyDown", "keyUp"):
             await scene.browser.ask(
                 "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
