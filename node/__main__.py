@@ -25,9 +25,9 @@ def main() -> int:
     status = 0
     try:
         check_checkout()
-        from node.app import run_node  # noqa: PLC0415 - after the check, for the check to count
         from node.home import check_home  # noqa: PLC0415 - the same
         from node.loop import run  # noqa: PLC0415 - the same
+        from node.running import run_node  # noqa: PLC0415 - after the check, for the check to count
 
         if options.check:
             print(f"andon node: {check_home(options.home)}")  # noqa: T201 - its answer

@@ -7,9 +7,7 @@ import contextlib
 import datetime as dt
 import random
 import secrets
-import signal
 import time
-from pathlib import Path
 
 import aiohttp
 import structlog
@@ -22,19 +20,19 @@ from andon.core.wire import BlockWanted, Message, Status, Transactions, Transact
 from andon.core.worker import READY
 from consensus.ledger.directory import IDENTITY
 from node.checkout import CHECKOUT
-from node.config import Home, load_config, observer_keys, override_addresses
+from node.config import observer_keys, override_addresses
 from node.drivers.consensus import ConsensusDriver
 from node.drivers.consensus_ports import Hooks
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionCache, PredictionService
 from node.drivers.sync import CertifiedChain, SyncDriver
 from node.explorer import Explorer
 from node.facade import Wait
 from node.finality import FinalityTracker
 from node.gossip import Gossip
-from node.home import Opened, open_home
-from node.log import set_level, start_logging
+from node.home import Opened
 from node.mempool import Mempool, MempoolLimits, Verifier
 from node.metrics import Metrics
 from node.mismatch import MismatchLog
@@ -52,6 +50,8 @@ from node.rpc.epcis import Epcis
 from node.rpc.server import RpcServer
 from node.rpc.settings import rpc_settings
 from node.service import NodeService, Parts
+from node.storage import PortableFiles
+from node.upkeep import Upkeep, UpkeepPorts
 from node.workers.supervisor import NO_BACKEND, Supervisor, WorkerSettings
 
 STATUS_EVERY_S = 1.0
@@ -103,7 +103,9 @@ class Node:
             predictions=PredictionService(self.worker if predicts else None, cache),
             verifier=self.verifier,
             observe=self.metrics.observe_phase,
+            horizon=Horizon(config.halt_at_height),
         )
+        self.files = PortableFiles(opened.home.snapshots)
         limits = MempoolLimits(
             count_max=config.mempool_count_max, bytes_max=config.mempool_bytes_max
         )
@@ -130,7 +132,7 @@ class Node:
         self.network = Network(
             settings,
             self.table,
-            StoredShelf(self.execution.queries, opened.blobs),
+            StoredShelf(self.execution.queries, opened.blobs, self.files),
             receive=self._receive,
             linked=self._linked,
             jitter=self._jitter,
@@ -173,13 +175,27 @@ class Node:
                 height=lambda: self.execution.head().height,
                 submit=lambda raw: self.service.submit(raw, Wait.ACCEPTED, 0),
             )
+        self.upkeep = Upkeep(
+            UpkeepPorts(
+                home=opened.home,
+                config=opened.config,
+                store=opened.store,
+                files=self.files,
+                execution=self.execution,
+                source=self.fetcher,
+                peers=self._linked_keys,
+                punish=self.network.punish,
+                advance=self.consensus.advance,
+                replaced=self._chain_replaced,
+            )
+        )
         self.models = make_model_drivers(
             ModelParts(
                 opened=opened,
                 queries=self.queries,
                 worker=self.worker,
                 fetcher=self.fetcher,
-                peers=lambda: [peer.node_key for peer in self.network.linked_peers()],
+                peers=self._linked_keys,
                 height=lambda: self.execution.head().height,
                 own_calls=self.own_calls,
             )
@@ -194,9 +210,7 @@ class Node:
             sync=self.sync,
             network=self.network,
             worker=self.worker,
-            store_used_ratio=lambda: (
-                opened.store.size_bytes() / (config.storage_map_mib * 1024 * 1024)
-            ),
+            store_used_ratio=opened.store.used_ratio,
             needs_worker=opened.signer is not None and config.worker_backend != NO_BACKEND,
             is_halted=lambda: self.consensus.status().is_halted,
         )
@@ -226,6 +240,9 @@ class Node:
             extensions=[Explorer(self.service), Epcis(self.service)],
         )
 
+    def _linked_keys(self) -> list[bytes]:
+        return [peer.node_key for peer in self.network.linked_peers()]
+
     def _validator_public(self) -> bytes | None:
         signer = self._opened.signer
         return None if signer is None else signer.public_key
@@ -253,8 +270,9 @@ class Node:
                     ("network", self.network.run(listening)),
                     ("execution", self.execution.run()),
                     ("gossip", self.gossip.run()),
-                    ("sync", self.sync.run()),
+                    ("sync", self._sync()),
                     ("models", self.models.run()),
+                    ("upkeep", self.upkeep.run()),
                     ("consensus", self._vote_when_linked()),
                     ("probes", self.probes.run()),
                     ("status", self._tell_status()),
@@ -310,6 +328,15 @@ class Node:
             case _:
                 self.consensus.receive(peer.validator_key, message)
 
+    async def _sync(self) -> None:
+        await self.upkeep.sync_state()
+        await self.sync.run()
+
+    def _chain_replaced(self) -> None:
+        self._refresh_peers()
+        self.models.models.notice()
+        self._sync_ended()
+
     def _sync_ended(self) -> None:
         header = self.execution.head()
         final = self.execution.final_block(header.height)
@@ -362,32 +389,3 @@ class Node:
 def clock_ms() -> int:
     """Wall clock, milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-def reload_log_level(home: Home) -> None:
-    """Take `log_level` from the configuration again; a bad file changes nothing."""
-    try:
-        level = load_config(home).log_level
-    except InvalidInput as error:
-        log.error("config.refused", reason=str(error))  # noqa: TRY400 - the file is at fault
-        return
-    set_level(level)
-    log.info("log.level_changed", to=level)
-
-
-async def run_node(home: Path) -> None:
-    """Open a home and run its node until SIGTERM or SIGINT."""
-    with open_home(home) as opened:
-        start_logging(opened.home.logs, opened.config.log_level, opened.home.path.name)
-        loop = asyncio.get_running_loop()
-        async with aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
-        ) as client:
-            node = Node(opened, client)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, node.stop)
-            loop.add_signal_handler(signal.SIGHUP, reload_log_level, opened.home)
-            try:
-                await node.run()
-            finally:
-                node.close()

@@ -58,6 +58,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A chaos tool: how much longer every commit takes."""
     log_level: str = "info"
     storage_map_mib: int = 4096
+    state_sync: bool = False
+    """Begin an empty chain from a peer's snapshot instead of from block 1."""
+    snapshot_every_blocks: int = 5000
+    """Write a snapshot at every multiple of this height; 0 for never."""
+    snapshots_kept: int = 2
+    keep_blocks: int = 0
+    """Forget what blocks did that are further down than this; 0 keeps all (an archive node)."""
+    halt_at_height: int = 0
     mempool_count_max: int = 20_000
     mempool_bytes_max: int = 64 * 1024 * 1024
     prediction_cache_max: int = 100_000
@@ -139,6 +147,9 @@ def parse_config(text: str) -> Config:
         raise InvalidInput(Code.BAD_CONFIG, "rpc_tls_cert and rpc_tls_key come together")
     if config.rpc_client_ca and not config.rpc_tls_cert:
         raise InvalidInput(Code.BAD_CONFIG, "rpc_client_ca needs rpc_tls_cert")
+    for name in ("snapshot_every_blocks", "snapshots_kept", "keep_blocks", "halt_at_height"):
+        if getattr(config, name) < 0:
+            raise InvalidInput(Code.BAD_CONFIG, f"{name} must not be negative")
     override_addresses(config)
     observer_keys(config)
     return config
@@ -182,6 +193,8 @@ def render_config(config: Config) -> str:
         value = getattr(config, name)
         if isinstance(value, str):
             lines.append(f"{name} = {_quoted(value)}")
+        elif isinstance(value, bool):
+            lines.append(f"{name} = {str(value).lower()}")
         elif isinstance(value, int):
             lines.append(f"{name} = {value}")
         elif isinstance(value, list):

@@ -21,7 +21,7 @@ from node.facade import (
     TransactionAnswer,
 )
 from node.net.server import BLOCKS_BYTES_PER_FETCH_MAX
-from node.storage import BlobStore, ChainStore, Snapshot
+from node.storage import BlobStore, ChainStore, PortableFiles, Snapshot
 
 EVENTS_PER_PAGE_MAX = 1024
 BLOCKS_PER_PAGE_MAX = 64
@@ -147,11 +147,25 @@ def _events(snapshot: Snapshot, after: Cursor) -> tuple[list[EventAnswer], Curso
 
 
 class StoredShelf:
-    """What peers may fetch: final blocks and blobs, read in threads."""
+    """What peers may fetch: final blocks, blobs and portable states, read in threads."""
 
-    def __init__(self, chain: ChainQueries, blobs: BlobStore) -> None:
+    def __init__(self, chain: ChainQueries, blobs: BlobStore, files: PortableFiles) -> None:
         self._chain = chain
         self._blobs = blobs
+        self._files = files
+
+    async def snapshots(self) -> list[int]:
+        """Heights of the portable states that are here."""
+        return await asyncio.to_thread(self._files.heights)
+
+    async def snapshot_piece(
+        self, height: int, name: str, offset: int, size: int
+    ) -> tuple[int, bytes] | None:
+        """One piece of a file of a portable state and its total size."""
+        try:
+            return await asyncio.to_thread(self._files.piece, height, name, offset, size)
+        except InvalidInput:
+            return None
 
     async def final_blocks(self, first: int, count: int) -> list[bytes]:
         """Encoded FinalBlocks from height `first`."""

@@ -139,4 +139,5 @@ class Code(Enum):
     BAD_REQUEST = 1212
     SIGNER_DOWN = 1213
     SLOW_READER = 1214
+    HALTED = 1215
     INTERNAL = 1299

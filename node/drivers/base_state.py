@@ -35,6 +35,12 @@ class BaseState:
         if len(self._nodes) > NODES_COUNT_MAX:
             self._nodes.clear()
 
+    def restart(self) -> None:
+        """Look at the store anew and remember nothing: another state was installed."""
+        self._values.clear()
+        self._nodes.clear()
+        self.advance(())
+
     def get(self, key: bytes) -> bytes | None:
         """Value at a state key."""
         try:

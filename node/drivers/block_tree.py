@@ -118,6 +118,11 @@ class BlockTree:
                 kept[identity] = known
         self._blocks = kept
 
+    def restart(self, final: Parent) -> None:
+        """Begin anew at another stored head."""
+        self._blocks = {}
+        self.final = final
+
     def transaction_ids(self, identity: bytes) -> set[bytes]:
         """Ids of transactions in the block and its ancestors that are not final."""
         found: set[bytes] = set()

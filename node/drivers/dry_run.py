@@ -7,7 +7,7 @@ the block, since outputs that are not at hand are taken as zeros: a hint, never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from andon.core.errors import InvalidInput
 from andon.core.transaction import Call, Transaction
@@ -76,6 +76,12 @@ class DryRunner:
                 self._asks_predictions[method] = True
             elif is_ok:
                 self._asks_predictions.setdefault(method, False)
+
+    def learn_from_block(self, transactions: Iterable[Transaction | None]) -> None:
+        """Remember methods that predicted in a block, in case a dry run took another way."""
+        for transaction in transactions:
+            if transaction is not None and not self.is_needed(transaction):
+                self.learn(transaction, is_ok=True, has_predicted=True)
 
     def run(self, parent: Parent, transactions: Sequence[Transaction]) -> list[Question]:
         """Find the predictions that these transactions would ask for and that are not cached."""

@@ -34,9 +34,10 @@ from node.drivers.base_state import BaseState, stored_head
 from node.drivers.block_tree import BlockTree, KnownBlock, stored_blocks
 from node.drivers.building import build_in_time
 from node.drivers.dry_run import DryRunner
+from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionService, Question, check_output
 from node.drivers.queries import ChainQueries
-from node.drivers.transaction_pool import TransactionPool
+from node.drivers.transaction_pool import TransactionPool, drop_hopeless
 from node.mempool import Verifier
 from node.phases import COMMIT, PROPOSAL, RECOMPUTE, SIGNATURES, VOTES, Lap, Observe, unobserved
 from node.storage import ChainStore
@@ -46,16 +47,6 @@ PREDICTION_WAIT_MS = 500
 WAITED_TRANSACTIONS_MAX = 512
 VIEW_GAS_MAX = 50_000_000
 VIEW_ROUNDS_MAX = 4
-_HOPELESS = frozenset(
-    {
-        Code.WRONG_CHAIN,
-        Code.EXPIRED,
-        Code.DUPLICATE,
-        Code.NOT_A_MEMBER,
-        Code.PREDICTION_MISMATCH,
-        Code.TOO_LARGE,
-    }
-)
 
 T = TypeVar("T")
 
@@ -83,6 +74,7 @@ class ExecutionDriver:
         predictions: PredictionService,
         verifier: Verifier,
         observe: Observe = unobserved,
+        horizon: Horizon | None = None,
     ) -> None:
         """Open the chain in `store`, from genesis if it is empty (blocking, some 10 ms).
 
@@ -94,6 +86,8 @@ class ExecutionDriver:
         self._predictions = predictions
         self._verifier = verifier
         self._observe = observe
+        self.horizon = horizon or Horizon()
+        self.genesis_document = genesis
         self.genesis: GenesisState = genesis_state(genesis, engine)
         if store.is_empty():
             store.initialise(self.genesis)
@@ -206,6 +200,7 @@ class ExecutionDriver:
         above = self._tree.parent(parent)
         if above.child_epoch != epoch:
             raise Misuse(Code.WRONG_EPOCH, f"the epoch after this parent is {above.child_epoch}")
+        self.horizon.check(above)
         candidates = self._attached_pool().take(
             above.params.block_bytes_max,
             above.params.transaction_gas_max,
@@ -221,7 +216,7 @@ class ExecutionDriver:
                 block, executed, left_out = await self._execute(
                     lambda: self._build(parent, turn, candidates, lap)
                 )
-        self._drop_hopeless(left_out, is_empty=not block.transactions)
+        drop_hopeless(self._attached_pool(), left_out, is_empty=not block.transactions)
         known = KnownBlock(block=block, executed=executed, is_checked=True)
         await self._execute(lambda: self._tree.add(known))
         lap(PROPOSAL)
@@ -275,6 +270,24 @@ class ExecutionDriver:
         await asyncio.shield(flushed)
         return self.head()
 
+    async def on_storage(self, job: Callable[[], T]) -> T:
+        """Run a job on the thread of the one writer of the chain."""
+        return await asyncio.get_running_loop().run_in_executor(self._storage, job)
+
+    async def replace(self, install: Callable[[], None]) -> None:
+        """Stand on what `install` puts into the store; nothing is committed meanwhile."""
+
+        def restart() -> None:
+            self._base.restart()
+            self._tree.restart(stored_head(self._store, self._base))
+
+        def work() -> None:
+            install()
+            self._execution.submit(restart).result()
+
+        await self.on_storage(work)
+        self.admission.refresh()
+
     # -- reading without keeping ----------------------------------------------------------
 
     async def view(
@@ -318,6 +331,7 @@ class ExecutionDriver:
 
     def _validate(self, block: Block, transactions: Sequence[Transaction], lap: Lap) -> Executed:
         parent = self._tree.parent(block.header.parent)
+        self.horizon.check(parent)
         executed = check_and_execute_block(parent, block, self._engine, transactions, mark=lap)
         self._tree.add(KnownBlock(block=block, executed=executed, is_checked=False))
         return executed
@@ -356,14 +370,6 @@ class ExecutionDriver:
     async def _dry_run(self, transactions: Sequence[Transaction]) -> list[Question]:
         return await self._execute(lambda: self._dry_runner.run(self._tree.final, transactions))
 
-    def _drop_hopeless(
-        self, left_out: dict[bytes, InvalidInput | PredictionUnavailable], *, is_empty: bool
-    ) -> None:
-        for identity, reason in left_out.items():
-            # A transaction that is too large for an empty block fits into none.
-            if reason.code in _HOPELESS and (reason.code is not Code.TOO_LARGE or is_empty):
-                self._attached_pool().drop(identity)
-
     def _announce_all(self, flushed: asyncio.Future[list[KnownBlock]]) -> None:
         if self.admission.is_closed or flushed.cancelled() or flushed.exception() is not None:
             return
@@ -376,7 +382,12 @@ class ExecutionDriver:
         ids = [receipt.transaction_id for receipt in executed.receipts]
         if self._pool is not None:
             self._pool.on_commit(ids, header.height)
-        self._learn(known)
+        predicting = {record.transaction_id for record in executed.predictions}
+        self._dry_runner.learn_from_block(
+            self._verifier.known(raw)
+            for raw, identity in zip(known.block.transactions, ids, strict=False)
+            if identity in predicting
+        )
         committed = Committed(
             header=header,
             hash=known.as_parent.hash,
@@ -386,12 +397,3 @@ class ExecutionDriver:
         )
         for listener in self._listeners:
             listener(header, committed)
-
-    def _learn(self, known: KnownBlock) -> None:
-        """Remember which methods predict, in case a dry run took another way."""
-        predicting = {record.transaction_id for record in known.executed.predictions}
-        for raw, receipt in zip(known.block.transactions, known.executed.receipts, strict=False):
-            if receipt.transaction_id in predicting:
-                transaction = self._verifier.known(raw)
-                if transaction is not None and not self._dry_runner.is_needed(transaction):
-                    self._dry_runner.learn(transaction, is_ok=True, has_predicted=True)

@@ -18,7 +18,9 @@ from node.net.network import Network
 from node.net.server import (
     BLOCKS_BYTES_PER_FETCH_MAX,
     CHUNK_BYTES_MAX,
+    HEIGHT_BYTES,
     LENGTH_BYTES,
+    OFFERS_MAX,
     SESSION_HEADER,
     TOTAL_HEADER,
 )
@@ -59,6 +61,41 @@ class Fetcher:
         if not total.isdecimal() or int(total[:18]) > BLOB_BYTES_MAX:
             raise InvalidInput(Code.MALFORMED, "the peer claims an impossible blob size")
         return int(total), data
+
+    async def snapshots(self, node_key: bytes) -> list[int]:
+        """Ask a peer for the heights of its portable states.
+
+        Raises:
+            Unavailable: UNREACHABLE. InvalidInput: MALFORMED.
+        """
+        data, _ = await self._get(node_key, "snapshots", {}, OFFERS_MAX * HEIGHT_BYTES)
+        if len(data) % HEIGHT_BYTES:
+            raise InvalidInput(Code.MALFORMED, "the list of snapshots is cut off")
+        starts = range(0, len(data), HEIGHT_BYTES)
+        return [int.from_bytes(data[at : at + HEIGHT_BYTES], "big") for at in starts]
+
+    async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
+        """Fetch a whole file of a portable state, piece by piece.
+
+        Raises:
+            Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
+        """
+        body = bytearray()
+        while True:
+            piece, headers = await self._get(
+                node_key,
+                f"snapshots/{height}/{name}",
+                {"offset": str(len(body))},
+                CHUNK_BYTES_MAX,
+            )
+            total = headers.get(TOTAL_HEADER, "")
+            if not total.isdecimal() or int(total[:18]) > bytes_max:
+                raise InvalidInput(Code.TOO_LARGE, f"a file of more than {bytes_max} bytes")
+            body += piece
+            if len(body) >= int(total):
+                return bytes(body)
+            if not piece:
+                raise InvalidInput(Code.MALFORMED, "the peer gives less than it promised")
 
     async def _get(
         self, node_key: bytes, path: str, query: dict[str, str], bytes_max: int

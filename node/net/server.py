@@ -28,6 +28,8 @@ CHUNK_BYTES_MAX = 1024 * 1024
 SESSION_HEADER = "X-Andon-Session"
 TOTAL_HEADER = "X-Andon-Total"
 LENGTH_BYTES = 4
+HEIGHT_BYTES = 8
+OFFERS_MAX = 64
 _LINE_BYTES_MAX = 4096
 _HEADERS_MAX = 32
 _DIGEST_HEX = 64
@@ -44,6 +46,14 @@ class Shelf(Protocol):
     async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         """Total size of a blob and one piece of it; None if it is not here."""
 
+    async def snapshots(self) -> list[int]:
+        """Heights of the portable states that are here."""
+
+    async def snapshot_piece(
+        self, height: int, name: str, offset: int, size: int
+    ) -> tuple[int, bytes] | None:
+        """Total size of a file of a portable state and one piece of it; None if it is not here."""
+
 
 class PeerServer:
     """Serves links through `accept_link` and fetches from `shelf`."""
@@ -57,6 +67,8 @@ class PeerServer:
         application.router.add_get("/peer/v1/link", accept_link)
         application.router.add_get("/peer/v1/blocks", self._blocks)
         application.router.add_get("/peer/v1/blobs/{digest}", self._blob)
+        application.router.add_get("/peer/v1/snapshots", self._snapshots)
+        application.router.add_get("/peer/v1/snapshots/{height}/{name}", self._snapshot)
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -163,15 +175,30 @@ class PeerServer:
             digest = bytes.fromhex(name) if len(name) == _DIGEST_HEX else b""
         except ValueError:
             digest = b""
-        found = await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
-        if found is None:
-            return web.Response(status=404)
-        total, piece = found
-        return web.Response(
-            body=piece,
-            headers={TOTAL_HEADER: str(total)},
-            content_type="application/octet-stream",
+        return _piece(
+            await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
         )
+
+    async def _snapshots(self, request: web.Request) -> web.Response:
+        del request
+        heights = await self._shelf.snapshots()
+        body = b"".join(height.to_bytes(HEIGHT_BYTES, "big") for height in heights[-OFFERS_MAX:])
+        return web.Response(body=body, content_type="application/octet-stream")
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        height = _number(request.match_info["height"])
+        offset = _number(request.query.get("offset", "0"))
+        name = request.match_info["name"]
+        return _piece(await self._shelf.snapshot_piece(height, name, offset, CHUNK_BYTES_MAX))
+
+
+def _piece(found: tuple[int, bytes] | None) -> web.Response:
+    if found is None:
+        return web.Response(status=404)
+    total, piece = found
+    return web.Response(
+        body=piece, headers={TOTAL_HEADER: str(total)}, content_type="application/octet-stream"
+    )
 
 
 def _token_key(token: bytes) -> bytes:

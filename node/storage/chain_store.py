@@ -164,9 +164,9 @@ class ChainStore:
         with self.snapshot() as snapshot:
             return snapshot.height()
 
-    def map_bytes(self) -> int:
-        """Bytes that the database may grow to before the next start."""
-        return self._environment.map_bytes()
+    def used_ratio(self) -> float:
+        """Part of the map that is in use; the map grows at a start, never before."""
+        return self.size_bytes() / self._environment.map_bytes()
 
     def size_bytes(self) -> int:
         """Bytes in use on disk."""

@@ -165,6 +165,11 @@ class LocalNet:
             process.kill()
             await process.wait()
 
+    async def wait_ended(self, timeout_s: float) -> None:
+        """Wait until every process has ended by itself."""
+        async with asyncio.timeout(timeout_s):
+            await asyncio.gather(*(process.wait() for process in self._processes.values()))
+
     def is_alive(self, name: str) -> bool:
         """Tell whether the node's process runs."""
         process = self._processes.get(name)
@@ -264,13 +269,14 @@ class LocalNet:
                 await proxy.start()
                 self._proxies[source.name, target.name] = proxy
                 addresses[target.node_key] = f"{LOOPBACK}:{proxy.port}"
-            self._reconfigure(
+            self.reconfigure(
                 source.name,
                 peer_addresses=addresses,
                 worker_fault=self.plan.faults.get(source.name, "none"),
             )
 
-    def _reconfigure(self, name: str, **changes: object) -> None:
+    def reconfigure(self, name: str, **changes: object) -> None:
+        """Change settings of a node; they count from its next start."""
         home = self.home(name)
         config: Config = msgspec.structs.replace(load_config(home), **changes)
         home.config.write_text(render_config(config), encoding="utf-8")

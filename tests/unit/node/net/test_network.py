@@ -28,6 +28,15 @@ class MemoryShelf:
     async def final_blocks(self, first: int, count: int) -> list[bytes]:
         return []
 
+    async def snapshots(self) -> list[int]:
+        return [5, 10]
+
+    async def snapshot_piece(
+        self, height: int, name: str, offset: int, size: int
+    ) -> tuple[int, bytes] | None:
+        data = bytes(2_500_000)
+        return (len(data), data[offset : offset + size]) if name == "manifest" else None
+
     async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         blob = self.blobs.get(digest)
         return None if blob is None else (len(blob), blob[offset : offset + size])
@@ -174,6 +183,20 @@ async def test_a_peer_that_sends_invalid_messages_is_banned() -> None:
         await until(lambda: high.network.linked_peers() == [])
         now_s = asyncio.get_running_loop().time()
         assert high.network.scores.is_banned(low.key.public, now_s)
+
+
+async def test_a_snapshot_is_listed_and_fetched_in_pieces() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high), AsyncExitStack() as stack:
+        await linked(low, high)
+        fetcher = await stack.enter_async_context(open_fetcher(low.network))
+        assert await fetcher.snapshots(high.key.public) == [5, 10]
+        data = await fetcher.snapshot_file(high.key.public, 10, "manifest", 3_000_000)
+        assert data == bytes(2_500_000)
+        with pytest.raises(InvalidInput):
+            await fetcher.snapshot_file(high.key.public, 10, "manifest", 2_000_000)
+        with pytest.raises(Unavailable):
+            await fetcher.snapshot_file(high.key.public, 10, "state-0", 2_000_000)
 
 
 async def test_a_blob_is_fetched_in_pieces_over_the_pinned_session() -> None:

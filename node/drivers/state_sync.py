@@ -1,0 +1,192 @@
+"""State sync: fetch a portable state from several peers at once, proved from genesis.
+
+The manifest of the highest offered snapshot is proved before anything else is asked for; then its
+chunks come from all peers that offer the height, each checked when it arrives and kept on disk, so
+that a restart goes on where it was. Who gives a chunk that does not fit is punished and not asked
+again. What comes after the snapshot is ordinary catch-up (`node/drivers/sync.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
+from andon.core.genesis import Genesis
+from node.storage.portable import (
+    CHUNK_BYTES_MAX,
+    MANIFEST,
+    MANIFEST_BYTES_MAX,
+    Checked,
+    check_manifest,
+)
+
+FETCHES_PER_PEER = 2
+FAILURES_MAX = 3
+"""A peer that failed to answer so often is not asked for more of this height."""
+HEIGHTS_TRIED_MAX = 3
+OFFERS_PER_PEER_MAX = 16
+PENALTY_LIE = 50.0
+
+log = structlog.get_logger()
+
+
+class Source(Protocol):
+    """Portable states at peers."""
+
+    async def snapshots(self, node_key: bytes) -> list[int]:
+        """Heights that a peer offers. Raises Unavailable or InvalidInput."""
+
+    async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
+        """One file. Raises Unavailable or InvalidInput."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A portable state that is complete and checked on this disk."""
+
+    checked: Checked
+    folder: Path
+
+    def read(self, name: str) -> bytes:
+        """Read one of its files."""
+        return (self.folder / name).read_bytes()
+
+
+class StateSync:
+    """Fetches into `folder`, one sub-folder a height."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        source: Source,
+        folder: Path,
+        *,
+        peers: Callable[[], list[bytes]],
+        punish: Callable[[bytes, float, str], None],
+    ) -> None:
+        self._genesis = genesis
+        self._source = source
+        self._folder = folder
+        self._peers = peers
+        self._punish = punish
+        self._liars: set[bytes] = set()
+
+    async def fetch(self) -> Fetched | None:
+        """Fetch the highest snapshot that can be proved and completed; None if there is none."""
+        offers = await self._offers()
+        for height in sorted(offers, reverse=True)[:HEIGHTS_TRIED_MAX]:
+            found = await self._fetch_height(height, offers[height])
+            if found is not None:
+                return found
+        return None
+
+    async def _offers(self) -> dict[int, list[bytes]]:
+        offers: dict[int, list[bytes]] = {}
+        for peer in self._peers():
+            try:
+                heights = await self._source.snapshots(peer)
+            except Unavailable:
+                continue
+            except InvalidInput as error:
+                self._condemn(peer, error)
+                continue
+            for height in heights[-OFFERS_PER_PEER_MAX:]:
+                offers.setdefault(height, []).append(peer)
+        return offers
+
+    async def _fetch_height(self, height: int, peers: list[bytes]) -> Fetched | None:
+        folder = self._folder / str(height)
+        for peer in peers:
+            if peer in self._liars:
+                continue
+            try:
+                data = await self._source.snapshot_file(peer, height, MANIFEST, MANIFEST_BYTES_MAX)
+                checked = await asyncio.to_thread(check_manifest, self._genesis, data)
+                _check_height(checked, height)
+            except Unavailable:
+                continue
+            except InvalidInput as error:
+                self._condemn(peer, error)
+                continue
+            await asyncio.to_thread(_keep, folder, MANIFEST, data)
+            if await self._fetch_chunks(checked, folder, peers):
+                return Fetched(checked, folder)
+        return None
+
+    async def _fetch_chunks(self, checked: Checked, folder: Path, peers: list[bytes]) -> bool:
+        names = checked.names()
+        lacking = await asyncio.to_thread(_lacking, checked, folder)
+        log.info(
+            "state_sync.started", height=checked.height, chunks=len(names), lacking=len(lacking)
+        )
+        todo = deque(lacking)
+        failures = dict.fromkeys(peers, 0)
+        while todo:
+            usable = [p for p in peers if p not in self._liars and failures[p] < FAILURES_MAX]
+            if not usable:
+                log.warning("state_sync.gave_up", height=checked.height, lacking=len(todo))
+                return False
+            async with asyncio.TaskGroup() as group:
+                for peer in usable:
+                    for _ in range(FETCHES_PER_PEER):
+                        group.create_task(self._work(checked, folder, peer, todo, failures))
+        return True
+
+    async def _work(
+        self,
+        checked: Checked,
+        folder: Path,
+        peer: bytes,
+        todo: deque[str],
+        failures: dict[bytes, int],
+    ) -> None:
+        """Fetch chunks from one peer until none is left, or the peer fails or lies."""
+        while todo and peer not in self._liars and failures[peer] < FAILURES_MAX:
+            name = todo.popleft()
+            try:
+                data = await self._source.snapshot_file(peer, checked.height, name, CHUNK_BYTES_MAX)
+                await asyncio.to_thread(checked.check, name, data)
+                await asyncio.to_thread(_keep, folder, name, data)
+            except Unavailable:
+                failures[peer] += 1
+                todo.append(name)
+            except InvalidInput as error:
+                todo.append(name)
+                self._condemn(peer, error)
+
+    def _condemn(self, peer: bytes, error: InvalidInput) -> None:
+        if peer not in self._liars:
+            self._liars.add(peer)
+            log.warning("state_sync.liar", peer=peer.hex()[:16], reason=str(error)[:200])
+            self._punish(peer, PENALTY_LIE, f"state sync {error.code.name}")
+
+
+def _check_height(checked: Checked, height: int) -> None:
+    if checked.height != height:
+        raise InvalidInput(Code.BAD_PROOF, f"a snapshot of {checked.height} as one of {height}")
+
+
+def _keep(folder: Path, name: str, data: bytes) -> None:
+    """Store a checked file under its name, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = folder / f"{name}.part"
+    part.write_bytes(data)
+    part.rename(folder / name)
+
+
+def _lacking(checked: Checked, folder: Path) -> list[str]:
+    """Names of chunks that are not here, or not sound, from an earlier attempt."""
+    lacking: list[str] = []
+    for name in checked.names():
+        try:
+            checked.check(name, (folder / name).read_bytes())
+        except (OSError, AndonError):
+            lacking.append(name)
+    return lacking

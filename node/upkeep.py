@@ -1,0 +1,161 @@
+"""What a node does for its own store beside consensus: snapshots, pruning, state sync, halting.
+
+Nothing here decides about the chain. Snapshots and pruning follow commits; state sync runs once,
+before catch-up, on an empty chain; a node that reached its halting height writes a snapshot, goes
+on serving for a moment so that others reach it too, and ends with HALTED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from andon.core.block import Header
+from andon.core.certificate import Vote
+from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
+from node.config import Config, Home
+from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.state_sync import Fetched, Source, StateSync
+from node.storage import ChainStore, PortableFiles
+
+PRUNE_EVERY_BLOCKS = 64
+PRUNE_COUNT_MAX = 256
+"""Blocks forgotten in one write, so that a commit never waits long."""
+OFFERS_WAIT_S = 10.0
+OFFERS_POLL_S = 0.5
+HALT_LINGER_S = 5.0
+WORK_MAX = 8
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepPorts:
+    """What upkeep works on; `advance` closes slots in the sign state."""
+
+    home: Home
+    config: Config
+    store: ChainStore
+    files: PortableFiles
+    execution: ExecutionDriver
+    source: Source
+    peers: Callable[[], list[bytes]]
+    punish: Callable[[bytes, float, str], None]
+    advance: Callable[[Vote], Awaitable[None]]
+    replaced: Callable[[], None]
+    """The chain stands somewhere else now: consensus and the registry must be told."""
+
+
+class Upkeep:
+    """`committed` hears of blocks, `run` works, `sync_state` comes before catch-up."""
+
+    def __init__(self, ports: UpkeepPorts) -> None:
+        self._ports = ports
+        self._work: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(WORK_MAX)
+        ports.execution.subscribe(self._committed)
+
+    # -- following commits ----------------------------------------------------------------
+
+    def _committed(self, header: Header, committed: Committed) -> None:
+        del committed
+        config, height = self._ports.config, header.height
+        if self._ports.execution.horizon.is_reached(height):
+            self._put(self._halt)
+        elif config.snapshot_every_blocks and height % config.snapshot_every_blocks == 0:
+            self._put(self._write_snapshot)
+        if config.keep_blocks and height % PRUNE_EVERY_BLOCKS == 0:
+            self._put(self._prune)
+
+    def _put(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Queue work; what exceeds the bound comes again with a later block."""
+        if not self._work.full():
+            self._work.put_nowait(work)
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            Misuse: HALTED at the configured height. Corrupt: the disk failed.
+        """
+        ports = self._ports
+        if ports.execution.horizon.is_reached(ports.execution.head().height):
+            self._put(self._halt)
+        while True:
+            work = await self._work.get()
+            await work()
+
+    async def _write_snapshot(self) -> None:
+        ports = self._ports
+
+        def write() -> int:
+            with ports.store.snapshot() as snapshot:
+                height = ports.files.write(snapshot)
+            ports.files.keep_newest(ports.config.snapshots_kept)
+            return height
+
+        try:
+            log.info("snapshot.written", height=await asyncio.to_thread(write))
+        except (Unavailable, InvalidInput) as error:
+            log.warning("snapshot.not_written", reason=str(error)[:200])
+
+    async def _prune(self) -> None:
+        execution = self._ports.execution
+        window = execution.params().expiry_window_blocks
+        kept = max(self._ports.config.keep_blocks, window)
+        below = execution.head().height + 1 - kept
+        count = await execution.on_storage(lambda: self._ports.store.prune(below, PRUNE_COUNT_MAX))
+        if count == PRUNE_COUNT_MAX:
+            self._put(self._prune)
+
+    async def _halt(self) -> None:
+        height = self._ports.execution.head().height
+        await self._write_snapshot()
+        log.error("node.halted", height=height, reason="halt_at_height is reached")
+        await asyncio.sleep(HALT_LINGER_S)
+        raise Misuse(
+            Code.HALTED,
+            f"halt_at_height is reached: height {height}",
+            hint="install the new release, take halt_at_height out of config.toml, start again",
+        )
+
+    # -- state sync -----------------------------------------------------------------------
+
+    async def sync_state(self) -> None:
+        """Replace an empty chain by a peer's snapshot, if the configuration wants that."""
+        ports = self._ports
+        if not ports.config.state_sync or ports.execution.head().height > 0:
+            return
+        folder = ports.home.data / "incoming"
+        driver = StateSync(
+            ports.execution.genesis_document,
+            ports.source,
+            folder,
+            peers=ports.peers,
+            punish=ports.punish,
+        )
+        fetched = None
+        for _ in range(int(OFFERS_WAIT_S / OFFERS_POLL_S)):
+            fetched = await driver.fetch()
+            if fetched is not None:
+                break
+            await asyncio.sleep(OFFERS_POLL_S)
+        if fetched is None:
+            log.warning("state_sync.no_snapshot", hint="peers offer none; syncing by blocks")
+            return
+        checked = fetched.checked
+        # As when a block is committed: the slots below are closed before the chain stands there.
+        await ports.advance(checked.manifest.final.certificate.vote)
+        await ports.execution.replace(lambda: _install(ports.store, fetched))
+        ports.replaced()
+        log.info("state_sync.done", height=checked.height)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _install(store: ChainStore, fetched: Fetched) -> None:
+    # Consensus may have been faster on a young chain; never go back.
+    if store.head_height() < fetched.checked.height:
+        store.install(fetched.checked, fetched.read)

@@ -1,0 +1,162 @@
+"""State sync against peers that are honest, slow, gone or lying."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from andon.core.codec import decode, encode
+from andon.core.errors import Code, Unavailable
+from andon.core.genesis import Params
+from node.drivers.state_sync import Fetched, StateSync
+from node.storage import ChainStore, PortableFiles
+from node.storage.portable import MANIFEST, HistoryChunk, Manifest, StateChunk
+from node.testing.lab import CertifiedChain
+
+HEIGHT = 40
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[CertifiedChain, PortableFiles]:
+    folder = tmp_path_factory.mktemp("made")
+    chain = CertifiedChain(params=Params(expiry_window_blocks=30))
+    store = ChainStore(folder / "chain", 64 * 1024 * 1024)
+    chain.open(store)
+    store.append([chain.extend(chain.write(60)) for _ in range(HEIGHT)])
+    files = PortableFiles(folder / "snapshots")
+    with store.snapshot() as snapshot:
+        files.write(snapshot)
+    store.close()
+    return chain, files
+
+
+class Peers:
+    """Peers by name; each may lie about kinds of files, or stop answering after some."""
+
+    def __init__(self, files: PortableFiles, *names: bytes) -> None:
+        self.files = files
+        self.names = list(names)
+        self.heights = {name: [HEIGHT] for name in names}
+        self.lies: dict[bytes, str] = {}
+        self.answers_left: dict[bytes, int] = {}
+        self.served: list[tuple[bytes, str]] = []
+        self.punished: list[bytes] = []
+
+    async def snapshots(self, node_key: bytes) -> list[int]:
+        await asyncio.sleep(0)
+        return self.heights[node_key]
+
+    async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
+        await asyncio.sleep(0)
+        left = self.answers_left.get(node_key)
+        if left is not None:
+            self.answers_left[node_key] = left - 1
+            if left <= 0:
+                raise Unavailable(Code.UNREACHABLE, "gone")
+        self.served.append((node_key, name))
+        data = self.files.read(HEIGHT, name)
+        assert len(data) <= bytes_max
+        if node_key in self.lies and name.startswith(self.lies[node_key]):
+            return lie_about(name, data)
+        return data
+
+    def driver(self, chain: CertifiedChain, folder: Path) -> StateSync:
+        return StateSync(
+            chain.genesis,
+            self,
+            folder,
+            peers=lambda: self.names,
+            punish=lambda key, penalty, reason: self.punished.append(key),
+        )
+
+
+def lie_about(name: str, data: bytes) -> bytes:
+    replace = msgspec.structs.replace
+    if name == MANIFEST:
+        manifest = decode(Manifest, data)
+        header = replace(manifest.final.header, state_root=bytes(32))
+        return encode(replace(manifest, final=replace(manifest.final, header=header)))
+    if name.startswith("state"):
+        return encode(StateChunk(entries=decode(StateChunk, data).entries[1:]))
+    return encode(HistoryChunk(items=decode(HistoryChunk, data).items[:-1]))
+
+
+def install(tmp_path: Path, chain: CertifiedChain, fetched: Fetched) -> int:
+    store = ChainStore(tmp_path / "installed", 64 * 1024 * 1024)
+    try:
+        chain.open(store)
+        store.install(fetched.checked, fetched.read)
+        store.check(chain.genesis_hash)
+        return store.head_height()
+    finally:
+        store.close()
+
+
+async def test_chunks_come_from_all_peers_and_install(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles]
+) -> None:
+    chain, files = made
+    peers = Peers(files, b"a", b"b", b"c")
+    fetched = await peers.driver(chain, tmp_path / "in").fetch()
+    assert fetched is not None
+    assert {peer for peer, _ in peers.served} == {b"a", b"b", b"c"}
+    names = [name for _, name in peers.served]
+    assert len(names) == len(set(names)) == len(fetched.checked.names()) + 1
+    assert install(tmp_path, chain, fetched) == HEIGHT
+    assert peers.punished == []
+
+
+@pytest.mark.parametrize("kind", ["manifest", "state-", "blocks-"])
+async def test_a_liar_is_punished_once_and_the_others_finish(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles], kind: str
+) -> None:
+    chain, files = made
+    peers = Peers(files, b"a", b"b", b"c")
+    peers.lies[b"a"] = kind
+    fetched = await peers.driver(chain, tmp_path / "in").fetch()
+    assert fetched is not None
+    assert peers.punished == [b"a"]
+    assert install(tmp_path, chain, fetched) == HEIGHT
+
+
+async def test_only_liars_give_nothing(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles]
+) -> None:
+    chain, files = made
+    peers = Peers(files, b"a", b"b")
+    peers.lies = {b"a": "state-", b"b": "state-"}
+    assert await peers.driver(chain, tmp_path / "in").fetch() is None
+    assert sorted(peers.punished) == [b"a", b"b"]
+
+
+async def test_what_was_fetched_before_a_restart_is_not_fetched_again(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles]
+) -> None:
+    chain, files = made
+    first = Peers(files, b"a")
+    first.answers_left[b"a"] = 8
+    assert await first.driver(chain, tmp_path / "in").fetch() is None
+    fetched_names = {name for _, name in first.served}
+    torn = next(name for name in sorted(fetched_names) if name.startswith("state-"))
+    (tmp_path / "in" / str(HEIGHT) / torn).write_bytes(b"torn")
+    second = Peers(files, b"b")
+    fetched = await second.driver(chain, tmp_path / "in").fetch()
+    assert fetched is not None
+    again = {name for _, name in second.served} & fetched_names
+    assert again == {MANIFEST, torn}
+    assert install(tmp_path, chain, fetched) == HEIGHT
+
+
+async def test_a_height_that_nobody_can_prove_gives_way_to_a_lower_one(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles]
+) -> None:
+    chain, files = made
+    peers = Peers(files, b"a", b"b")
+    peers.heights[b"a"] = [HEIGHT, HEIGHT + 10]
+    fetched = await peers.driver(chain, tmp_path / "in").fetch()
+    assert fetched is not None
+    assert fetched.checked.height == HEIGHT
+    assert peers.punished == [b"a"]
