@@ -6,7 +6,7 @@ import msgspec
 
 from andon.core.errors import AndonError, Code, Fault
 from andon.core.json_value import Json, to_hex
-from andon.core.rpc_schema import ErrorReply
+from andon.core.rpc_schema import ErrorReply, Reply
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -65,16 +65,27 @@ def protocol_error(code: int, name: str, message: str, hint: str) -> ErrorReply:
     )
 
 
+class Problem(Reply, frozen=True):
+    """A typed error over REST (RFC 9457): `title` is the code's name, `data` has fault and hint."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: int
+    data: msgspec.Raw
+
+
 def problem(reply: ErrorReply, status: int) -> bytes:
-    """Render as application/problem+json (RFC 9457)."""
-    document = {
-        "type": DOC_BASE + reply.name.lower(),
-        "title": reply.name,
-        "status": status,
-        "detail": reply.message,
-        "code": reply.code,
-        "data": reply.data,
-    }
+    """Render as application/problem+json."""
+    document = Problem(
+        type=DOC_BASE + reply.name.lower(),
+        title=reply.name,
+        status=status,
+        detail=reply.message,
+        code=reply.code,
+        data=reply.data,
+    )
     return msgspec.json.encode(document)
 
 

@@ -7,11 +7,16 @@ from functools import cache
 
 import msgspec
 
-from andon.core.rpc_schema import ErrorReply, EventReply, HealthReply
+from andon.core.rpc_schema import EventReply, HealthReply
+from node.rpc.failures import Problem
 from node.rpc.methods import TABLE, Method
 
 REF = "#/components/schemas/{name}"
 Node = dict[str, object]
+FAILURE: Node = {
+    "description": "a typed error",
+    "content": {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}},
+}
 
 
 @cache
@@ -20,7 +25,7 @@ def openapi_document() -> bytes:
     kinds = {kind for method in TABLE for kind in (method.params, method.result)}
     ordered = sorted(kinds, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(
-        [*ordered, ErrorReply, EventReply, HealthReply], ref_template=REF
+        [*ordered, Problem, EventReply, HealthReply], ref_template=REF
     )
     document = {
         "openapi": "3.1.0",
@@ -31,7 +36,15 @@ def openapi_document() -> bytes:
             "decimal text, bytes are 0x hex, open values are tagged JSON.",
         },
         "paths": {**_paths(), **_other_paths()},
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "password": {"type": "http", "scheme": "basic"},
+            },
+        },
+        # Only nodes with a list of keys or a client CA ask for one.
+        "security": [{}, {"key": []}, {"password": []}],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
@@ -50,7 +63,7 @@ def _operation(method: Method) -> Node:
         "summary": summary,
         "responses": {
             "200": _content("application/json", method.result.__name__),
-            "default": _content("application/problem+json", "ErrorReply"),
+            "default": FAILURE,
         },
     }
     if method.verb == "GET":
@@ -86,7 +99,13 @@ def _parameters(method: Method) -> list[Node]:
 
 
 def _other_paths() -> Node:
-    plain = {"200": {"description": "text"}}
+    plain = {
+        "200": {
+            "description": "Prometheus exposition",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        "default": FAILURE,
+    }
     stream = {
         "operationId": "event_stream",
         "summary": "Server-sent events after a cursor; resume with Last-Event-ID.",
@@ -99,13 +118,14 @@ def _other_paths() -> Node:
                 "description": "stream of EventReply",
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
             },
-            "410": _content("application/problem+json", "ErrorReply"),
+            "410": FAILURE,
+            "default": FAILURE,
         },
     }
     socket = {
         "operationId": "websocket",
         "summary": "WebSocket: JSON-RPC requests, and subscribe and unsubscribe for events.",
-        "responses": {"101": {"description": "switching protocols"}},
+        "responses": {"101": {"description": "switching protocols"}, "default": FAILURE},
     }
     return {
         "/v1/events": {"get": stream},
@@ -125,6 +145,7 @@ def _other_paths() -> Node:
                 "responses": {
                     "200": _content("application/json", "HealthReply"),
                     "503": _content("application/json", "HealthReply"),
+                    "default": FAILURE,
                 },
             }
         },
