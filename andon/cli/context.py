@@ -226,3 +226,18 @@ def shown(value: Value) -> str:
     if isinstance(value, bytes):
         return to_hex(value)
     return json.dumps(value_to_json(value))
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """Say which extra is missing instead of showing an import error."""
+    import importlib.util
+
+    for name in modules:
+        try:
+            is_there = importlib.util.find_spec(name) is not None
+        except ModuleNotFoundError:
+            is_there = False
+        if not is_there:
+            raise InvalidInput(
+                Code.BAD_CONFIG, f"{name} is not installed", hint=f"pip install 'andon[{extra}]'"
+            )

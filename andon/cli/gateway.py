@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from andon.cli.context import Context
-from andon.core.errors import Code, InvalidInput
+from andon.cli.context import Context, need_extra
 from andon.core.json_value import Json
 
 SHOWN_MAX = 5
@@ -26,7 +25,7 @@ def gateway_command() -> None:
 @click.pass_obj
 def gateway_run(context: Context, *, config: Path, until_done: bool) -> None:
     """Run the gateway of CONFIG until a signal."""
-    _need("gateway", "lmdb", "paho.mqtt.client", "google.protobuf")
+    need_extra("gateway", "lmdb", "paho.mqtt.client", "google.protobuf")
     from andon.gateway.config import read_config
     from andon.gateway.process import Gateway
 
@@ -47,7 +46,7 @@ def gateway_check(context: Context, *, config: Path) -> None:
 
     The gateway must not be running: one process opens an outbox.
     """
-    _need("gateway", "lmdb", "paho.mqtt.client", "google.protobuf")
+    need_extra("gateway", "lmdb", "paho.mqtt.client", "google.protobuf")
     from andon.client.wallet import load_key_file
     from andon.gateway.config import read_config
     from andon.gateway.outbox import Outbox
@@ -68,18 +67,3 @@ def gateway_check(context: Context, *, config: Path) -> None:
     lines += [f"refused {item.window.machine}: {item.reason}" for item in refused]
     totals: dict[str, Json] = dict(counters)
     context.show({"account": key.public.hex(), "machines": machines, **totals}, "\n".join(lines))
-
-
-def _need(extra: str, *modules: str) -> None:
-    """Say which extra is missing instead of showing an import error."""
-    import importlib.util
-
-    for name in modules:
-        try:
-            is_there = importlib.util.find_spec(name) is not None
-        except ModuleNotFoundError:
-            is_there = False
-        if not is_there:
-            raise InvalidInput(
-                Code.BAD_CONFIG, f"{name} is not installed", hint=f"pip install 'andon[{extra}]'"
-            )

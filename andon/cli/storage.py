@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from andon.cli.context import Context, end
+from andon.cli.context import Context, end, need_extra
 from andon.cli.local import run_launcher
 from andon.core.errors import Code, InvalidInput
 from andon.core.rpc_schema import BlockReply
@@ -69,7 +69,7 @@ def replay_command(context: Context, *, node: str, last: int | None) -> None:
 
 @click.group("export")
 def export_command() -> None:
-    """Write blocks or predictions as JSON lines."""
+    """Write blocks or predictions as JSON lines, everything as Parquet."""
 
 
 @export_command.command("blocks")
@@ -90,6 +90,22 @@ def export_blocks(context: Context, *, first: int, last: int | None, out: Path |
 def export_predictions(context: Context, *, first: int, last: int | None, out: Path | None) -> None:
     """One line a committed prediction, with the time and the hash of its block."""
     _write(context, out, _prediction_lines(context, first, last))
+
+
+@export_command.command("parquet")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--first", type=int, default=1, show_default=True)
+@click.option("--last", type=int, help="The node's last block by default.")
+@click.pass_obj
+def export_as_parquet(context: Context, *, folder: Path, first: int, last: int | None) -> None:
+    """Blocks, transactions, events, predictions, votes, lots and edges, a file each in FOLDER."""
+    need_extra("sinks", "pyarrow")
+    import asyncio
+
+    from andon.sinks.parquet import export_parquet
+
+    count = asyncio.run(export_parquet(context.endpoints(), folder, first, last))
+    context.show({"blocks": count, "folder": str(folder)}, f"{count} blocks in {folder}")
 
 
 def _blocks(context: Context, first: int, last: int | None) -> Iterator[BlockReply]:
