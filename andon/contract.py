@@ -1,17 +1,15 @@
 """Types of the contract language, for editors and type checkers.
 
-A contract file imports nothing from here: the chain refuses it. Tell your editor to take these
-names as built-ins. Nothing here runs on the chain; the engine reads the source text. The language
+A contract file imports nothing from here: the chain refuses it. `andon contract check --types` runs
+mypy over contracts with these names; `contracts/__builtins__.pyi` of a new project shows them to
+editors on Pyright. Nothing here runs on the chain; the engine reads the source text. The language
 is described in docs/contracts.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Literal, NoReturn, TypeAlias, TypeVar
-
-from andon.core.codec import Dec as dec  # noqa: N813 - the language's own name
-from andon.core.codec import Value
+from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 __all__ = [
     "Event",
@@ -31,6 +29,7 @@ __all__ = [
     "gas_left",
     "has_role",
     "hash256",
+    "hex",
     "init",
     "is_validator",
     "migrate",
@@ -51,13 +50,45 @@ __all__ = [
 K = TypeVar("K")
 V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., object])
-value: TypeAlias = Value  # noqa: PYI042 - the language's own name
+D = TypeVar("D")
+value: TypeAlias = Any  # noqa: PYI042 - the language's own name; checked when it runs
+
+
+class dec:  # noqa: N801 - the language's own name
+    """A decimal of 18 places; mixes with int."""
+
+    def __init__(self, number: str | int | dec) -> None: ...
+    def __add__(self, other: dec | int) -> dec:
+        raise NotImplementedError
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+
+    def __neg__(self) -> dec:
+        raise NotImplementedError
+
+    def __abs__(self) -> dec:
+        raise NotImplementedError
+
+    def __lt__(self, other: dec | int) -> bool:
+        raise NotImplementedError
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __round__(self, places: int = 0) -> dec:
+        raise NotImplementedError
+
+    def __int__(self) -> int:
+        raise NotImplementedError
 
 
 class Var(Generic[V]):
     """One value in state."""
 
-    def __init__(self, kind: type[V], *, default: V | None = None) -> None: ...
+    @overload
+    def __init__(self, kind: type[V], *, default: V = ...) -> None: ...
+    @overload
+    def __init__(self: Var[value], kind: object, *, default: value = ...) -> None: ...
+    def __init__(self, kind: object, *, default: value = None) -> None: ...
 
     def get(self) -> V:
         """Read; E_KEY if it was never set and has no default."""
@@ -69,9 +100,23 @@ class Var(Generic[V]):
 
 
 class Map(Generic[K, V]):
-    """Values in state by key; reads are copies."""
+    """Values in state by key; reads are copies. `Map(key=str, value=bool)` serves as a set."""
 
-    def __init__(self, *, key: type[K], value: type[V], default: V | None = None) -> None: ...
+    @overload
+    def __init__(self, *, key: type[K], value: type[V], default: V = ...) -> None: ...
+    @overload
+    def __init__(
+        self: Map[K, Any], *, key: type[K], value: object, default: object = ...
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Map[tuple[Any, ...], V], *, key: tuple[object, ...], value: type[V], default: V = ...
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Map[Any, Any], *, key: object, value: object, default: object = ...
+    ) -> None: ...
+    def __init__(self, *, key: object, value: object, default: object = None) -> None: ...
     def __getitem__(self, key: K) -> V:
         raise NotImplementedError
 
@@ -81,7 +126,11 @@ class Map(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         raise NotImplementedError
 
-    def get(self, key: K, otherwise: V | None = None) -> V | None:
+    @overload
+    def get(self, key: K) -> Any: ...  # noqa: ANN401 - the default of the map, or None
+    @overload
+    def get(self, key: K, otherwise: D) -> V | D: ...
+    def get(self, key: K, otherwise: object = None) -> object:
         """Read, or give `otherwise`."""
         raise NotImplementedError
 
@@ -132,28 +181,34 @@ def view(function: F) -> F:
     return function
 
 
+@overload
+def export(function: F) -> F: ...
+@overload
+def export(
+    *, role: str | tuple[str, ...] = (), org: str = "", reentrant: bool = False
+) -> Callable[[F], F]: ...
 def export(
     function: F | None = None,
     *,
     role: str | tuple[str, ...] = (),
     org: str = "",
     reentrant: bool = False,
-) -> Callable[[F], F]:
+) -> F | Callable[[F], F]:
     """May be called by transactions and contracts, within the restrictions given."""
     raise NotImplementedError
 
 
 def scheduled(*, every: int) -> Callable[[F], F]:
-    """Meant to run every so many blocks."""
+    """Runs at the end of a block, every so many blocks; takes no parameters."""
     raise NotImplementedError
 
 
-def predict(model: str, window: bytes | list[int]) -> dec:
-    """Output of an exact model; a list of dec if it has several outputs."""
+def predict(model: str, window: bytes | list[int]) -> value:
+    """Output of an exact model: a dec; a list of dec if it has several outputs."""
     raise NotImplementedError
 
 
-def predict_many(model: str, windows: bytes | list[bytes], count: int = 0) -> list[dec]:
+def predict_many(model: str, windows: bytes | list[value], count: int = 0) -> list[value]:
     """Outputs for several inputs, end to end in bytes or in a list."""
     raise NotImplementedError
 
@@ -222,6 +277,11 @@ def hash256(data: bytes) -> bytes:
 
 def signature_is_valid(key: bytes, message: bytes, signature: bytes) -> bool:
     """Check an Ed25519 signature under the tag of messages."""
+    raise NotImplementedError
+
+
+def hex(data: bytes) -> str:  # noqa: A001 - the language's own name
+    """Lower-case hexadecimal text of bytes."""
     raise NotImplementedError
 
 

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("andon.cli.local", "show the log of a node"),
     "status": ("andon.cli.status", "show every node: height, peers, readiness and why not"),
     "doctor": ("andon.cli.doctor", "check versions, disk, limits and ports of this machine"),
+    "contract": ("andon.cli.contract", "write contracts: check, test, gas, abi, client, approve"),
     "deploy": ("andon.cli.contracts", "deploy or upgrade a contract"),
     "call": ("andon.cli.contracts", "read: run a view of a contract"),
     "send": ("andon.cli.contracts", "write: submit a call of a contract"),

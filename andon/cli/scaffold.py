@@ -47,58 +47,53 @@ def status(machine: str) -> value:
     return machines.get(machine)
 '''
 
-TEST = '''"""The contract in the nodes' own engine, without a network."""
+TEST = '''"""The contract in the nodes' own engine, no network (`andon contract test tests`)."""
 
 from pathlib import Path
 
-from andon.core.codec import Dec, decode_value, encode_arguments
-from contracts_py.engine import Context, Engine, Mode, Prediction
-from contracts_py.engine.memory_host import MemoryHost
+import pytest
+
+from andon.core.codec import Dec
+from node.testing.contracts import CallFailed, Contracts
 
 SOURCE = Path(__file__).resolve().parent.parent / "contracts" / "@NAME@.py"
-OPERATOR, STRANGER = bytes(32), b"\\x01" * 32
 
 
-def make_host(rul: int = 50) -> MemoryHost:
-    host = MemoryHost(
-        sources={"@NAME@": SOURCE.read_bytes()},
-        roles={OPERATOR: ("operator",)},
-        models={"rul": lambda window: Prediction(output=(rul,), scale_num=1, scale_den=1, gas=100)},
-    )
-    assert call(host, "setup", Mode.INIT, model="rul").ok
-    return host
-
-
-def call(host, method, mode=Mode.CALL, sender=OPERATOR, **arguments):
-    context = Context(chain_id="test", height=7, time_ms=0, sender=sender, transaction_id=bytes(32))
-    data = encode_arguments(arguments)
-    return Engine().execute(host, context, "@NAME@", method, data, 1_000_000, mode=mode)
+def make_world(rul: int = 50) -> tuple[Contracts, bytes]:
+    contracts = Contracts(height=7)
+    contracts.model("rul", lambda window: rul)
+    contracts.deploy("@NAME@", SOURCE, model="rul")
+    return contracts, contracts.member("operator", "operator")
 
 
 def test_a_prediction_is_kept_with_its_height():
-    host = make_host()
-    outcome = call(host, "report", machine="press-7", window=b"\\x00")
-    assert decode_value(outcome.result) == Dec(50 * 10**18)
-    kept = decode_value(call(host, "status", Mode.VIEW, machine="press-7").result)
-    assert kept["height"] == 7
-    assert host.events == []
+    contracts, operator = make_world()
+    rul = contracts.call("@NAME@.report", sender=operator, machine="press-7", window=b"\\x00")
+    assert rul == Dec(50 * 10**18)
+    assert contracts.call("@NAME@.status", machine="press-7")["height"] == 7
+    assert contracts.host.events == []
 
 
 def test_a_machine_near_its_end_is_due():
-    host = make_host(rul=10)
-    assert call(host, "report", machine="press-7", window=b"\\x00").ok
-    assert [name for _, name, _ in host.events] == ["Due"]
+    contracts, operator = make_world(rul=10)
+    called = contracts.attempt("@NAME@.report", sender=operator, machine="p", window=b"\\x00")
+    assert [event for _, event, _ in called.events] == ["Due"]
 
 
 def test_only_operators_report():
-    assert not call(make_host(), "report", sender=STRANGER, machine="p", window=b"\\x00").ok
+    contracts, _ = make_world()
+    assert contracts.attempt("@NAME@.report", machine="p", window=b"\\x00").code == "E_ACCESS"
 
 
 def test_a_machine_has_a_name():
-    outcome = call(make_host(), "report", machine="", window=b"\\x00")
-    assert outcome.failure is not None
-    assert outcome.failure.message == "a machine has a name of 1 to 64 characters"
+    contracts, operator = make_world()
+    with pytest.raises(CallFailed, match="a machine has a name of 1 to 64 characters"):
+        contracts.call("@NAME@.report", sender=operator, machine="", window=b"\\x00")
 '''
+
+BUILTINS = """# Shows the names of the contract language to editors on Pyright.
+from andon.contract import *
+"""
 
 GATEWAY = '''"""Send windows of a machine: python gateway.py URL KEY MACHINE FILE..."""
 
@@ -134,13 +129,16 @@ if __name__ == "__main__":
 
 README = """# @NAME@
 
-- `contracts/@NAME@.py`: the contract
+- `contracts/@NAME@.py`: the contract (`__builtins__.pyi` beside it is for editors)
 - `tests/test_@NAME@.py`: its tests, in the nodes' own engine
 - `gateway.py`: sends windows of a machine as signed transactions
 
 Try the contract, in the environment of a checkout of Andon:
 
-    PYTHONPATH=PATH-OF-THE-CHECKOUT pytest tests
+    andon contract check --types contracts/@NAME@.py
+    andon contract test tests
+    andon contract gas contracts/@NAME@.py report machine=press-7 window=0x00 \\
+        --role operator --init model=rul --model rul=50
 
 Use it on a local network:
 
@@ -196,6 +194,7 @@ def project_files(name: str) -> dict[str, str]:
         )
     texts = {
         f"contracts/{name}.py": CONTRACT,
+        "contracts/__builtins__.pyi": BUILTINS,
         f"tests/test_{name}.py": TEST,
         "gateway.py": GATEWAY,
         "README.md": README,

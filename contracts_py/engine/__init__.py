@@ -17,6 +17,7 @@ from contracts_py.engine.ports import (
     Prediction,
     PredictionFailed,
 )
+from contracts_py.engine.profile import LineGas, Profile
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -28,8 +29,10 @@ __all__ = [
     "Failure",
     "Host",
     "Limits",
+    "LineGas",
     "Mode",
     "Outcome",
     "Prediction",
     "PredictionFailed",
+    "Profile",
 ]

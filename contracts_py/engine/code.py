@@ -13,6 +13,7 @@ from contracts_py.engine import gas
 from contracts_py.engine.contract import EventSchema, Method, Parameter, TypeSpec, Variable
 from contracts_py.engine.faults import ContractRefused
 from contracts_py.engine.limits import Limits
+from contracts_py.engine.profile import Profile
 from contracts_py.engine.run import UNSET, Expression, Locals, Run, Statement, Unset
 from contracts_py.engine.values import truth
 
@@ -72,6 +73,7 @@ class Names:
     """What the top level of a source declares."""
 
     limits: Limits
+    profile: Profile | None = None
     constants: dict[str, Value] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
     events: dict[str, EventSchema] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from contracts_py.engine.expressions import compile_expression
 from contracts_py.engine.faults import ContractRefused, Fault
 from contracts_py.engine.limits import Limits
 from contracts_py.engine.prescan import scan
+from contracts_py.engine.profile import Profile
 from contracts_py.engine.run import RETURN, UNSET, Locals, Run, Statement, Unset
 from contracts_py.engine.statements import assigned_names, compile_block
 
@@ -29,15 +30,15 @@ RESERVED: Final = frozenset(
 )
 
 
-def compile_contract(source: bytes, limits: Limits) -> Contract:
-    """Check and compile a source.
+def compile_contract(source: bytes, limits: Limits, profile: Profile | None = None) -> Contract:
+    """Check and compile a source; with a profile its calls count gas by line.
 
     Raises:
         ContractRefused: with rule, line, column and fix, the same on every Python version.
     """
     text = scan(source, limits)
     tree = _parse(text)
-    names = Names(limits)
+    names = Names(limits, profile)
     body = list(tree.body)
     document = ""
     if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):

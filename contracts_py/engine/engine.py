@@ -18,6 +18,7 @@ from contracts_py.engine.contract import Contract, Method, fits
 from contracts_py.engine.faults import ContractRefused, Fault
 from contracts_py.engine.limits import DEFAULT_LIMITS, Limits
 from contracts_py.engine.ports import Context, Failure, Host, Mode, Outcome
+from contracts_py.engine.profile import Profile
 from contracts_py.engine.run import UNSET, Locals, Run, Totals
 from contracts_py.engine.storage import pack
 from contracts_py.engine.values import check_keys, measure, type_name
@@ -33,8 +34,9 @@ _KIND_OF: Final = {Mode.INIT: "init", Mode.MIGRATE: "migrate", Mode.SCHEDULED: "
 class Engine:
     """Checks sources and executes calls. Owns the cache of compiled contracts; not re-entrant."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, profile: Profile | None = None) -> None:
         self._limits = limits
+        self._profile = profile
         self._compiled: OrderedDict[bytes, Contract] = OrderedDict()
         sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
 
@@ -46,7 +48,7 @@ class Engine:
         """
         found = self._compiled.get(source)
         if found is None:
-            found = compile_contract(source, self._limits)
+            found = compile_contract(source, self._limits, self._profile)
             if len(self._compiled) >= self._limits.compiled_max:
                 self._compiled.popitem(last=False)
             self._compiled[source] = found

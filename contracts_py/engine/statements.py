@@ -34,10 +34,18 @@ def compile_block(scope: Scope, nodes: Sequence[ast.stmt]) -> Body:
     cost = sum(gas.STATEMENT + each for _, (_, each, _) in compiled)
     bound = add_bounds(cost, *(each for _, (_, _, each) in compiled))
 
+    profile = scope.names.profile
+    costs: tuple[tuple[int, int], ...] = ()
+    if profile is not None:
+        pairs = tuple((line, profile.traced(line, statement)) for line, statement in pairs)
+        costs = tuple((line, gas.STATEMENT + each) for line, (_, each, _) in compiled)
+
     def execute(run: Run, local: Locals) -> int:
         run.gas -= cost
         if run.gas < 0:
             raise out_of_gas()
+        if profile is not None:
+            profile.enter(run.name, costs)
         line = 0
         try:
             for line, statement in pairs:  # noqa: B007 - read when a statement fails
