@@ -105,9 +105,11 @@ def linear_regime(centre: tuple[str, ...], lows: Readings, highs: Readings) -> R
 
 
 def edge_quantiser(channels: tuple[str, ...], samples: Readings) -> Quantiser:
-    """Place up to 254 bin edges a channel at the quantiles of `samples: f64[rows, channels]`.
+    """Place up to 254 bin edges a channel over `samples: f64[rows, channels]`.
 
-    Missing readings become -127, below every bin: trees can then tell them apart.
+    Half of them lie at quantiles and half evenly between the ends: limits of power or wear lie
+    in the tails, where quantiles are far apart. Missing readings become -127, below every bin:
+    trees can then tell them apart.
     """
     edges = tuple(_quantile_edges(samples[:, c]) for c in range(len(channels)))
     width = len(channels)
@@ -163,8 +165,10 @@ def _quantile_edges(column: Readings) -> tuple[str, ...]:
         return ("0",)
     middles = (present[:-1] + present[1:]) / 2
     if len(middles) > EDGES_MAX - 1:
-        shares = np.linspace(0, 1, EDGES_MAX + 1)[1:-1]
-        middles = np.unique(np.quantile(column[~np.isnan(column)], shares, method="midpoint"))
+        shares = np.linspace(0, 1, EDGES_MAX // 2 + 1)[1:-1]
+        ranked = np.quantile(column[~np.isnan(column)], shares, method="midpoint")
+        even = np.linspace(present[0], present[-1], EDGES_MAX // 2 + 2)[1:-1]
+        middles = np.unique(np.concatenate([ranked, even]))
     texts = dict.fromkeys(_decimals(middles))
     ordered = sorted(texts, key=float)
     # The first edge lies below all samples, so that only a missing reading is -127.

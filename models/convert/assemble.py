@@ -22,6 +22,8 @@ from models.interpreter import trace
 from models.rules import OPERAND_MAX, Tensor, ValueType
 
 INTEGER_BITS = 30
+# The interpreter keeps every value in int64: chunks bound what long windows take.
+CHUNK_WINDOWS = 1024
 
 
 class Assembly:
@@ -54,7 +56,8 @@ class Assembly:
         if value == 0:
             return windows.astype(np.int64)
         part = g.Graph(self.input_shape, tuple(self.operations[:value]))
-        return trace(part, self.tensors, windows)[value]
+        chunks = [windows[i : i + CHUNK_WINDOWS] for i in range(0, len(windows), CHUNK_WINDOWS)]
+        return np.concatenate([trace(part, self.tensors, chunk)[value] for chunk in chunks])
 
     def include(self, graph: g.Graph, tensors: dict[str, Tensor], start: int = 0) -> int:
         """Append another graph that reads value `start`; return its output's number."""
@@ -108,6 +111,19 @@ class Assembly:
         steps = np.arange(-2047, 2048) / 128.0
         table = np.round(out_steps / (1 + np.exp(-steps))).astype(np.int32)
         return self.push(g.Table(index, self.tensor("sigmoid", table), -2047))
+
+    def softmax(self, value: int, steps_per_unit: float, out_steps: int) -> int:
+        """Append the shares of a vector's exponentials in `out_steps`, at most 2**15."""
+        index = self.rescale(value, 128.0 / steps_per_unit, 2047)
+        below = self.push(g.Subtract(self.push(g.Max(index, (0,))), index))
+        one = 1 << 15
+        table = np.round(one * np.exp(np.arange(4095) / -128.0)).astype(np.int32)
+        shares = self.push(g.Table(below, self.tensor("exp", table), 0))
+        total = self.push(g.Sum(shares, (0,)))
+        # The largest entry is exp(0): the sum is never less, which ranges alone cannot see.
+        divisor = self.push(g.Clip(total, one, max(self.types[total].high, one)))
+        factor = self.push(g.Constant(self.tensor("steps", np.array([out_steps], np.int32))))
+        return self.push(g.FloorDivide(self.push(g.Multiply(shares, factor)), divisor))
 
 
 def rename(operation: g.Operation, names: dict[str, str]) -> g.Operation:

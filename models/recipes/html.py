@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.certificate import describe
 from models.recipes.own import Outcome
+from models.recipes.scores import confusion
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT, MARGIN = 460, 320, 44
@@ -48,6 +49,8 @@ def _plots(outcome: Outcome) -> list[str]:
     task = outcome.package.manifest.task
     if task == "anomaly":
         return [_histogram("Score of test rows", predicted)]
+    if predicted.ndim == 2:
+        return [_confusion(outcome.classes, confusion(predicted, actual))]
     if task == "classify":
         return [
             _curve("Receiver operating characteristic", *_roc(predicted, actual)),
@@ -58,6 +61,15 @@ def _plots(outcome: Outcome) -> list[str]:
         _scatter("Predicted over actual", actual, predicted),
         _histogram("Error (predicted - actual)", predicted - actual),
     ]
+
+
+def _confusion(names: Sequence[str], counts: NDArray[np.int64]) -> str:
+    head = "".join(f"<th>{_text(name)}</th>" for name in names)
+    rows = "".join(
+        f"<tr><th>{_text(name)}</th>" + "".join(f"<td class=n>{n}</td>" for n in row) + "</tr>"
+        for name, row in zip(names, counts.tolist(), strict=True)
+    )
+    return f"<table><tr><th>actual / said</th>{head}</tr>{rows}</table>"
 
 
 def _roc(probability: Floats, actual: Floats) -> tuple[Floats, Floats]:

@@ -19,6 +19,7 @@ from scipy.optimize import nnls
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from andon.core.errors import Code, InvalidInput
 from models import graph as g
 from models.certificate import certify_graph
 from models.compile import evaluate_graph
@@ -26,23 +27,24 @@ from models.convert import Options, convert
 from models.convert.assemble import Assembly
 from models.recipes.features import window_features
 from models.rules import Tensor
-from models.train.fit import FitConfig, Network, bernoulli, fit, squared
-from models.train.networks import Sigmoid
+from models.train.fit import FitConfig, Loss, Network, bernoulli, cross_entropy, fit, squared
 
 Inputs = NDArray[np.int8]
 Floats = NDArray[np.float64]
 # Probabilities near 0 and 1 must stay apart, or ranking by them ties.
-STEPS = {"regress": 256, "classify": 1 << 20}
+STEPS = {"regress": 256, "classify": 1 << 20, "classes": 1 << 15}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """What is predicted: "regress" (with a range and a scale) or "classify" (a probability).
 
+    "classes" is the probability of each of `outputs` classes; its targets are their numbers.
     Targets are divided by `scale` for networks; predictions are clipped to `low` and `high`.
     """
 
     kind: str = "regress"
+    outputs: int = 1
     low: float = -1e4
     high: float = 1e4
     scale: float = 1.0
@@ -52,10 +54,16 @@ class Goal:
         """Output steps a unit."""
         return STEPS[self.kind]
 
+    def wanted(self, targets: Floats) -> Floats:
+        """Targets as a column per output: `f64[n, outputs]`."""
+        if self.kind != "classes":
+            return targets[:, np.newaxis]
+        return np.asarray(targets[:, np.newaxis] == np.arange(self.outputs), np.float64)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A fitted learner: a certified graph with one output in the goal's steps."""
+    """A fitted learner: a certified graph with the goal's outputs, in its steps."""
 
     graph: g.Graph
     tensors: dict[str, Tensor]
@@ -81,17 +89,23 @@ class TreeLearner:
     name: str
     make: Callable[[int], BaseEstimator]
     is_log_odds: bool = False
+    features: Callable[[Assembly], int] = window_features
 
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
         """Compute features with the integer graph itself, then fit on those integers."""
         assembly = Assembly(tuple(inputs.shape[1:]))
-        features = window_features(assembly) if inputs.ndim == 3 else 0
+        features = self.features(assembly) if inputs.ndim == 3 else 0
         model = self.make(seed)
-        labels = targets.astype(int) if goal.kind == "classify" else targets
+        labels = targets if goal.kind == "regress" else targets.astype(int)
+        if goal.kind == "classes":
+            _all_present(labels, goal.outputs)
         model.fit(assembly.values(inputs, features), labels)
         if self.is_log_odds:
             odds = assembly.forest(model, features, 256.0)
-            assembly.sigmoid(odds, 256.0, goal.steps)
+            if goal.kind == "classes":
+                assembly.softmax(odds, 256.0, goal.steps)
+            else:
+                assembly.sigmoid(odds, 256.0, goal.steps)
         else:
             found = assembly.forest(model, features, goal.steps)
             if goal.kind == "classify":
@@ -111,50 +125,76 @@ class LinearLearner:
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
         """Fit in floats on the int8 inputs, then convert."""
         flat = inputs.reshape(len(inputs), -1) / 127.0
-        if goal.kind == "classify":
+        if goal.kind != "regress":
+            if goal.kind == "classes":
+                _all_present(targets, goal.outputs)
             model = LogisticRegression(
                 C=self.strength, max_iter=2000, class_weight="balanced", random_state=seed
             )
             model.fit(flat, targets.astype(int))
         else:
             model = Ridge(alpha=1 / self.strength).fit(flat, targets / goal.scale)
-        kernel = np.asarray(model.coef_, np.float32).reshape(-1, 1)
-        offset = np.asarray(model.intercept_, np.float32).reshape(1)
+        kernel = np.asarray(model.coef_, np.float32).reshape(goal.outputs, -1).T
+        offset = np.asarray(model.intercept_, np.float32).reshape(goal.outputs)
 
         def apply(x: jax.Array) -> jax.Array:
-            y = x.reshape(x.shape[0], -1) @ kernel + offset
-            return nnx.sigmoid(y) if goal.kind == "classify" else y
+            return LINKS[goal.kind](x.reshape(x.shape[0], -1) @ kernel + offset)
 
         return converted(apply, inputs, goal)
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkLearner:
-    """A Flax network; `build(shape, rngs)` makes it with one output."""
+    """A Flax network; `build(shape, rngs)` makes it with one output.
+
+    `prepare(model, inputs, seed)` runs before training: the layers of a belief network.
+    `augment(key, batch)` distorts what it is trained on.
+    """
 
     name: str
     build: Callable[[tuple[int, ...], nnx.Rngs], Network]
     config: FitConfig = field(default_factory=FitConfig)
+    prepare: Callable[[Network, Inputs, int], None] | None = None
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
         """Train with Optax, then convert after training."""
         model = self.build(tuple(inputs.shape[1:]), nnx.Rngs(seed))
+        if self.prepare is not None:
+            self.prepare(model, inputs, seed)
         wanted = (targets / goal.scale).astype(np.float32)[:, np.newaxis]
-        is_class = goal.kind == "classify"
         fit(
             model,
             inputs,
             wanted,
             replace(self.config, seed=seed),
-            loss=bernoulli if is_class else squared,
+            loss=LOSSES[goal.kind],
+            augment=self.augment,
         )
-        return converted(Sigmoid(model) if is_class else model, inputs, goal)
+        return converted(lambda x: LINKS[goal.kind](model(x)), inputs, goal)
+
+
+LOSSES: dict[str, Loss] = {"regress": squared, "classify": bernoulli, "classes": cross_entropy}
+LINKS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "regress": lambda x: x,
+    "classify": nnx.sigmoid,
+    "classes": nnx.softmax,
+}
+
+
+def _all_present(labels: NDArray[np.generic], count: int) -> None:
+    if len(np.unique(labels)) < count:
+        raise InvalidInput(
+            Code.BAD_DATASET,
+            f"a fold holds {len(np.unique(labels))} of {count} classes",
+            hint="drop or join rare classes, or leave out --group",
+        )
 
 
 def converted(model: Callable[[jax.Array], jax.Array], inputs: Inputs, goal: Goal) -> Part:
     """Convert a float callable into a part of the goal."""
     options = Options(
-        gain=1.0 if goal.kind == "classify" else goal.scale,
+        gain=goal.scale if goal.kind == "regress" else 1.0,
         steps_per_unit=goal.steps,
         low=goal.low,
         high=goal.high,
@@ -164,10 +204,11 @@ def converted(model: Callable[[jax.Array], jax.Array], inputs: Inputs, goal: Goa
 
 
 def predict(part: Part, inputs: Inputs, goal: Goal) -> Floats:
-    """Evaluate a part's integers on XLA, in the goal's unit: `f64[n]`."""
+    """Evaluate a part's integers on XLA, in the goal's unit: `f64[n]`, or `[n, outputs]`."""
     certificate = certify_graph(part.graph, part.tensors)
     outputs = evaluate_graph(part.graph, part.tensors, certificate, inputs)
-    return outputs[:, 0].astype(np.float64) / goal.steps
+    values = outputs.astype(np.float64) / goal.steps
+    return values if goal.kind == "classes" else values[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,18 +238,19 @@ def super_learner(
     `folds: i64[n]` names the fold of each row; rows of one machine or batch share a fold. With
     one learner no folds are fitted.
     """
-    held = np.zeros((len(targets), len(learners)))
+    wanted = goal.wanted(targets)
+    held = np.zeros((*wanted.shape, len(learners)))
     for fold in np.unique(folds) if len(learners) > 1 else []:
         out = folds == fold
         for index, learner in enumerate(learners):
             part = learner.fit(inputs[~out], targets[~out], goal, seed)
-            held[out, index] = predict(part, inputs[out], goal)
+            held[out, :, index] = predict(part, inputs[out], goal).reshape(-1, goal.outputs)
         if say is not None:
             say(f"fold {int(fold) + 1}/{len(np.unique(folds))}")
     if len(learners) == 1:
         part = learners[0].fit(inputs, targets, goal, seed)
         return SuperFit(part, ((learners[0].name, 1.0),), predict(part, inputs, goal))
-    weights = convex_weights(held, targets)
+    weights = convex_weights(held.reshape(-1, len(learners)), wanted.ravel())
     kept = [i for i in range(len(learners)) if weights[i] > 0.01]
     assembly = Assembly(tuple(inputs.shape[1:]))
     values = []
@@ -221,7 +263,12 @@ def super_learner(
         share = weights[kept] / weights[kept].sum()
         assembly.weighted(values, [float(w) for w in share])
     table = tuple((learner.name, float(w)) for learner, w in zip(learners, weights, strict=True))
-    return SuperFit(Part(assembly.graph(), assembly.tensors), table, held @ weights)
+    mixed = held @ weights
+    return SuperFit(
+        Part(assembly.graph(), assembly.tensors),
+        table,
+        mixed if goal.kind == "classes" else mixed[:, 0],
+    )
 
 
 def convex_weights(held: Floats, targets: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Bring your own table: sensible defaults for data that nobody here has seen.
 
-Tasks: "regress", "classify" (two classes), "rul" (run-to-failure rows of several machines),
+Tasks: "regress", "classify" (2 to 64 classes), "rul" (run-to-failure rows of several machines),
 "forecast" (the next value of each series) and "anomaly" (no labels). Splits are by group where
 there is one, else by time where there is one, else at random. Every figure is of the certified
 integer model on rows that training did not see.
@@ -8,6 +8,7 @@ integer model on rows that training did not see.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +41,13 @@ from models.recipes.own_data import (
     TASKS,
     Examples,
     Request,
+    class_names,
     examples_of,
     input_columns,
     refuse,
 )
 from models.recipes.report import Say, card
-from models.recipes.scores import Figures, best_threshold, detection, regression
+from models.recipes.scores import Figures, best_threshold, classification, detection, regression
 from models.train.fit import FitConfig, Network
 from models.train.networks import FilterNet, Perceptron
 
@@ -62,6 +64,7 @@ class Outcome:
     actual: Floats
     weights: tuple[tuple[str, float], ...]
     convention: str
+    classes: tuple[str, ...] = ()
 
 
 def train_csv(request: Request, say: Say) -> Outcome:
@@ -79,12 +82,13 @@ def train_csv(request: Request, say: Say) -> Outcome:
     say(f"{int((~examples.is_test).sum())} examples train, {int(examples.is_test.sum())} test")
     if request.task == "anomaly":
         return _anomaly(request, table, channels, examples, say)
-    goal = _goal(request, examples.targets[~examples.is_test])
+    classes = class_names(table, request)
+    goal = _goal(request, examples.targets[~examples.is_test], len(classes))
     quantiser = _quantiser(channels, examples, request.task)
     inputs = quantise(quantiser, examples.readings).values
     known = ~examples.is_test
     found = super_learner(
-        _learners(request.task, inputs.ndim - 1),
+        _learners(request.task, inputs.ndim - 1, goal.outputs),
         inputs[known],
         examples.targets[known],
         group_folds(examples.groups[known], FOLDS, request.seed),
@@ -94,7 +98,9 @@ def train_csv(request: Request, say: Say) -> Outcome:
     )
     predicted = predict(found.part, inputs[examples.is_test], goal)
     actual = examples.targets[examples.is_test]
-    if goal.kind == "classify":
+    if goal.kind == "classes":
+        figures = classification(predicted, actual)
+    elif goal.kind == "classify":
         level = best_threshold(found.held_out, examples.targets[known])
         figures = detection(predicted, actual, level)
     else:
@@ -103,6 +109,7 @@ def train_csv(request: Request, say: Say) -> Outcome:
     about = _describe(
         request, table, figures,
         convention=examples.convention, weights=found.weights, steps=goal.steps,
+        classes=classes,
     )  # fmt: skip
     package = build_package(about, found.part.graph, found.part.tensors, quantiser, inputs[known])
     return Outcome(
@@ -112,10 +119,13 @@ def train_csv(request: Request, say: Say) -> Outcome:
         actual=actual,
         weights=found.weights,
         convention=examples.convention,
+        classes=classes,
     )
 
 
-def _goal(request: Request, targets: Floats) -> Goal:
+def _goal(request: Request, targets: Floats, classes: int) -> Goal:
+    if classes > 2:
+        return Goal(kind="classes", outputs=classes, low=0.0, high=1.0)
     if request.task == "classify":
         return Goal(kind="classify", low=0.0, high=1.0)
     if request.task == "rul":
@@ -142,14 +152,14 @@ def _quantiser(channels: tuple[str, ...], examples: Examples, task: str) -> Quan
     return linear_quantiser(channels, lows - room, highs + room)
 
 
-def _learners(task: str, axes: int) -> tuple[Learner, ...]:
+def _learners(task: str, axes: int, outputs: int) -> tuple[Learner, ...]:
     if axes == 2:
         network = NetworkLearner(
             "filter-network", _filter, FitConfig(epochs=15, rate=5e-3, weight_decay=1e-2)
         )
         return (network, TreeLearner("boosted", _boosted), LinearLearner())
     network = NetworkLearner(
-        "perceptron", _perceptron, FitConfig(epochs=30, rate=3e-3, batch=128, noise=0.0)
+        "perceptron", _perceptron(outputs), FitConfig(epochs=30, rate=3e-3, batch=128, noise=0.0)
     )
     if task == "classify":
         return (
@@ -209,6 +219,7 @@ def _describe(
     convention: str,
     weights: tuple[tuple[str, float], ...],
     steps: int,
+    classes: tuple[str, ...] = (),
 ) -> Description:
     lineage = {
         "recipe": "models.recipes.own",
@@ -216,6 +227,7 @@ def _describe(
         "data_sha256": table.sha256,
         "target": request.target,
         "seed": str(request.seed),
+        **({"classes": ",".join(classes)} if classes else {}),
         **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
     }
     lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures)
@@ -226,6 +238,8 @@ def _describe(
         f"{lines}\n\nConvention: {convention}; certified integer model.",
         "Only as good as the rows it saw; readings outside their range are clipped.",
     )
+    if len(classes) > 2:
+        text += "\nOne output a class, in this order: " + ", ".join(classes) + ".\n"
     return Description(
         name=request.name, version="1", task=request.task, scale_num=1, scale_den=steps,
         training=tuple(sorted(lineage.items())), card=text,
@@ -236,8 +250,11 @@ def _filter(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
     return FilterNet(shape[1], shape[0], rngs=rngs)
 
 
-def _perceptron(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
-    return Perceptron(int(np.prod(shape)), rngs=rngs)
+def _perceptron(outputs: int) -> Callable[[tuple[int, ...], nnx.Rngs], Network]:
+    def build(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
+        return Perceptron(int(np.prod(shape)), outputs=outputs, rngs=rngs)
+
+    return build
 
 
 def _boosted(seed: int) -> BaseEstimator:

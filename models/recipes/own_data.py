@@ -18,6 +18,7 @@ from models.recipes.learners import group_folds
 
 TASKS = ("regress", "classify", "rul", "forecast", "anomaly")
 TEST_SHARE = 0.25
+CLASSES_MAX = 64
 FOLDS = 4
 Floats = NDArray[np.float64]
 
@@ -47,6 +48,24 @@ class Examples:
     groups: NDArray[np.int64]
     is_test: NDArray[np.bool_]
     convention: str
+
+
+def class_names(table: Table, request: Request) -> tuple[str, ...]:
+    """The classes of `--target` in the order of their numbers; empty for other tasks.
+
+    Raises:
+        InvalidInput: BAD_DATASET when there are fewer than two classes or more than `CLASSES_MAX`.
+    """
+    if request.task != "classify":
+        return ()
+    found = np.unique(_target_column(table, request))
+    if not 2 <= len(found) <= CLASSES_MAX:
+        raise refuse(
+            f"target {request.target!r} has {len(found)} classes",
+            f"2 to {CLASSES_MAX} classes are supported",
+        )
+    texts = table.codes.get(request.target)
+    return tuple(texts[int(value)] if texts else f"{value:g}" for value in found)
 
 
 def input_columns(table: Table, request: Request) -> tuple[str, ...]:
@@ -161,16 +180,19 @@ def _windows(
 
 
 def _target(table: Table, request: Request) -> Floats:
+    values = _target_column(table, request)
+    if request.task == "classify":
+        class_names(table, request)
+        return np.unique(values, return_inverse=True)[1].astype(np.float64)
+    return values
+
+
+def _target_column(table: Table, request: Request) -> Floats:
     if not request.target:
         raise refuse(f"task {request.task} needs --target", "columns: " + ", ".join(table.columns))
     values = table.column(request.target)
     if np.isnan(values).any():
         raise refuse(f"target {request.target!r} has missing cells", "drop those rows first")
-    if request.task == "classify":
-        classes = np.unique(values)
-        if len(classes) != 2:
-            raise refuse(f"target has {len(classes)} classes", "two classes are supported")
-        return np.asarray(values == classes[1], np.float64)
     return values
 
 

@@ -40,6 +40,23 @@ def detection(probability: Floats, actual: Floats, threshold: float) -> Figures:
     )
 
 
+def classification(shares: Floats, actual: Floats) -> Figures:
+    """Accuracy, macro F1 and the majority's share of `shares: f64[n, classes]` over numbers."""
+    said, true = shares.argmax(axis=1), actual.astype(int)
+    return (
+        ("accuracy", float((said == true).mean())),
+        ("macro F1", float(f1_score(true, said, average="macro", zero_division=0))),
+        ("share of the largest class", float(np.bincount(true).max() / len(true))),
+    )
+
+
+def confusion(shares: Floats, actual: Floats) -> NDArray[np.int64]:
+    """How often class i (row) was said to be class j (column): `i64[classes, classes]`."""
+    count = shares.shape[1]
+    places = actual.astype(int) * count + shares.argmax(axis=1)
+    return np.bincount(places, minlength=count * count).reshape(count, count)
+
+
 def best_threshold(probability: Floats, actual: Floats) -> float:
     """The threshold with the best F1 on data that is not the test (out-of-fold predictions)."""
     levels = np.unique(np.quantile(probability, np.linspace(0, 1, 401)))

@@ -6,7 +6,7 @@ Figures are those of the certified integers on the published test split; see `CO
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, VotingRegressor
 from models.data import cmapss
 from models.package import Description, build_package
 from models.quantiser import Quantiser, linear_regime, quantise
+from models.recipes.features import history_features
 from models.recipes.learners import (
     Goal,
     Learner,
@@ -39,6 +40,11 @@ NETWORK = FitConfig(epochs=20, rate=5e-3, noise=0.05, weight_decay=1e-2, average
 MODELS = ("network", "boosted", "super")
 FOLDS = 3
 BOOSTERS = 4
+# Trees see up to 120 cycles and the age in cycles, from the 20th cycle on.
+HISTORY = 120
+SHORTEST = 20
+AGE_MAX = 508
+WINDOWS_MAX = 12_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +59,52 @@ class Task:
     truth: NDArray[np.float64]
 
 
-def load(folder: Path, subset: str) -> Task:
-    """Read and quantise one subset.
+def load(folder: Path, subset: str, model: str = "network") -> Task:
+    """Read and quantise one subset: short windows for the network, histories for trees.
 
     Raises:
         InvalidInput: BAD_DATASET when `folder` does not hold the subset.
     """
     engines = cmapss.read_engines(folder, subset, "train")
+    unseen = cmapss.read_engines(folder, subset, "test")
+    size, shortest = cmapss.WINDOW, cmapss.WINDOW
+    if model != "network":
+        size, shortest = HISTORY, SHORTEST
+        engines, unseen = [with_age(e) for e in engines], [with_age(e) for e in unseen]
     quantiser = turbofan_quantiser(engines)
-    known = cmapss.all_windows(engines)
-    unseen = cmapss.last_windows(cmapss.read_engines(folder, subset, "test"))
+    # Neighbouring windows say nearly the same; trees gain nothing from every one of them.
+    cycles = sum(engine.cycles for engine in engines)
+    stride = 1 if model == "network" else -(-cycles // WINDOWS_MAX)
+    inputs, targets, owners = [], [], []
+    for engine in engines:
+        ends = np.arange(engine.cycles, min(shortest, engine.cycles) - 1, -stride)
+        inputs.append(windows_of(quantiser, engine, ends, size))
+        targets.append(np.minimum(engine.cycles - ends, cmapss.RUL_CAP).astype(np.float64))
+        owners.append(np.full(len(ends), engine.number, np.int64))
+    questions = [windows_of(quantiser, e, np.array([e.cycles]), size) for e in unseen]
     return Task(
         quantiser=quantiser,
-        inputs=quantise(quantiser, known.sensors, known.settings).values,
-        targets=np.minimum(known.rul, cmapss.RUL_CAP),
-        engines=known.engine,
-        questions=quantise(quantiser, unseen.sensors, unseen.settings).values,
-        truth=unseen.rul,
+        inputs=np.concatenate(inputs),
+        targets=np.concatenate(targets),
+        engines=np.concatenate(owners),
+        questions=np.concatenate(questions),
+        truth=np.array([engine.remaining for engine in unseen], np.float64),
     )
+
+
+def with_age(engine: cmapss.Engine) -> cmapss.Engine:
+    """The engine with its cycle number as one more channel."""
+    age = np.arange(1, engine.cycles + 1, dtype=np.float64)
+    return replace(engine, sensors=np.column_stack([engine.sensors, age]))
+
+
+def windows_of(
+    quantiser: Quantiser, engine: cmapss.Engine, ends: NDArray[np.int64], size: int
+) -> NDArray[np.int8]:
+    """Windows that end before cycle indexes `ends`, padded in front: `i8[n, size, channels]`."""
+    series = quantise(quantiser, engine.sensors, engine.settings).values
+    places = np.maximum(ends[:, np.newaxis] - size + np.arange(size), 0)
+    return np.asarray(series[places], np.int8)
 
 
 def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
@@ -79,7 +113,7 @@ def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
     Raises:
         InvalidInput: BAD_DATASET when `folder` does not hold the subset.
     """
-    task = load(folder, subset)
+    task = load(folder, subset, model)
     say(f"{subset}: {len(np.unique(task.engines))} engines, {len(task.inputs)} windows")
     found = super_learner(
         learners(model),
@@ -111,7 +145,7 @@ def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
 def learners(model: str) -> Sequence[Learner]:
     """The learners of one named model."""
     network = NetworkLearner("filter-network", filter_network, NETWORK)
-    boosted = TreeLearner("boosted", _boosted)
+    boosted = TreeLearner("boosted", _boosted, features=history_features)
     named: dict[str, tuple[Learner, ...]] = {
         "network": (network,),
         "boosted": (boosted,),
@@ -136,9 +170,12 @@ def turbofan_quantiser(engines: list[cmapss.Engine]) -> Quantiser:
     for key in np.unique(keys):
         mine = keys == key
         lows, highs = np.percentile(sensors[mine], [0.05, 99.95], axis=0)
+        lows[len(cmapss.SENSORS) :], highs[len(cmapss.SENSORS) :] = 0, AGE_MAX
         centre = tuple(f"{v:.6g}" for v in settings[mine].mean(axis=0)) if several else ()
         regimes.append(linear_regime(centre, lows, highs))
     names = cmapss.sensor_names()
+    if sensors.shape[1] > len(names):
+        names = (*names, "cycle")
     return Quantiser(names, ("",) * len(names), cmapss.SETTING_NAMES, tuple(regimes), (), 0)
 
 
@@ -148,8 +185,8 @@ def _boosted(seed: int) -> BaseEstimator:
         (
             f"booster-{index}",
             HistGradientBoostingRegressor(
-                max_iter=300,
-                learning_rate=0.04,
+                max_iter=200,
+                learning_rate=0.05,
                 max_features=0.2,
                 min_samples_leaf=40,
                 l2_regularization=5,
@@ -171,10 +208,12 @@ def _describe(
         "seed": str(seed),
         **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
     }
+    steps, age = (cmapss.WINDOW, "") if model == "network" else (HISTORY, " and the age in cycles")
     text = card(
         f"Turbofan remaining useful life ({subset})",
-        f"Cycles left before failure, from the last {cmapss.WINDOW} cycles of "
-        f"{len(cmapss.SENSORS)} sensors. Output / 256 is cycles, clipped to 0-{cmapss.RUL_CAP}.",
+        f"Cycles left before failure, from the last {steps} cycles of "
+        f"{len(cmapss.SENSORS)} sensors{age}. Output / 256 is cycles, clipped to "
+        f"0-{cmapss.RUL_CAP}.",
         f"NASA C-MAPSS {subset} (simulated run-to-failure), training engines only.",
         "Printed by the recipe; convention: " + CONVENTION + ".",
         f"Says at most {cmapss.RUL_CAP}: beyond it, wear is not visible. Engines of another type, "

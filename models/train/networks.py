@@ -129,15 +129,22 @@ class Perceptron(Network):
         return jnp.asarray(self.last(x))
 
 
-class Sigmoid(Network):
-    """A network's log-odds as probabilities: what is certified after training."""
+class TableConv(Network):
+    """Convolutions along the columns of a table, taken as a signal, then two dense layers."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(
+        self, columns: int, *, width: int = 8, hidden: int = 32, outputs: int = 1, rngs: nnx.Rngs
+    ) -> None:
+        self.first = nnx.Conv(1, width, (3,), padding="SAME", rngs=rngs)
+        self.second = nnx.Conv(width, width, (3,), padding="SAME", rngs=rngs)
+        self.dense = nnx.Linear(columns * width, hidden, rngs=rngs)
+        self.last = nnx.Linear(hidden, outputs, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Shapes as the network's."""
-        return nnx.sigmoid(self.network(x))
+        """Shapes: `f32[batch, columns] -> f32[batch, outputs]`."""
+        x = x.reshape(x.shape[0], -1, 1)
+        x = nnx.relu(self.second(nnx.relu(self.first(x))))
+        return jnp.asarray(self.last(nnx.relu(self.dense(x.reshape(x.shape[0], -1)))))
 
 
 class ConvNet2d(Network):

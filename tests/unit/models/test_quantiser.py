@@ -59,7 +59,7 @@ def test_edges_keep_the_order_of_values_and_single_out_the_missing() -> None:
     validate_quantiser(quantiser)
     ordered = quantise(quantiser, np.sort(samples, axis=0)).values[:, 0]
     assert (np.diff(ordered.astype(int)) >= 0).all()
-    assert len(np.unique(ordered)) > 240
+    assert len(np.unique(ordered)) > 190  # half the edges are even, and a tail is thin
     assert ordered.min() > -127
     assert quantise(quantiser, np.array([[np.nan]])).values.tolist() == [[-127]]
 
