@@ -1,6 +1,7 @@
 """Seeded bugs: each must be noticed by the campaign that its table entry names.
 
-`python -m scripts.mutants` prints a report; `--only NAME` tries one. Exit code 1 if one survives.
+`python -m scripts.mutants` prints a report; `--only NAME` tries one, `--table PATH` writes it as a
+table. Exit code 1 if one survives.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from node.testing.mutants import Mutant, install, load_mutants
 
@@ -24,7 +26,10 @@ CAMPAIGNS = {
     "rules": "tests/unit/consensus/bft",
     "signer": "tests/unit/node/signer",
     "intake": "tests/unit/node/drivers/test_intake.py",
+    "ledger": "tests/unit/consensus/ledger/test_native.py",
+    "light": "tests/unit/andon/client/test_light.py",
 }
+BY_SEEDS = ("sim", "crash", "twins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ def main() -> int:
     """Try mutants in processes of their own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="name of one mutant")
+    parser.add_argument("--table", type=Path, help="write a table in Markdown")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
@@ -50,6 +56,8 @@ def main() -> int:
     chosen = [m for m in load_mutants() if arguments.only in (None, m.name)]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         verdicts = list(pool.map(try_mutant, chosen))
+    if arguments.table is not None:
+        arguments.table.write_text(table(verdicts))
     return report(verdicts)
 
 
@@ -75,7 +83,7 @@ def try_mutant(mutant: Mutant) -> Verdict:
 def run_inside(name: str) -> int:
     """In the process of the mutant: 1 if it was noticed, 0 if not."""
     mutant = install(name)
-    if mutant.campaign in ("rules", "signer", "intake"):
+    if mutant.campaign not in BY_SEEDS:
         import pytest  # noqa: PLC0415 - only here
 
         code = pytest.main(["-q", "-x", "--no-header", CAMPAIGNS[mutant.campaign]])
@@ -118,6 +126,31 @@ def report(verdicts: list[Verdict]) -> int:
     for verdict in survivors:
         print(f"SURVIVED {_line(verdict)}")
     return 1 if survivors else 0
+
+
+def table(verdicts: list[Verdict]) -> str:
+    """Give the report as a table: what was broken, who noticed, after how many seeds."""
+    killed = [verdict for verdict in verdicts if verdict.is_killed]
+    tried = sorted(verdict.tried for verdict in killed if verdict.tried)
+    median = tried[len(tried) // 2] if tried else 0
+    lines = [
+        "# Seeded bugs",
+        "",
+        "Made by `python -m scripts.mutants --table docs/mutants.md`. A line is a bug put in on",
+        "purpose (`node/testing/mutants.toml`), the rule that it breaks, the campaign that has to",
+        "notice, and after how many seeds it did. Seeds count from 0, so the numbers repeat.",
+        "",
+        f"{len(killed)} of {len(verdicts)} were noticed, {len(tried)} of them by simulation:",
+        f"median {median} seeds, most {max(tried, default=0)}. The others are killed by tests.",
+        "",
+        "| Bug | Rule | Campaign | Seeds |",
+        "|---|---|---|---|",
+    ]
+    for verdict in verdicts:
+        seeds = str(verdict.tried or "a test") if verdict.is_killed else "not noticed"
+        mutant = verdict.mutant
+        lines.append(f"| `{mutant.name}` | {mutant.rule} | {mutant.campaign} | {seeds} |")
+    return "\n".join(lines) + "\n"
 
 
 def _line(verdict: Verdict) -> str:

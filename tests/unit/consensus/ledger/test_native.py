@@ -94,9 +94,17 @@ def test_a_transaction_cannot_bring_the_contract_whose_results_are_recorded() ->
     assert failure_code(chain, forged) == "E_ARGS"
 
 
-def vote(kind: VoteKind, block: bytes, index: int = 0, slot: int = 5, epoch: int = 0) -> bytes:
+def vote(
+    kind: VoteKind,
+    block: bytes,
+    *,
+    index: int = 0,
+    slot: int = 5,
+    epoch: int = 0,
+    chain_id: str = CHAIN,
+) -> bytes:
     unsigned = Vote(kind=kind, epoch=epoch, slot=slot, block=block)
-    signature = validator_keys[index].sign(vote_signing_bytes(CHAIN, unsigned))
+    signature = validator_keys[index].sign(vote_signing_bytes(chain_id, unsigned))
     return encode(SignedVote(vote=unsigned, validator=index, signature=signature))
 
 
@@ -143,6 +151,9 @@ def test_contradicting_votes_remove_their_signer_and_close_the_epoch(
         (vote(VoteKind.NOTAR, A, epoch=7), vote(VoteKind.NOTAR, B, epoch=7)),
         (vote(VoteKind.NOTAR, A), vote(VoteKind.NOTAR, B)[:-1] + b"\x00"),
         (vote(VoteKind.NOTAR, A), b"junk"),
+        # Signed for another network with the same key: neither half may come from there.
+        (vote(VoteKind.NOTAR, A, chain_id="other"), vote(VoteKind.NOTAR, B)),
+        (vote(VoteKind.NOTAR, A), vote(VoteKind.NOTAR, B, chain_id="other")),
     ],
 )
 def test_votes_that_prove_nothing_convict_nobody(first: bytes, second: bytes) -> None:
@@ -168,6 +179,29 @@ def test_a_scheduled_set_takes_over_at_its_height() -> None:
     check_and_execute_block(chain.parent, block, chain.engine)
     chain.extend()
     assert not chain.parent.header.closes_epoch
+
+
+def test_a_scheduled_key_of_a_convicted_validator_stays_out() -> None:
+    chain = Chain()
+    chain.extend(signed(submit(vote(VoteKind.NOTAR, A), vote(VoteKind.NOTAR, B))))
+    chain.extend(signed(schedule(3, validator_keys)))
+    chain.extend()
+    kept = [entry.key for entry in chain.parent.validators.validators]
+    assert kept == [key.public for key in validator_keys[1:]]
+
+
+def test_of_two_schedules_in_one_block_the_later_one_stands() -> None:
+    chain = Chain()
+    chain.extend(
+        signed(schedule(2, validator_keys[:3])),
+        signed(schedule(2, validator_keys[1:])),
+    )
+    chain.extend()
+    kept = [entry.key for entry in chain.parent.validators.validators]
+    assert kept == [key.public for key in validator_keys[1:]]
+    assert chain.parent.header.closes_epoch
+    chain.extend()
+    assert (chain.parent.header.epoch, chain.parent.header.closes_epoch) == (1, False)
 
 
 def test_a_schedule_of_an_impossible_set_is_dropped() -> None:
