@@ -25,6 +25,7 @@ from node.storage import ChainStore, PortableFiles
 PRUNE_EVERY_BLOCKS = 64
 PRUNE_COUNT_MAX = 256
 """Blocks forgotten in one write, so that a commit never waits long."""
+LINKS_WAIT_S = 60.0
 OFFERS_WAIT_S = 10.0
 OFFERS_POLL_S = 0.5
 HALT_LINGER_S = 5.0
@@ -82,6 +83,7 @@ class Upkeep:
             Misuse: HALTED at the configured height. Corrupt: the disk failed.
         """
         ports = self._ports
+        await asyncio.to_thread(ports.files.clear_leftovers)
         if ports.execution.horizon.is_reached(ports.execution.head().height):
             self._put(self._halt)
         while True:
@@ -137,12 +139,7 @@ class Upkeep:
             peers=ports.peers,
             punish=ports.punish,
         )
-        fetched = None
-        for _ in range(int(OFFERS_WAIT_S / OFFERS_POLL_S)):
-            fetched = await driver.fetch()
-            if fetched is not None:
-                break
-            await asyncio.sleep(OFFERS_POLL_S)
+        fetched = await self._fetch(driver)
         if fetched is None:
             log.warning("state_sync.no_snapshot", hint="peers offer none; syncing by blocks")
             return
@@ -153,6 +150,18 @@ class Upkeep:
         ports.replaced()
         log.info("state_sync.done", height=checked.height)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _fetch(self, driver: StateSync) -> Fetched | None:
+        """Wait for peers and then a while for their offers."""
+        polls = int(OFFERS_WAIT_S / OFFERS_POLL_S)
+        for _ in range(int(LINKS_WAIT_S / OFFERS_POLL_S)):
+            if self._ports.peers():
+                polls -= 1
+                fetched = await driver.fetch()
+                if fetched is not None or polls <= 0:
+                    return fetched
+            await asyncio.sleep(OFFERS_POLL_S)
+        return None
 
 
 def _install(store: ChainStore, fetched: Fetched) -> None:

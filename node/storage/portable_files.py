@@ -49,8 +49,11 @@ class PortableFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for leftover in folder.glob("*.part"):
-            shutil.rmtree(leftover)
+
+    def clear_leftovers(self) -> None:
+        """Remove what a crash left half written; for the node alone, when it starts."""
+        for leftover in self.folder.glob("*.part"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def heights(self) -> list[int]:
         """Heights that are here, ascending."""
@@ -103,7 +106,7 @@ class PortableFiles:
         final = self.folder / str(height)
         if final.exists():
             return height
-        part = final.with_suffix(".part")
+        part = final.with_suffix(f".{os.getpid()}.part")
         try:
             part.mkdir(mode=0o700)
             _write_states(snapshot, manifest, part)

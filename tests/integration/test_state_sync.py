@@ -31,7 +31,8 @@ async def test_an_observer_starts_from_a_snapshot_and_follows(open_net: OpenNet)
                 await client.block(height - 12)
         log = (net.home("observer-1").logs / "node.log").read_text()
         assert "state_sync.done" in log
-        assert list_snapshots(net.home("observer-1").path)
+        home = net.home("observer-1").path
+        await net.wait(lambda _: len(list_snapshots(home)) > 0, 20)
 
 
 async def test_all_nodes_halt_at_one_height_with_a_snapshot_and_go_on_afterwards(
