@@ -66,6 +66,21 @@ def build(
     return run
 
 
+def trace_package(
+    package: Package, windows: NDArray[np.int8], backend: str
+) -> list[NDArray[np.integer]]:
+    """Evaluate a batch and give the value of every operation, for looking at a divergence."""
+    plan = plan_for(backend, len(windows), version("jaxlib"))
+
+    def run(batch: jax.Array) -> list[jax.Array]:
+        values = [Carried(package.certificate.input, batch)]
+        _Builder(package.weights, plan).run(package.graph.operations, package.certificate, values)
+        return [value.get("int32") for value in values[1:]]
+
+    placed = jax.device_put(windows, jax.devices(backend)[0])
+    return [np.asarray(value) for value in jax.jit(run)(placed)]
+
+
 def evaluate_graph(
     graph: g.Graph, tensors: Tensors, certificate: Certificate, windows: NDArray[np.int8]
 ) -> NDArray[np.int32]:

@@ -170,6 +170,10 @@ class Runtime:
                 _conform(model, bucket)
         _check_golden(model.package, model.expected)
 
+    def package(self, model_id: bytes) -> Package:
+        """The package of a loaded exact model. Raises InvalidInput MODEL_NOT_ACTIVE."""
+        return self._get(model_id).package
+
     def _executor(self, package: Package) -> Executor:
         if self.backend == "numpy":
             return lambda batch: interpret(package.graph, package.weights, batch).astype(np.int32)

@@ -24,6 +24,7 @@ from andon.core import worker as protocol
 from andon.core.codec import encode
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.model import validate_window
+from models.divergence import explain
 from models.environment import BACKENDS
 from models.runtime import Runtime
 
@@ -50,7 +51,7 @@ class _Connection:
 class _Job:
     connection: _Connection
     number: int
-    body: protocol.Load | protocol.Predict | protocol.Conform | protocol.Unload
+    body: protocol.Load | protocol.Predict | protocol.Conform | protocol.Explain | protocol.Unload
 
 
 class Worker:
@@ -206,14 +207,16 @@ class Worker:
         self._predict(job.body.model_id, batch)
 
     def _perform(
-        self, body: protocol.Load | protocol.Conform | protocol.Unload
-    ) -> protocol.Loaded | protocol.Done | protocol.Failed:
+        self, body: protocol.Load | protocol.Conform | protocol.Explain | protocol.Unload
+    ) -> protocol.Loaded | protocol.Done | protocol.Explained | protocol.Failed:
         try:
             self._require_ready()
             if isinstance(body, protocol.Load):
                 model_id = self._runtime.load(body.blob)
                 self._counters["loads"] += 1
                 return protocol.Loaded(model_id, encode(self._runtime.manifest(model_id)))
+            if isinstance(body, protocol.Explain):
+                return self._explain(body)
             if isinstance(body, protocol.Conform):
                 self._runtime.conformance(body.model_id)
             else:
@@ -245,14 +248,24 @@ class Worker:
             return
         self._counters["batches"] += 1
         self._counters["predictions"] += len(outputs)
-        if self._fault == "wrong-output":
-            outputs = [(row[0] ^ 1, *row[1:]) for row in outputs]
-        elif self._fault == "far-output":
-            outputs = [(row[0] + FAR, *row[1:]) for row in outputs]
+        outputs = self._told(outputs)
         start = 0
         for job, count in sound:
             self._finish(job, protocol.Outputs(tuple(outputs[start : start + count])))
             start += count
+
+    def _told(self, outputs: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """What this worker says: the truth, unless a test made it lie."""
+        if self._fault == "wrong-output":
+            return [(row[0] ^ 1, *row[1:]) for row in outputs]
+        if self._fault == "far-output":
+            return [(row[0] + FAR, *row[1:]) for row in outputs]
+        return outputs
+
+    def _explain(self, body: protocol.Explain) -> protocol.Explained:
+        package = self._runtime.package(body.model_id)
+        (found,) = self._told(self._runtime.predict(body.model_id, [body.window]))
+        return explain(package, body.window, body.committed, found, self._runtime.backend)
 
     def _checked(self, body: object) -> list[bytes]:
         """The windows of one request, checked alone: another's mistake must not fail them."""
@@ -273,7 +286,11 @@ class Worker:
     def _finish(
         self,
         job: _Job,
-        body: protocol.Loaded | protocol.Outputs | protocol.Done | protocol.Failed,
+        body: protocol.Loaded
+        | protocol.Outputs
+        | protocol.Done
+        | protocol.Explained
+        | protocol.Failed,
     ) -> None:
         connection = job.connection
         connection.outstanding -= 1
@@ -290,6 +307,7 @@ class Worker:
         | protocol.Loaded
         | protocol.Outputs
         | protocol.Done
+        | protocol.Explained
         | protocol.Counters
         | protocol.Failed,
     ) -> None:

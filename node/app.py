@@ -35,7 +35,7 @@ from node.gossip import Gossip
 from node.home import Opened
 from node.mempool import Mempool, MempoolLimits, Verifier
 from node.metrics import Metrics
-from node.mismatch import MismatchLog
+from node.mismatch import MismatchLog, explain_mismatch
 from node.model_drivers import ModelParts, make_model_drivers
 from node.net.fetch import Fetcher
 from node.net.limits import PENALTY_INVALID
@@ -352,6 +352,8 @@ class Node:
     def _on_refused(self, block: bytes, error: InvalidInput) -> None:
         if error.code is Code.PREDICTION_MISMATCH:
             self.mismatches.record(error)
+            if self._group is not None:
+                self._group.create_task(explain_mismatch(self.worker, error))
         else:
             log.warning("block.invalid", block=block.hex()[:16], reason=str(error)[:300])
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
 from andon.core.block import PredictionRecord
-from andon.core.errors import InvalidInput
+from andon.core.errors import AndonError, InvalidInput
+from andon.core.worker import Explained
 from node.facade import MismatchStatus
 
 CLEAR_AFTER_S = 600.0
@@ -21,6 +23,15 @@ CLEAR_AFTER_S = 600.0
 OPEN_MAX = 1024
 
 log = structlog.get_logger()
+
+
+class Explainer(Protocol):
+    """The worker's side of a divergence report."""
+
+    async def explain(
+        self, model_id: bytes, window: bytes, committed: tuple[int, ...]
+    ) -> Explained:
+        """Compare with what the model means."""
 
 
 class MismatchLog:
@@ -79,6 +90,33 @@ class MismatchLog:
             computed=mismatch.computed,
             height=mismatch.height,
         )
+
+
+async def explain_mismatch(worker: Explainer, error: InvalidInput) -> None:
+    """Log the divergence report of a mismatch: the operation, and who is at fault."""
+    fields = error.fields
+    model_id, window, claimed = fields.get("model_id"), fields.get("window"), fields.get("claimed")
+    if not isinstance(model_id, bytes) or not isinstance(window, bytes):
+        return
+    if not isinstance(claimed, tuple) or not all(isinstance(item, int) for item in claimed):
+        return
+    try:
+        report = await worker.explain(model_id, window, claimed)
+    except AndonError as failed:
+        log.warning("divergence.unexplained", reason=str(failed)[:200])
+        return
+    log.error(
+        "divergence.explained",
+        model=model_id.hex(),
+        input=_bytes(fields.get("input_digest")).hex(),
+        element=report.element,
+        operation=report.operation,
+        op=report.name,
+        expected=report.expected,
+        committed=report.committed,
+        computed=report.found,
+        at_fault=report.at_fault,
+    )
 
 
 def _bytes(value: object) -> bytes:

@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "reindex": ("andon.cli.sink", "write what a database holds from a height on again"),
     "keys": ("andon.cli.keys", "make, list, show and import keys"),
     "verify": ("andon.cli.verify", "check a proof offline with only the genesis file"),
+    "audit": ("andon.cli.audit", "recompute the committed predictions of a range of heights"),
     "assert": ("andon.cli.assertion", "wait for a condition, or exit 8: 'height >= 10 within 30s'"),
     "snapshot": ("andon.cli.storage", "make, list and restore snapshots of a node's state"),
     "replay": ("andon.cli.storage", "execute a node's chain again and compare every root"),

@@ -29,7 +29,7 @@ from andon.client.results import (
 from andon.client.stages import not_final_yet, refused
 from andon.client.transport import Transport
 from andon.client.verifier import Verifier
-from andon.core.codec import Key, Value, decode_value
+from andon.core.codec import Key, Value, decode, decode_value
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
 from andon.core.genesis import Genesis, genesis_from_json, genesis_hash
 from andon.core.hashing import Domain, digest
@@ -70,6 +70,7 @@ from andon.core.transaction import (
     parse_transaction,
     sign_transaction,
 )
+from andon.core.wire import FinalBlock
 
 GAS_LIMIT = 20_000_000
 """Default of one transaction; what is not used is not charged."""
@@ -146,6 +147,12 @@ class AsyncClient:
             hash=to_hex(reference) if isinstance(reference, bytes) else None,
         )
         return await self._transport.ask("block", params, BlockReply)
+
+    async def final_block(self, height: int) -> FinalBlock:
+        """A whole block with its Final certificate, unchecked."""
+        params = BlockParams(height=height, raw=True)
+        reply = await self._transport.ask("block", params, BlockReply)
+        return decode(FinalBlock, from_hex(reply.raw or "0x"))
 
     async def build(
         self,

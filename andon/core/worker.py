@@ -48,6 +48,14 @@ class Conform(Record, frozen=True, tag="conform"):
     model_id: bytes
 
 
+class Explain(Record, frozen=True, tag="explain"):
+    """Say where a committed output of one window parts from what the model means."""
+
+    model_id: bytes
+    window: bytes
+    committed: tuple[int, ...]
+
+
 class Unload(Record, frozen=True, tag="unload"):
     """Forget a model."""
 
@@ -62,7 +70,7 @@ class Request(Record, frozen=True):
     """One numbered question; numbers start at 1 and are chosen by the client."""
 
     number: int
-    body: Union[Ping, Load, Predict, Conform, Unload, Stats]
+    body: Union[Ping, Load, Predict, Conform, Explain, Unload, Stats]
 
 
 class Pong(Record, frozen=True, tag="pong"):
@@ -89,6 +97,21 @@ class Done(Record, frozen=True, tag="done"):
     """The request has no result but success."""
 
 
+class Explained(Record, frozen=True, tag="explained"):
+    """One divergence. `operation` is an index into the graph, `name` its tag.
+
+    `at_fault`: "committed" (the chain's output is wrong), "backend" (ours is), or "nobody".
+    """
+
+    element: int
+    expected: int
+    committed: int
+    found: int
+    operation: int
+    name: str
+    at_fault: str
+
+
 class Counters(Record, frozen=True, tag="counters"):
     """Totals since the worker started; `names` and `values` run in parallel."""
 
@@ -109,7 +132,7 @@ class Reply(Record, frozen=True):
     """The answer to the request of the same number."""
 
     number: int
-    body: Union[Pong, Loaded, Outputs, Done, Counters, Failed]
+    body: Union[Pong, Loaded, Outputs, Done, Explained, Counters, Failed]
 
 
 def frame(message: Request | Reply) -> bytes:

@@ -355,8 +355,9 @@ class ExecutionDriver:
         if not self._predictions.can_predict:
             return
         outputs = await self._predictions.fetch(executed.prediction_inputs)
-        for claimed, computed in zip(executed.prediction_outputs, outputs, strict=True):
-            check_output(block.header.height, claimed, computed)
+        rows = zip(executed.prediction_outputs, outputs, executed.prediction_inputs, strict=True)
+        for claimed, computed, (_, window) in rows:
+            check_output(block.header.height, claimed, computed, window)
 
     async def _compute_for(self, transactions: Sequence[Transaction]) -> bool:
         """Have the outputs computed that these transactions lack; False if it takes too long."""

@@ -74,12 +74,14 @@ def cache_key(model_id: bytes, window: bytes) -> bytes:
     return model_id + input_digest(model_id, window)
 
 
-def check_output(height: int, claimed: PredictionOutput, computed: tuple[int, ...]) -> None:
+def check_output(
+    height: int, claimed: PredictionOutput, computed: tuple[int, ...], window: bytes = b""
+) -> None:
     """Compare a proposer's claim with our own output.
 
     Raises:
         InvalidInput: PREDICTION_MISMATCH with fields model_id, input_digest, element, expected,
-            computed, height; `expected` is the claim.
+            computed, height, window, claimed; `expected` is the claim's element.
     """
     if claimed.output == computed:
         return
@@ -96,6 +98,8 @@ def check_output(height: int, claimed: PredictionOutput, computed: tuple[int, ..
         expected=claimed.output[element],
         computed=computed[element],
         height=height,
+        window=window,
+        claimed=claimed.output,
     )
 
 

@@ -20,6 +20,7 @@ Body = (
     | protocol.Loaded
     | protocol.Outputs
     | protocol.Done
+    | protocol.Explained
     | protocol.Counters
     | protocol.Failed
 )
@@ -28,6 +29,7 @@ Question = (
     | protocol.Load
     | protocol.Predict
     | protocol.Conform
+    | protocol.Explain
     | protocol.Unload
     | protocol.Stats
 )

@@ -148,7 +148,9 @@ class Supervisor:
             self.state, self.detail = pong.state, pong.detail
 
     async def _ask(
-        self, question: protocol.Load | protocol.Predict | protocol.Conform, timeout_ms: int
+        self,
+        question: protocol.Load | protocol.Predict | protocol.Conform | protocol.Explain,
+        timeout_ms: int,
     ) -> object:
         if self._settings.backend == NO_BACKEND:
             raise worker_down()
@@ -183,6 +185,20 @@ class Supervisor:
             InvalidInput: CONFORMANCE_FAILED with model, input and element.
         """
         await self._ask(protocol.Conform(model_id=model_id), LOAD_MS)
+
+    async def explain(
+        self, model_id: bytes, window: bytes, committed: tuple[int, ...]
+    ) -> protocol.Explained:
+        """Say where a committed output parts from what the model means.
+
+        Raises:
+            Unavailable: WORKER_DOWN. InvalidInput: MODEL_NOT_ACTIVE, BAD_MODEL_INPUT.
+        """
+        question = protocol.Explain(model_id=model_id, window=window, committed=committed)
+        answer = await self._ask(question, LOAD_MS)
+        if not isinstance(answer, protocol.Explained):
+            raise worker_down()
+        return answer
 
     def has_model(self, model_id: bytes) -> bool:
         """Tell whether a model is loaded (or will be after a restart)."""

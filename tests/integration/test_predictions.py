@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from andon.cli.audit import Source
 from andon.client import AsyncClient
 from andon.client.models import Models
 from andon.core.block import prediction_id
 from andon.core.model import input_digest
 from andon.core.transaction import make_call
+from node.audit import Range, audit
 from node.checkout import CHECKOUT
 from node.testing.local_net import LocalNet
 
@@ -38,6 +40,39 @@ def window(number: int, size: int) -> bytes:
     return bytes((number * 7 + index * 13) % 100 for index in range(size))
 
 
+async def audited(net: LocalNet, identity: bytes, height: int) -> None:
+    """An audit by another backend agrees; one whose backend lies finds out that it does."""
+    async with net.client("node-2") as client:
+        genesis = await client.genesis()
+        bounds = Range(first=1, last=height, seconds=300)
+        heights: list[int] = []
+        sound = await audit(
+            genesis, Source(client), bounds, backend="numpy", progress=heights.append
+        )
+        assert sound.is_complete
+        assert sound.predictions == 8
+        assert heights == list(range(1, height + 1))
+        wrong = await audit(
+            genesis, Source(client), bounds, backend="numpy", progress=heights.append,
+            fault="wrong-output",
+        )  # fmt: skip
+        assert wrong.difference is not None
+        assert wrong.difference.model_id == identity
+        assert wrong.difference.report.at_fault == "backend"
+    # The lying validator's own log has the same report.
+    for _ in range(100):
+        if "divergence.explained" in logged(net):
+            break
+        await asyncio.sleep(0.2)
+    assert '"at_fault": "backend"' in logged(net) or "at_fault=backend" in logged(net)
+
+
+def logged(net: LocalNet) -> str:
+    return "".join(
+        path.read_text("utf-8", "replace") for path in net.home(LIAR).logs.glob("*.log")
+    ) + "".join(path.read_text("utf-8", "replace") for path in net.home(LIAR).logs.glob("*.json*"))
+
+
 async def test_predictions_are_agreed_and_a_lying_worker_is_found_out(
     open_net: OpenNet, tmp_path: Path
 ) -> None:
@@ -52,6 +87,7 @@ async def test_predictions_are_agreed_and_a_lying_worker_is_found_out(
                 prediction = await client.prediction(prediction_id(submission.hash, 0))
                 assert prediction.model_id == identity, number
         height = await net.height()
+        await audited(net, identity, height)
         await net.wait_height(height + 3, 30)
         statuses = await net.statuses()
         mismatch = statuses[LIAR].mismatch
