@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from itertools import pairwise
 
-from node.testing.sim import World, quiet
+import pytest
 
-MS = 1000
+from node.testing.sim.drill import Drill
+
 SKIP_TIMEOUT_MAX_MS = 4000  # of simulated worlds
-
-
-class Drill:
-    """A quiet world whose processes are stopped and started by hand."""
-
-    def __init__(self, *, nodes: int = 4) -> None:
-        self.world = World(replace(quiet(1, nodes=nodes), heights=10**6))
-        self.world.is_faulty = False
-
-    def reach(self, height: int, within_ms: int, nodes: tuple[int, ...] | None = None) -> int:
-        """Run until these nodes have a height; gives the time it took."""
-        start_us = self.world.now_us
-        until_ms = start_us // MS + within_ms
-        chosen = nodes if nodes is not None else tuple(range(len(self.world.nodes)))
-        assert self.world._run_until(lambda: self._least(chosen) >= height, until_ms), (
-            f"heights {[self.height(n) for n in chosen]}, wanted {height} in {within_ms} ms"
-        )
-        return (self.world.now_us - start_us) // MS
-
-    def idle(self, for_ms: int) -> None:
-        """Let time pass."""
-        is_never: Callable[[], bool] = lambda: False  # noqa: E731
-        self.world._run_until(is_never, self.world.now_us // MS + for_ms)
-
-    def stop(self, *nodes: int) -> None:
-        for node in nodes:
-            self.world.nodes[node] = None
-
-    def start(self, *nodes: int) -> None:
-        for node in nodes:
-            self.world._boot(node)
-
-    def height(self, node: int) -> int:
-        return len(self.world._disks[node].finals)
-
-    def _least(self, nodes: tuple[int, ...]) -> int:
-        return min(self.height(node) for node in nodes)
 
 
 def test_a_restart_of_the_whole_network_goes_on_within_two_timeouts() -> None:
     drill = Drill()
     drill.reach(10, 10_000)
     for round_number in range(5):
-        best = max(drill.height(node) for node in range(4))
         drill.stop(0, 1, 2, 3)
         drill.start(0, 1, 2, 3)
-        assert drill.reach(best + 1, 2 * SKIP_TIMEOUT_MAX_MS) <= 2 * SKIP_TIMEOUT_MAX_MS
+        assert drill.reach(drill.best + 1, 2 * SKIP_TIMEOUT_MAX_MS) <= 2 * SKIP_TIMEOUT_MAX_MS
         drill.idle(37 * round_number)  # the next blow falls elsewhere in a slot
 
 
@@ -79,8 +41,42 @@ def test_without_a_quorum_nothing_is_final_and_with_it_again_all_goes_on() -> No
     drill.idle(60_000)
     assert [drill.height(node) for node in range(4)] == before
     drill.start(0)
-    took_ms = drill.reach(max(before) + 1, 2 * SKIP_TIMEOUT_MAX_MS + 2_000, (0, 2, 3))
-    assert took_ms <= 2 * SKIP_TIMEOUT_MAX_MS + 2_000
+    drill.reach(max(before) + 1, 2 * SKIP_TIMEOUT_MAX_MS, (0, 2, 3))
+
+
+@pytest.mark.parametrize("cut_ms", [500, 7_300, 60_000, 600_000])
+@pytest.mark.parametrize("sides", [((0, 1), (2, 3)), ((0,), (1,), (2, 3))])
+def test_the_first_block_after_a_cut_comes_within_two_timeouts(
+    sides: tuple[tuple[int, ...], ...], cut_ms: int
+) -> None:
+    drill = Drill(seed=cut_ms)
+    drill.reach(5, 10_000)
+    drill.cut(*sides)
+    drill.idle(cut_ms)
+    stood = drill.best
+    drill.heal()
+    drill.reach(stood + 1, 2 * SKIP_TIMEOUT_MAX_MS)
+    drill.reach(stood + 4, 10_000)
+
+
+@pytest.mark.parametrize("wiped", [(0,), (0, 1), (1, 3)])
+def test_disks_of_more_than_a_third_are_lost_and_the_network_goes_on(
+    wiped: tuple[int, ...],
+) -> None:
+    drill = Drill()
+    drill.reach(40, 60_000)
+    drill.stop(*drill.all)
+    final = drill.best
+    kept = [drill.world.disks[node].finals[-1] for node in drill.all if node not in wiped]
+    drill.wipe(*wiped)
+    drill.start(*drill.all)
+    drill.reach(final + 3, 30_000)
+    chains = [drill.world.disks[node].finals for node in drill.all]
+    for left, right in pairwise(chains):
+        assert [item.block for item in left[:final]] == [item.block for item in right[:final]]
+    for block in kept:  # what was acknowledged anywhere is still there
+        height = block.block.header.height
+        assert chains[0][height - 1].block == block.block
 
 
 def test_a_network_that_starts_one_by_one_starts() -> None:

@@ -67,7 +67,7 @@ class Links:
         return (source, target) in self._blocked
 
     def cut(self) -> int:
-        """Split the instances in two; gives for how long, in ms."""
+        """Split the instances in two by chance; gives for how long, in ms."""
         options = self._options
         sides = [self._rng.randrange(2) for _ in range(self._count)]
         for left in range(self._count):
@@ -75,6 +75,13 @@ class Links:
                 if sides[left] != sides[right] and not (options.is_oneway and sides[left]):
                     self._blocked[left, right] = None
         return self._rng.randrange(1, 2 * options.partition_ms)
+
+    def cut_between(self, side_of: dict[int, int]) -> None:
+        """Split the instances as told."""
+        for left in range(self._count):
+            for right in range(self._count):
+                if side_of.get(left) != side_of.get(right):
+                    self._blocked[left, right] = None
 
     def heal(self) -> None:
         """Let everything pass."""

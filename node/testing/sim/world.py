@@ -81,7 +81,7 @@ class World:
         if options.actor == "twin":
             self._identity.append(self.keys[options.actor_node])
         count = len(self._identity)
-        self._disks = [Disk() for _ in self._identity]
+        self.disks = [Disk() for _ in self._identity]
         self._backup: Disk | None = None
         self._refuses: dict[int, None] = {}
         self.nodes: list[SimNode | None] = [None] * count
@@ -104,7 +104,7 @@ class World:
             delay_ms = self._process.randrange(20)
             if instance == options.late_node:
                 delay_ms += options.safety_ms_max // 8
-            self._schedule(delay_ms * US, None, self._boot, (instance,))
+            self._schedule(delay_ms * US, None, self.boot, (instance,))
         if options.partition_every_ms:
             self._schedule(options.partition_every_ms * US, None, self._cut, ())
         if options.jump_ms:
@@ -135,7 +135,7 @@ class World:
             SimulationFailed, AssertionError: a property does not hold.
         """
         target = self.options.heights
-        self._run_until(
+        self.run_until(
             lambda: self._least_height(alive_only=True) >= target, self.options.safety_ms_max
         )
         self.is_faulty = False
@@ -143,16 +143,16 @@ class World:
         self._clocks.settle()
         for instance, node in enumerate(self.nodes):
             if node is None:
-                self._schedule(0, None, self._boot, (instance,))
+                self._schedule(0, None, self.boot, (instance,))
         goal = self._best_height() + LIVE_HEIGHTS
         start_ms = self.now_us // US
-        reached = self._run_until(lambda: self._least_height() >= goal, start_ms + LIVE_MS_MAX)
+        reached = self.run_until(lambda: self._least_height() >= goal, start_ms + LIVE_MS_MAX)
         if not reached:
             heights = [None if node is None else node.chain.head.height for node in self.nodes]
             raise SimulationFailed(
                 f"progress: heights {heights} after {LIVE_MS_MAX} ms, goal {goal}"
             )
-        self.checkers.finish([disk.finals for disk in self._disks])
+        self.checkers.finish([disk.finals for disk in self.disks])
         self.count("heal_ms", self.now_us // US - start_ms)
         self.count("egress_max", self.checkers.egress.most)
         return Outcome(
@@ -164,7 +164,8 @@ class World:
             counts=self.counts,
         )
 
-    def _run_until(self, is_done: Callable[[], bool], until_ms: int) -> bool:
+    def run_until(self, is_done: Callable[[], bool], until_ms: int) -> bool:
+        """Let things happen until then, or until it is done; tells whether it is."""
         heap = self._heap
         check = 0
         while heap:
@@ -269,7 +270,7 @@ class World:
     def _kill(self, instance: int) -> None:
         self.nodes[instance] = None
         delay_us = self._process.randrange(1, 2 * self.options.down_ms + 2) * US
-        self._schedule(delay_us, None, self._boot, (instance,))
+        self._schedule(delay_us, None, self.boot, (instance,))
 
     def count(self, name: str, amount: int = 1) -> None:
         """Note that something was reached."""
@@ -277,10 +278,11 @@ class World:
 
     # -- faults ---------------------------------------------------------------------------
 
-    def _boot(self, instance: int) -> None:
+    def boot(self, instance: int) -> None:
+        """Start a process over its disk, if it does not run."""
         if self.nodes[instance] is not None or instance in self._refuses:
             return
-        disk = self._disks[instance]
+        disk = self.disks[instance]
         if self.options.crash:
             disk.load_sign_state()
         lies = instance == self.options.liar
@@ -313,14 +315,14 @@ class World:
             self._schedule(JUMPS_EVERY_MS * US, None, self._jump, ())
 
     def _back_up(self) -> None:
-        self._backup = self._disks[self.options.loss_node].copy()
+        self._backup = self.disks[self.options.loss_node].copy()
 
     def _lose(self) -> None:
         """The disk of one node is not what it was; it starts again with what there is."""
         instance = self.options.loss_node
         if not self.is_faulty or self._backup is None:
             return
-        lose(self._disks[instance], self._backup, self.options.loss_of)
+        lose(self.disks[instance], self._backup, self.options.loss_of)
         if self.options.loss_of == "wiped":
             self.checkers.wiped(instance)
         self.count(f"disk.{self.options.loss_of}")

@@ -40,7 +40,7 @@ def collect() -> tuple[World, dict[type, SimMessage]]:
     world = World(quiet(3, heights=80), script=recorder)
     world.run()
     seen = recorder.seen
-    finals = tuple(world._disks[0].finals[:3])
+    finals = tuple(world.disks[0].finals[:3])
     seen[Blocks] = Blocks(finals)
     seen[BlockMessage] = BlockMessage(finals[0].block)
     seen[BlockWanted] = BlockWanted(finals[0].block.header.parent)
@@ -66,7 +66,7 @@ def test_bodies_of_proposals_are_changed_under_their_header() -> None:
     world, seen = collect()
     node, proposal = world.nodes[0], seen[Proposal]
     assert node is not None
-    block = world._disks[0].finals[0].block
+    block = world.disks[0].finals[0].block
     mutator = Mutator("sim", random.Random(2))
     bodies = [body for _ in range(TRIES) for _, body in mutator.send(node, 1, proposal, block)]
     assert len({encode(body) for body in bodies if body is not None}) >= 4
