@@ -111,6 +111,7 @@ class Code(Enum):
     BAD_EVIDENCE = 603
     SIGN_REFUSED = 604
     WRONG_EPOCH = 605
+    WRONG_VERSION = 606
     # 800-999 limits
     TOO_LARGE = 801
     TOO_DEEP = 802

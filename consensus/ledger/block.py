@@ -237,8 +237,16 @@ def _header(
 
 
 def _rule_identity(parent: Parent, header: Header) -> None:
-    if header.version != PROTOCOL_VERSION or header.chain_id != parent.header.chain_id:
-        raise _bad_block("identity", "version or chain id differ from ours")
+    if header.version != PROTOCOL_VERSION:
+        raise InvalidInput(
+            Code.WRONG_VERSION,
+            f"block {header.height} is of protocol {header.version}, this node speaks "
+            f"{PROTOCOL_VERSION}",
+            hint="all members upgrade at one height: docs/operator.md, Upgrade",
+            rule="identity",
+        )
+    if header.chain_id != parent.header.chain_id:
+        raise _bad_block("identity", "the chain id differs from ours")
 
 
 def _rule_place(parent: Parent, header: Header) -> None:

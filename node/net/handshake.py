@@ -168,7 +168,12 @@ class Acceptor:
         _check_sizes(hello.nonce, hello.certificate)
         identity = self._identity
         if hello.version != HANDSHAKE_VERSION:
-            raise InvalidInput(Code.WRONG_PEER, f"handshake version {hello.version} is not spoken")
+            raise InvalidInput(
+                Code.WRONG_VERSION,
+                f"the peer speaks version {hello.version} of the handshake, not "
+                f"{HANDSHAKE_VERSION}",
+                hint="run the release that the other members run",
+            )
         if (hello.chain_id, hello.genesis) != (identity.chain_id, identity.genesis):
             raise InvalidInput(Code.WRONG_CHAIN, "the peer lives on another chain")
         if hello.acceptor != identity.key.public:
