@@ -35,6 +35,11 @@ def _run(options: argparse.Namespace) -> list[str]:
             target=options.target, group=options.group, time=options.time,
             ignore=tuple(options.ignore), window=options.window, seed=options.seed, say=_say,
         )  # fmt: skip
+    if options.images is not None:
+        return commands.train_own_images(
+            options.images, options.out, name=options.name, size=options.size,
+            epochs=options.epochs, seed=options.seed, say=_say,
+        )  # fmt: skip
     return commands.train(
         options.recipe, options.data, options.out, seed=options.seed, say=_say,
         subset=options.subset, model=options.model, stage=options.stage,
@@ -52,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", default="network", help="turbofan: network, boosted or super")
     train.add_argument("--stage", type=int, choices=(1, 2), default=1, help="liveline: the stage")
     train.add_argument("--csv", type=Path, help="your own table, with a header line")
+    train.add_argument("--images", type=Path, help="your own images, a folder for each class")
+    train.add_argument("--size", type=int, default=64, help="images: pixels a side")
+    train.add_argument("--epochs", type=int, default=40, help="images: passes over them")
     train.add_argument("--task", default="regress", help="regress classify rul forecast anomaly")
     train.add_argument("--name", default="own-model", help="name of the package")
     train.add_argument("--target", default="", help="column to predict")

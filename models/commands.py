@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from andon.core.errors import Code, InvalidInput
 from models.certificate import describe
 from models.environment import prepare_environment
 from models.package import Package
 from models.runtime import Runtime
+
+if TYPE_CHECKING:
+    from models.recipes.own import Outcome
 
 Say = Callable[[str], None]
 RECIPES = ("turbofan", "demo", "ai4i", "secom", "neu", "carparts", "liveline")
@@ -71,8 +75,7 @@ def train_own(
         InvalidInput: BAD_DATASET with what to change.
     """
     prepare_environment("cpu")
-    from models.recipes.html import report  # noqa: PLC0415 # they import jax
-    from models.recipes.own import train_csv  # noqa: PLC0415
+    from models.recipes.own import train_csv  # noqa: PLC0415 # they import jax
     from models.recipes.own_data import Request  # noqa: PLC0415
 
     outcome = train_csv(
@@ -82,10 +85,31 @@ def train_own(
         ),
         say,
     )  # fmt: skip
+    return _save(outcome, out)
+
+
+def train_own_images(
+    folder: Path, out: Path, *, name: str, size: int, epochs: int, seed: int, say: Say
+) -> list[str]:
+    """Train on somebody's folder of images; save the package and `report.html` in `out`.
+
+    Raises:
+        InvalidInput: BAD_DATASET with what to change.
+    """
+    prepare_environment("cpu")
+    from models.recipes.own_images import ImageRequest, train_images  # noqa: PLC0415 # jax
+
+    request = ImageRequest(folder=folder, name=name, size=size, epochs=epochs, seed=seed)
+    return _save(train_images(request, say), out)
+
+
+def _save(outcome: Outcome, out: Path) -> list[str]:
+    from models.recipes.html import report  # noqa: PLC0415 # it imports jax
+
     outcome.package.save(out)
     (out / "report.html").write_text(report(outcome), "utf-8")
     figures = [f"  {figure}: {value:.4g}" for figure, value in outcome.figures]
-    head = f"{name}  model {outcome.package.id.hex()[:16]}"
+    head = f"{outcome.package.manifest.name}  model {outcome.package.id.hex()[:16]}"
     return [head, *figures, f"  convention: {outcome.convention}", f"  report: {out}/report.html"]
 
 
