@@ -94,6 +94,8 @@ async def lot(desk: Desk, name: str) -> Page:
         raise InvalidInput(Code.NOT_FOUND, f"no item {name[:40]!r} was ever seen")
     item = texts(decode_value(raw))
     suspect = plain(item.get("suspect"))
+    stop = (await desk.node.state(state_key("quality", "lots", name))).value
+    held = texts(decode_value(stop)) if stop is not None else {}
     recall = await _view(desk, RECALL, "recall_of", {"item": name})
     pairs: list[tuple[str, Child]] = [
         ("maker", plain(item.get("maker")) or "—"),
@@ -107,6 +109,9 @@ async def lot(desk: Desk, name: str) -> Page:
     alarms: list[Child] = []
     if suspect:
         alarms.append(tag("li", f"suspect: {suspect}, by event {plain(item.get('blamed'))}"))
+    if held.get("status") in ("QUARANTINED", "SCRAPPED"):
+        reason = plain(held.get("reason"))
+        alarms.append(tag("li", f"{plain(held.get('status')).lower()}: {reason}"))
     if isinstance(recall, dict):
         alarms.append(tag("li", f"recalled: {plain(recall.get('reason'))}"))
     body: list[Child] = [

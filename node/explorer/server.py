@@ -21,6 +21,7 @@ from node.explorer import (
     pages_ml,
     pages_models,
     pages_other,
+    pages_quality,
     pages_supply,
 )
 from node.explorer.html import Child, Markup, link, render, tag
@@ -52,6 +53,7 @@ MENU = (
     ("/contracts", "Contracts"),
     ("/predictions", "Predictions"),
     ("/machines", "Machines"),
+    ("/quality", "Quality"),
     ("/lots", "Lots"),
     ("/demand", "Demand"),
     ("/models", "Models"),
@@ -102,6 +104,10 @@ class Explorer:
             "/machine/{name}": lambda request: pages_ml.machine(desk, request.match_info["name"]),
             "/models": lambda _: pages_models.models(desk),
             "/model/{id}": lambda request: pages_models.model(desk, _hash(request)),
+            "/quality": lambda _: pages_quality.quality(desk),
+            "/quality/{name}": lambda request: pages_quality.chart(
+                desk, request.match_info["name"]
+            ),
             "/lots": lambda request: pages_supply.lots(desk, request.query),
             "/lot/{name}": lambda request: pages_supply.lot(desk, request.match_info["name"]),
             "/recall/{number}": lambda request: pages_supply.recall(

@@ -25,6 +25,7 @@ from tests.unit.contracts_py.plants import (
 )
 from tests.unit.contracts_py.test_demand import depot
 from tests.unit.contracts_py.test_predictions import Committee, equal
+from tests.unit.contracts_py.test_quality import CRACK, FINE, inspect, measure, works
 
 Get = Callable[[str], "aiohttp.client._RequestContextManager"]
 
@@ -89,28 +90,16 @@ async def test_a_recall_shows_who_has_not_answered() -> None:
 
 @pytest.mark.parametrize(
     ("query", "item"),
-    [
-        ("9506003000013", MOTOR),
-        ("09506003000013", MOTOR),
-        ("195060030000000017", PALLET),
-        (GEAR, GEAR),
-    ],
+    [(MOTOR.split("/")[1], MOTOR), (PALLET.split("/")[1], PALLET), (GEAR, GEAR)],
 )
 async def test_search_finds_items_by_gtin_sscc_and_id(query: str, item: str) -> None:
-    world = network()
-    produce(world)
-    world.host.forget()
-    async with explorer(world.host) as get, get(f"/search?q={quote(query, safe='')}") as response:
-        if query.endswith("9506003000013"):
-            # The motor's GTIN begins with the digit 1, which neither form of the number has.
-            assert response.status == 404
-        else:
-            assert response.headers["Location"] == f"/lot/{quote(item, safe='')}"
+    async with supply() as get, get(f"/search?q={quote(query, safe='')}") as response:
+        assert response.headers["Location"] == f"/lot/{quote(item, safe='')}"
 
 
-async def test_search_finds_the_first_item_of_a_gtin_of_fourteen_digits() -> None:
-    async with supply() as get, get("/search?q=19506003000013") as response:
-        assert response.headers["Location"] == f"/lot/{quote(MOTOR, safe='')}"
+async def test_search_does_not_take_any_number_for_an_item() -> None:
+    async with supply() as get, get("/search?q=99999999999999") as response:
+        assert response.status == 404
 
 
 async def test_a_part_shows_forecast_against_actual_and_its_rivals() -> None:
@@ -154,9 +143,29 @@ async def test_a_dispute_is_an_alarm_without_a_value() -> None:
     assert page.count(">revealed<") == 4
 
 
+async def test_quality_shows_defects_stopped_lots_and_charts() -> None:
+    world = works()
+    for image in (FINE, FINE, FINE, CRACK):
+        inspect(world, image)
+    for number, bore in enumerate((10_000, 10_004, 9_998, 10_002)):
+        measure(world, "turning", lot=f"{GEAR}{number}", bore=bore)
+    measure(world, "turning", lot=f"{GEAR}x", bore=10_060)
+    async with explorer(world.host) as get:
+        page = await text(get, "/quality")
+        chart = await text(get, "/quality/bore")
+        async with get("/quality/nothing") as response:
+            assert response.status == 404
+    assert "25.0 %" in page
+    assert "QUARANTINED" in page
+    assert "rejected: crack" in page
+    assert chart.count("at height") == 5
+    assert "upper, 3 sigma" in chart
+    assert "alarm at 5 sigma" in chart
+
+
 async def test_chains_without_these_contracts_have_empty_pages() -> None:
     async with explorer(MemoryHost()) as get:
-        for path in ("/lots", "/demand", "/predictions", "/machines", "/federated"):
+        for path in ("/lots", "/quality", "/demand", "/predictions", "/machines", "/federated"):
             assert "Nothing yet." in await text(get, path)
         async with get(f"/lot/{quote(BUYER.decode(), safe='')}") as response:
             assert response.status == 404
