@@ -22,6 +22,7 @@ TIMEOUT_S = 300
 CAMPAIGNS = {
     "sim": "seeds of the simulator",
     "crash": "seeds of the simulator, whole clusters crashing",
+    "forger": "seeds of the simulator with one who makes certificates of his own signature",
     "twins": "twins with a mask per step",
     "rules": "tests/unit/consensus/bft",
     "signer": "tests/unit/node/signer",
@@ -29,7 +30,7 @@ CAMPAIGNS = {
     "ledger": "tests/unit/consensus/ledger/test_native.py",
     "light": "tests/unit/andon/client/test_light.py",
 }
-BY_SEEDS = ("sim", "crash", "twins")
+BY_SEEDS = ("sim", "crash", "forger", "twins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,10 @@ def _run_seeds(campaign: str) -> int:
             failures = run_scenarios(range(seed, seed + 1)).failures
         elif campaign == "crash":
             options = replace(draw(seed), crash=20_000, down_ms=50, actor="", liar=-1)
+            failures = run_options(options).failures
+        elif campaign == "forger":
+            options = replace(draw(seed), actor="forger", liar=-1, loss_of="", changes=())
+            options = replace(options, actor_node=0, weights=(1,) * options.nodes)
             failures = run_options(options).failures
         else:
             failures = run_options(draw(seed)).failures

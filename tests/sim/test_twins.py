@@ -20,8 +20,8 @@ from node.testing.sim.twins import (
     sample,
 )
 
-SCENARIOS = 400
-CHUNK = 100
+SCENARIOS = 10_000
+CHUNK = 200
 
 
 @pytest.mark.parametrize("first", range(0, SCENARIOS, CHUNK))
