@@ -172,9 +172,10 @@ class World:
             check += 1
             if check % 64 == 0 and is_done():
                 return True
-            at_us, _, owner, call, args = heapq.heappop(heap)
+            at_us, order, owner, call, args = heapq.heappop(heap)
             if at_us > until_ms * US or self._sequence > EVENTS_MAX:
-                heapq.heappush(heap, (at_us, self._sequence + 1, owner, call, args))
+                heapq.heappush(heap, (at_us, order, owner, call, args))
+                self.now_us = max(self.now_us, min(at_us, until_ms * US))
                 return is_done()
             self.now_us = max(self.now_us, at_us)
             if owner is not None and self.nodes[owner.instance] is not owner:
