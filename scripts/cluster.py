@@ -24,7 +24,7 @@ from andon.cli.network import (
 )
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
 from node.local_network import MANIFEST_FILE, Plan, prepare
-from scripts.ports import busy_ports
+from scripts.ports import busy_ports, describe
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -68,7 +68,7 @@ class Cluster:
         if holders:
             raise Unavailable(
                 Code.PORT_IN_USE,
-                "; ".join(str(holder) for holder in holders),
+                describe(holders),
                 hint="stop it, or choose other ports: --base-port (of the demo: --port)",
             )
         for node in missing:

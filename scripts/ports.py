@@ -27,6 +27,20 @@ class Holder:
         return f"port {self.port} is held by {who}"
 
 
+def describe(holders: list[Holder]) -> str:
+    """One line a process, with all ports that it holds."""
+    ports: dict[tuple[int, str], list[int]] = {}
+    for holder in holders:
+        ports.setdefault((holder.pid, holder.command), []).append(holder.port)
+    lines = []
+    for (pid, command), held in ports.items():
+        who = f"pid {pid} ({command})" if pid else "a process that this user cannot see"
+        plural = "ports" if len(held) > 1 else "port"
+        verb = "are" if len(held) > 1 else "is"
+        lines.append(f"{plural} {', '.join(map(str, sorted(held)))} {verb} held by {who}")
+    return "\n  ".join(lines)
+
+
 def busy_ports(host: str, ports: list[int]) -> list[Holder]:
     """Holders of those `ports` that cannot be listened on."""
     busy = [port for port in ports if not _is_free(host, port)]

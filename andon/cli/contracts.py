@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -17,14 +18,18 @@ from andon.cli.context import (
     shown,
 )
 from andon.client.async_client import GAS_LIMIT
+from andon.client.contract import methods_of
 from andon.client.results import Submission
 from andon.core.codec import Value
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.hashing import Domain, digest
 from andon.core.json_value import Json, to_hex, value_to_json
+from andon.core.state_key import is_name
 from andon.core.transaction import Call, make_call
 
 SOURCE_BYTES_MAX = 256 * 1024
+NATIVE = ("contracts", "evidence", "params")
+"""Contracts of the ledger itself, which have no source to read an interface from."""
 
 
 @click.command("deploy")
@@ -54,6 +59,12 @@ def deploy_command(
     except UnicodeDecodeError:
         raise InvalidInput(Code.CONTRACT_REFUSED, f"{path} is not UTF-8 text") from None
     contract = name or path.stem
+    if not is_name(contract):
+        raise InvalidInput(
+            Code.CONTRACT_REFUSED,
+            f"{contract!r} cannot be a contract's name: a-z, then a-z, 0-9 and _, at most 32",
+            hint="give one with --name",
+        )
     if upgrade:
         call = make_call("contracts", "upgrade", {"name": contract, "source": text})
     else:
@@ -115,7 +126,9 @@ def send_command(
     The hash is printed before waiting. Exit 3 if it is not final in time, 5 if it failed.
     """
     contract, method = split_target(target)
-    call = make_call(contract, method, parse_arguments(arguments))
+    given = parse_arguments(arguments)
+    check_call(context, contract, method, given)
+    call = make_call(contract, method, given)
     submission = submit(context, call, sender, wait, gas_limit)
     outcome = submission.outcome
     text = submission.state
@@ -129,6 +142,30 @@ def send_command(
             text += f"\n  event {event.contract}.{event.name}: {fields}"
     context.show(submission_json(submission), text)
     finish(submission)
+
+
+def check_call(context: Context, contract: str, method: str, given: Mapping[str, Value]) -> None:
+    """Check method and names of arguments against the contract's interface: a refusal is free.
+
+    Raises:
+        InvalidInput: NO_CONTRACT, NO_METHOD or BAD_ARGUMENTS.
+    """
+    if contract in NATIVE:
+        return
+    with context.client() as client:
+        methods = methods_of(client.interface(contract))
+    found = methods.get(method)
+    if found is None or found.kind == "view":
+        names = ", ".join(item.name for item in methods.values() if item.kind != "view")
+        raise InvalidInput(
+            Code.NO_METHOD,
+            f"{contract} has no method {method} that can be sent",
+            hint=f"`andon call` runs views; to send there are {names}",
+        )
+    try:
+        found.check(given)
+    except Misuse as error:
+        raise InvalidInput(error.code, error.message, hint=error.hint) from None
 
 
 def submit(

@@ -145,6 +145,7 @@ Use it on a local network:
     andon up --detach
     andon models publish PATH-OF-THE-CHECKOUT/models/packages/rul-demo --alias rul
     andon deploy contracts/@NAME@.py --init model=rul
+    head -c 240 /dev/zero > window.bin    # a window has 30 cycles of 8 sensors, an int8 each
     andon send @NAME@.report machine=press-7 window=@window.bin
     andon call @NAME@.status machine=press-7
     andon down

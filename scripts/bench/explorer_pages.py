@@ -1,0 +1,227 @@
+"""Server time of the explorer's pages on a long chain.
+
+python -m scripts.bench.explorer_pages --blocks 1000000: stores so many blocks (built and executed,
+but signed by nobody: no consensus runs), serves the explorer from that store by the queries of a
+node, and asks every page over loopback. Two sizes are measured, so that growth would show. A
+million blocks take hours to make; --folder keeps the store for the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+import aiohttp
+
+from andon.core.block import block_hash
+from andon.core.certificate import Certificate, ValidatorSet, Vote
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.genesis import Genesis, Params, contract_at_genesis
+from node.drivers.queries import ChainQueries
+from node.explorer import Explorer
+from node.facade import (
+    BlockAnswer,
+    CallAnswer,
+    Cursor,
+    EventAnswer,
+    Health,
+    NodeStatus,
+    PredictionAnswer,
+    StateAnswer,
+    Submitted,
+    TransactionAnswer,
+    Wait,
+)
+from node.queries import Queries
+from node.rpc import RpcServer
+from node.storage import ChainStore
+from node.testing.lab.chain import CHAIN_ID, LabChain
+from scripts.bench.conditions import print_conditions
+
+RUNS = 7
+BUDGET_MS = 100.0
+PROGRESS_BLOCKS = 10_000
+PAGES = (
+    "/", "/blocks", "/blocks?before={half}", "/block/{half}", "/transactions", "/predictions",
+    "/machines", "/validators", "/quality", "/lots", "/demand", "/models", "/federated",
+    "/contracts", "/network", "/search?q=press-7", "/search?q=09506000134352",
+)  # fmt: skip
+
+
+class StoreNode:
+    """A node that only reads its store: what the explorer needs, from the node's own queries."""
+
+    def __init__(self, store: ChainStore, chain: LabChain) -> None:
+        self._queries = Queries(store, ChainQueries(store))
+        self._store = store
+        self._validators = chain.genesis.executed.next_validators
+
+    @property
+    def genesis(self) -> Genesis:
+        """The lab's document."""
+        return Genesis(CHAIN_ID, 1, Params(), (contract_at_genesis("identity", b"", {}),))
+
+    async def submit(self, raw: bytes, wait: Wait, timeout_ms: int) -> Submitted:
+        """Nothing is taken."""
+        del raw, wait, timeout_ms
+        raise _only_reads()
+
+    async def call(
+        self, contract: str, method: str, args: bytes, sender: bytes | None
+    ) -> CallAnswer:
+        """Nothing is run."""
+        del contract, method, args, sender
+        raise _only_reads()
+
+    async def transaction(self, identity: bytes) -> TransactionAnswer:
+        """Find a transaction."""
+        found = await self._queries.transaction(identity)
+        if found is None:
+            raise InvalidInput(Code.NOT_FOUND, "no such transaction")
+        return found
+
+    async def block(self, reference: int | bytes | None) -> BlockAnswer:
+        """Find a block."""
+        return await self._queries.block(reference)
+
+    async def epoch_closings(self) -> tuple[()]:
+        """The lab has one epoch."""
+        return ()
+
+    async def state(self, key: bytes) -> StateAnswer:
+        """Read a key with its proof."""
+        return await self._queries.state(key)
+
+    async def entries(
+        self, prefix: bytes, after: bytes | None, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Read entries."""
+        return await self._queries.entries(prefix, after, count_max)
+
+    async def prediction(self, identity: bytes) -> PredictionAnswer:
+        """Find a prediction."""
+        return await self._queries.prediction(identity)
+
+    def validators(self, epoch: int | None = None) -> ValidatorSet:
+        """The lab's one validator."""
+        del epoch
+        return self._validators
+
+    def gathered(self, vote: Vote) -> Certificate | None:
+        """Nobody votes."""
+        del vote
+        return None
+
+    async def events(self, after: Cursor | None) -> AsyncGenerator[EventAnswer, None]:
+        """There are none."""
+        del after
+        none: tuple[EventAnswer, ...] = ()
+        for event in none:
+            yield event
+
+    async def publish_blob(self, blob: bytes) -> bytes:
+        """Nothing is taken."""
+        del blob
+        raise _only_reads()
+
+    async def blob(self, digest: bytes) -> bytes:
+        """There are none."""
+        del digest
+        raise _only_reads()
+
+    def status(self) -> NodeStatus:
+        """Where the store stands."""
+        with self._store.snapshot() as snapshot:
+            height = snapshot.height()
+            header = snapshot.header(height)
+        assert header is not None
+        return NodeStatus(
+            version="bench", chain_id=CHAIN_ID, genesis_hash=bytes(32), node_key=bytes(32),
+            validator_key=None, height=height, block_hash=block_hash(header),
+            state_root=header.state_root, time_ms=header.time_ms, epoch=header.epoch,
+            slot=header.slot, is_syncing=False, mempool_count=0, mempool_bytes=0,
+            worker_state="none", worker_detail="", models_loaded=0, mismatch=None, peers=(),
+        )  # fmt: skip
+
+    def metrics_text(self) -> bytes:
+        """None."""
+        return b""
+
+    def health(self, probe: str) -> Health:
+        """Well."""
+        del probe
+        return Health(is_ok=True, checks=())
+
+
+def _only_reads() -> Unavailable:
+    return Unavailable(Code.NOT_READY, "this node only reads")
+
+
+def fill(chain: LabChain, store: ChainStore, blocks: int) -> None:
+    """Store blocks up to a height."""
+    began = time.perf_counter()
+    while True:
+        with store.snapshot() as snapshot:
+            height = snapshot.height()
+            if height >= blocks:
+                return
+            made = chain.next_block(snapshot)
+        store.append([made])
+        if height and height % PROGRESS_BLOCKS == 0:
+            print(f"  {height:,} blocks after {time.perf_counter() - began:.0f} s", flush=True)
+
+
+async def times_ms(node: StoreNode, runs: int) -> dict[str, float]:
+    """Median server time by page, warm: the first look fills the memory of recent blocks."""
+    half = node.status().height // 2
+    found: dict[str, float] = {}
+    async with (
+        RpcServer(node, extensions=[Explorer(node)]) as server,
+        aiohttp.ClientSession() as http,
+    ):
+        for page in PAGES:
+            path, taken = page.format(half=half), []
+            for _ in range(runs + 1):
+                began = time.perf_counter()
+                async with http.get(server.url + path) as response:
+                    await response.read()
+                taken.append((time.perf_counter() - began) * 1000)
+            found[page] = statistics.median(taken[1:])
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 if a page is over its bound."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--blocks", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--folder", type=Path, help="keep the store here")
+    options = parser.parse_args(arguments)
+    print_conditions()
+    with tempfile.TemporaryDirectory(prefix="andon-explorer-") as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        chain, store = LabChain(), ChainStore(folder / "chain")
+        chain.open(store)
+        columns: list[tuple[int, dict[str, float]]] = []
+        for size in (max(1, options.blocks // 10), options.blocks):
+            fill(chain, store, size)
+            node = StoreNode(store, chain)
+            columns.append((node.status().height, asyncio.run(times_ms(node, options.runs))))
+        store.close()
+    heads = "".join(f"{f'{size:,} blocks':>20}" for size, _ in columns)
+    print(f"{'page, median ms':<32}{heads}")
+    for page in PAGES:
+        print(f"{page:<32}" + "".join(f"{column[page]:>20.1f}" for _, column in columns))
+    worst = max(columns[-1][1].values())
+    print(f"worst page {worst:.1f} ms, bound {BUDGET_MS:.0f} ms")
+    return 0 if worst <= BUDGET_MS else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
