@@ -11,6 +11,8 @@ from andon.core.transaction import Transaction
 from consensus.ledger.tree import update_tree
 
 MODEL_ID = digest(Domain.MODEL, b"memory")
+FAILING = ("fail", "breaks")
+"""Methods that fail; `fail` is a word of the language, so no source can declare it."""
 
 
 class MemoryTree:
@@ -45,7 +47,7 @@ def execute(
     events: list[Event] = []
     for call in transaction.body.calls:
         arguments = decode_value(call.args)
-        if call.method == "fail" or not isinstance(arguments, dict):
+        if call.method in FAILING or not isinstance(arguments, dict):
             failure = Failure("E_REQUIRE", call.contract, call.method, 12, "rul below zero")
             return _receipt(transaction, (), failure, ())
         machine, window = arguments.get("machine", ""), arguments.get("window", b"")
