@@ -259,3 +259,68 @@ def test_the_consensus_store_remembers_across_opening(tmp_path: Path) -> None:
     store = LmdbConsensusStore(tmp_path / "consensus")
     assert store.load() == {b"a": b"2", b"c": b"4"}
     store.close()
+
+
+def test_a_full_map_has_room_again_after_the_next_start(tmp_path: Path, chain: Chain) -> None:
+    folder, map_bytes = tmp_path / "chain", 256 * 1024
+    store = ChainStore(folder, map_bytes)
+    store.initialise(chain.genesis)
+
+    def fill() -> None:
+        for _ in range(400):
+            store.append(make_blocks(chain, 1))
+
+    with pytest.raises(Corrupt):
+        fill()
+    height = store.head_height()
+    assert store.used_ratio() > 0.8
+    store.close()
+    store = ChainStore(folder, map_bytes)
+    store.check(block_hash(chain.genesis.header))
+    assert store.head_height() == height
+    assert store.used_ratio() <= 0.25
+    store.close()
+
+
+FAILING = """
+import resource, signal, sys
+from pathlib import Path
+from andon.core.errors import Corrupt
+from tests.unit.consensus.ledger.world import Chain
+from tests.unit.node.storage.test_chain_store import MAP_BYTES, make_blocks
+from node.storage import ChainStore
+chain = Chain()
+folder = Path(sys.argv[1])
+store = ChainStore(folder, MAP_BYTES)
+store.initialise(chain.genesis)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = (folder / "data.mdb").stat().st_size + 200_000
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+height = 0
+for _ in range(2):
+    try:
+        while height < 5000:
+            store.append(make_blocks(chain, 1))
+            height += 1
+    except Corrupt as error:
+        print(error.code.name, height, flush=True)
+"""
+
+
+def test_a_failed_write_ends_the_store_and_keeps_what_was_acknowledged(
+    tmp_path: Path, chain: Chain
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING, str(tmp_path / "chain")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    (_, first), (_, second) = (line.split() for line in done.stdout.splitlines())
+    assert first == second  # nothing is written after the failure, not even a retry
+    store = ChainStore(tmp_path / "chain", MAP_BYTES)
+    store.check(block_hash(chain.genesis.header))
+    assert store.head_height() == int(first) > 0
+    store.close()
