@@ -43,6 +43,7 @@ from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
 from node.net.tls import make_server_tls
 from node.own_calls import OwnCalls
+from node.private import PrivatePayloads
 from node.probes import Probes, Watched
 from node.queries import Queries, StoredShelf
 from node.registry import REGISTRY_KEYS, peers_of
@@ -234,10 +235,11 @@ class Node:
             gathered=self.consensus.gathered,
         )
         self.service = NodeService(parts, self.probes.metrics_text, self.probes.health)
+        private = PrivatePayloads(self.service, opened.home.data / "private", opened.node_key)
         self.rpc = RpcServer(
             self.service,
             rpc_settings(config),
-            extensions=[Explorer(self.service), Epcis(self.service)],
+            extensions=[Explorer(self.service), Epcis(self.service), private],
         )
 
     def _linked_keys(self) -> list[bytes]:

@@ -147,6 +147,7 @@ def make_genesis(plan: Plan, identity: dict[str, Value]) -> Genesis:
         contract_at_genesis("predictions", source("predictions"), {}),
         contract_at_genesis("maintenance", source("maintenance"), {"model": DEMO_MODEL}),
         contract_at_genesis("telemetry", source("telemetry"), {}),
+        contract_at_genesis("private", source("private"), {}),
     )
     time_ms = 1_700_000_000_000 if plan.seed is not None else time.time_ns() // 1_000_000
     return Genesis(plan.chain_id, time_ms, plan.params, contracts)

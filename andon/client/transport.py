@@ -15,6 +15,7 @@ from andon.core.errors import AndonError, Code, Fault, InvalidInput, Misuse, Una
 from andon.core.rpc_schema import ErrorReply, Reply, Schema
 
 R = TypeVar("R", bound=Reply)
+T = TypeVar("T", bound=msgspec.Struct)
 ROUNDS = 2
 """How often all endpoints are tried before giving up."""
 
@@ -109,7 +110,14 @@ class Transport:
 
     async def put(self, path: str, body: bytes, kind: type[R]) -> R:
         """Send bytes with PUT."""
-        answer = await self._try_all("PUT", path, body, 0)
+        return await self._send("PUT", path, body, kind)
+
+    async def post(self, path: str, body: bytes, kind: type[T]) -> T:
+        """Send bytes with POST."""
+        return await self._send("POST", path, body, kind)
+
+    async def _send(self, verb: str, path: str, body: bytes, kind: type[T]) -> T:
+        answer = await self._try_all(verb, path, body, 0)
         try:
             return msgspec.json.decode(answer, type=kind)
         except msgspec.MsgspecError:
