@@ -39,6 +39,7 @@ PUBLISHED_AT_ONCE = 500
 WAIT_S = 600.0
 QUIET_MS = 2_000
 START_S = 60.0
+LEAST_LIFE_S = 0.8
 GATEWAY = (sys.executable, "-m", "andon.cli.main", "gateway", "run")
 
 
@@ -127,29 +128,31 @@ async def run(plan: Plan, folder: Path) -> Report:
         shutil.copy(net.plan.home / entry.key_file, home / "gateway.key")
         node = net.node("node-1").rpc
         (home / "gw.toml").write_text(config(broker.port, node, plan.messages))
-        killer = _Killer(home, random.Random(plan.seed), plan)  # noqa: S311 - a repeatable campaign
-        await killer.first_session()
+        chance = random.Random(plan.seed)  # noqa: S311 - a repeatable campaign
+        process = Gateway(home)
+        await process.first_session()
         publishing = threading.Thread(
             target=publish, args=(broker.port, plan.messages, plan.rate_per_s)
         )
         publishing.start()
-        await killer.rampage()
-        await killer.start()
+        for _ in range(plan.kills):
+            await process.start()
+            await asyncio.sleep(LEAST_LIFE_S + chance.uniform(*plan.up_s))
+            await process.kill()
+        await process.start()
         await asyncio.to_thread(publishing.join)
         gateway = net.key("org-1-operator").public
         async with net.client() as client:
-            await _until_counted(client, gateway, plan.messages, killer)
-            await killer.end()
+            await _until_counted(client, gateway, plan.messages, process)
+            await process.end()
             return await _report(client, gateway, plan, home, started)
 
 
-class _Killer:
-    """Starts the gateway and kills it."""
+class Gateway:
+    """The gateway of a folder as a process of its own."""
 
-    def __init__(self, home: Path, chance: random.Random, plan: Plan) -> None:
+    def __init__(self, home: Path) -> None:
         self._home = home
-        self._chance = chance
-        self._plan = plan
         self._process: asyncio.subprocess.Process | None = None
 
     async def first_session(self) -> None:
@@ -180,15 +183,12 @@ class _Killer:
             self._process.terminate()
             await self._process.wait()
 
-    async def rampage(self) -> None:
-        """Start and kill, as often as planned."""
-        for _ in range(self._plan.kills):
-            await self.start()
-            await asyncio.sleep(0.8 + self._chance.uniform(*self._plan.up_s))
-            self.check()
-            assert self._process is not None
-            self._process.kill()
-            await self._process.wait()
+    async def kill(self) -> None:
+        """SIGKILL; it has to be alive until then."""
+        self.check()
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
 
 
 def publish(port: int, count: int, rate_per_s: int = 0) -> None:
@@ -232,11 +232,11 @@ def _total(lines: dict[str, dict[str, int | bytes]], name: str) -> int:
 
 
 async def _until_counted(
-    client: AsyncClient, gateway: bytes, messages: int, killer: _Killer
+    client: AsyncClient, gateway: bytes, messages: int, process: Gateway
 ) -> None:
     deadline = time.monotonic() + WAIT_S
     while _total(await _lines(client, gateway), "count") < messages:
-        killer.check()
+        process.check()
         if time.monotonic() > deadline:
             return
         await asyncio.sleep(0.5)
