@@ -7,6 +7,7 @@ reader has opened it can keep: purge deletes what nodes hold, and proves that.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -26,7 +27,7 @@ from andon.client.async_client import AsyncClient
 from andon.client.results import Outcome
 from andon.client.transport import Transport
 from andon.core.codec import Record, Value, decode, encode, encode_value
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.json_value import from_hex, to_hex
 from andon.core.keys import PrivateKey
@@ -40,6 +41,8 @@ PADDING_BYTES = 1024
 SALT_BYTES = 32
 READERS_MAX = 32
 TIMEOUT_MS = 30_000
+POLL_S = 0.1
+POLLS_MAX = 300
 COMMITMENT_TAG = b"andon/private-content\0"
 FETCH_TAG = b"andon/private-fetch\0"
 MESSAGE_TAG = b"andon/contract-message\0"
@@ -159,6 +162,8 @@ class Private:
     def __init__(self, client: AsyncClient, key: PrivateKey) -> None:
         self._client = client
         self._key = key
+        self._height = 0
+        """Highest block that holds something of ours."""
 
     async def register_key(self, public: bytes) -> Outcome:
         """Set the encryption key of the member's organisation (an admin's call)."""
@@ -183,6 +188,7 @@ class Private:
             keepers=list(keepers),
         )
         for node in nodes:
+            await self._wait_for(node)
             await _put(node, sealed)
         return sealed
 
@@ -201,6 +207,7 @@ class Private:
                 what was committed to.
         """
         await self._send("open", payload=payload, purpose=purpose)
+        await self._wait_for(node)
         envelope = await self.fetch(payload, node)
         entry = await self._client.state(CONTRACT, "payloads", payload)
         grant = await self._client.state(CONTRACT, "grants", (payload, org))
@@ -240,8 +247,9 @@ class Private:
         """Get a node's statement that it holds the envelope no more, and put it on chain.
 
         Raises:
-            InvalidInput: the node still holds it or was not told to purge.
+            InvalidInput: the chain orders no purge.
         """
+        await self._wait_for(node)
         transport = Transport([node], TIMEOUT_MS)
         try:
             path = f"/v1/private/{payload.hex()}/purge"
@@ -266,16 +274,32 @@ class Private:
 
     async def _send(self, method: str, **args: Value) -> Outcome:
         call = make_call(CONTRACT, method, args)
-        return (await self._client.submit(call, key=self._key)).require()
+        submission = await self._client.submit(call, key=self._key)
+        self._height = max(self._height, submission.height or 0)
+        return submission.require()
+
+    async def _wait_for(self, node: str) -> None:
+        """Wait until a node has seen what we know to be final."""
+        height = max(self._height, int((await self._client.status()).height))
+        for _ in range(POLLS_MAX):
+            if int((await _status(node)).height) >= height:
+                return
+            await asyncio.sleep(POLL_S)
+        raise Unavailable(
+            Code.SYNCING, f"{node} has not reached height {height}", hint="try again later"
+        )
+
+
+async def _status(node: str) -> StatusReply:
+    transport = Transport([node], TIMEOUT_MS)
+    try:
+        return await transport.ask("status", Empty(), StatusReply)
+    finally:
+        await transport.close()
 
 
 async def _node_key(node: str) -> bytes:
-    transport = Transport([node], TIMEOUT_MS)
-    try:
-        status = await transport.ask("status", Empty(), StatusReply)
-    finally:
-        await transport.close()
-    return from_hex(status.node_key)
+    return from_hex((await _status(node)).node_key)
 
 
 async def _put(node: str, sealed: Sealed) -> None:

@@ -30,6 +30,7 @@ async def test_a_payload_is_shared_audited_and_purged_with_proof(open_net: OpenN
         assert opened == b"recipe 7"
         with pytest.raises(InvalidInput, match="no reader"):
             await stranger.open(sealed.id, "x", org="org-3", secret=secrets["org-3"], node=one)
+        await net.wait_height(await net.height(), 30)  # all nodes know of the opening
         with pytest.raises(InvalidInput, match="NOT_FOUND"):
             await reader.fetch(sealed.id, third)
         with pytest.raises(InvalidInput, match="NOT_FOUND"):
