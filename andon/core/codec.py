@@ -114,6 +114,8 @@ def decode_value(data: bytes, size_max: int = VALUE_BYTES_MAX) -> Value:
     if len(data) > size_max:
         raise InvalidInput(Code.TOO_LARGE, f"value of {len(data)} bytes exceeds {size_max}")
     value = _unpack(data, 0)
+    if type(value) is dict and _is_canonical_map(value, data):
+        return value
     try:
         canonical = encode_value(value)
     except Misuse as error:
@@ -121,6 +123,25 @@ def decode_value(data: bytes, size_max: int = VALUE_BYTES_MAX) -> Value:
     if canonical != data:
         raise InvalidInput(Code.NOT_CANONICAL, "value is not in its canonical form")
     return value
+
+
+def _is_canonical_map(value: dict[Key, Value], data: bytes) -> bool:
+    """Tell quickly that named plain values, as in most calls, are canonical; False says nothing."""
+    if not _PLAIN_OR_INTEGER.issuperset(map(type, value.values())):
+        return False
+    last = (0, "")
+    for key in value:
+        if type(key) is not str or not key.isascii():
+            return False
+        # Encoded text begins with its length, so this is the order of encoded keys.
+        place = (len(key), key)
+        if place <= last:
+            return False
+        last = place
+    try:
+        return bool(_pack_plain(value) == data)
+    except OverflowError:
+        return False  # An integer needs the extension.
 
 
 _packer = msgpack.Packer(use_bin_type=True, strict_types=True, autoreset=True)

@@ -36,6 +36,12 @@ class TypeSpec:
 
     name: str
     items: tuple[TypeSpec, ...] = ()
+    plain: type | None = field(init=False, compare=False, repr=False, default=None)
+    """The host's type that alone fits, None if more has to be looked at."""
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            object.__setattr__(self, "plain", _PLAIN.get(self.name))
 
     def __str__(self) -> str:
         if self.name == "optional":

@@ -282,7 +282,8 @@ def _invoke(run: Run, method: Method, named: dict[str, Value]) -> Value:
         if parameter.name in named:
             value = named[parameter.name]
             taken += 1
-            if not fits(run, parameter.spec, value):
+            spec = parameter.spec
+            if type(value) is not spec.plain and not fits(run, spec, value):
                 raise Fault(
                     "E_ARGS", f"{parameter.name} is {parameter.spec}, not {type_name(value)}"
                 )
@@ -295,7 +296,8 @@ def _invoke(run: Run, method: Method, named: dict[str, Value]) -> Value:
         unknown = sorted(name for name in named if name not in _parameter_names(method))
         raise Fault("E_ARGS", f"{method.name} has no parameter {unknown[0][:64]}")
     result = method.body(run, local)
-    if not fits(run, method.returns, result):
+    returns = method.returns
+    if type(result) is not returns.plain and not fits(run, returns, result):
         raise Fault("E_TYPE", f"{method.name} returns {method.returns}, not {type_name(result)}")
     return result
 

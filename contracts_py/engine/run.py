@@ -112,6 +112,10 @@ class Run:
         self.gas -= size_bytes >> gas.BYTES_PER_GAS_SHIFT
         if self.gas < 0:
             raise out_of_gas()
+        self.remember(size_bytes)
+
+    def remember(self, size_bytes: int) -> None:
+        """Count memory whose gas is paid. Raises Fault E_SIZE."""
         totals = self.totals
         totals.memory_bytes += size_bytes
         if totals.memory_bytes > self.limits.memory_bytes_max:

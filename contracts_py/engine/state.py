@@ -20,12 +20,14 @@ def key_of(run: Run, variable: Variable, key: Value) -> bytes:
     """Check a map key and give its state key. Raises Fault E_TYPE or E_KEY."""
     spec = variable.key
     assert spec is not None, "the compiler gives a key to maps only"
-    if not fits(run, spec, key):
+    if type(key) is not spec.plain and not fits(run, spec, key):
         raise Fault("E_TYPE", f"key of {variable.name} is {spec}, not {type_name(key)}")
     if type(key) is str or type(key) is bytes:
         if len(key) > STATE_KEY_BYTES_MAX:
             raise Fault("E_KEY", f"state key of more than {STATE_KEY_BYTES_MAX} bytes")
-        run.charge(len(key))
+        run.gas -= len(key)
+        if run.gas < 0:
+            raise out_of_gas()
     elif type(key) is not int:
         measure(run, key, STATE_KEY_BYTES_MAX)
     return pack_key(run.prefixes[variable.index], key)
@@ -44,8 +46,13 @@ def load(run: Run, key: bytes) -> Value | Unset:
     # Single values are copied in one piece; lists, dicts and tuples are built one by one.
     is_single = first < 0x80 or 0xC0 <= first < 0xC7 or 0xCC <= first < 0xD4 or first >= 0xE0
     is_text = 0xA0 <= first < 0xC0 or 0xD9 <= first < 0xDC
-    run.charge((gas.STATE_BYTE if is_single or is_text else gas.STATE_NODE_BYTE) * size)
-    run.allocate(4 * size + gas.TEXT_BYTES)
+    memory = 4 * size + gas.TEXT_BYTES
+    run.gas -= (gas.STATE_BYTE if is_single or is_text else gas.STATE_NODE_BYTE) * size + (
+        memory >> gas.BYTES_PER_GAS_SHIFT
+    )
+    if run.gas < 0:
+        raise out_of_gas()
+    run.remember(memory)
     return unpack(data)
 
 
@@ -53,7 +60,8 @@ def store(run: Run, variable: Variable, key: bytes, value: Value) -> None:
     """Write a state key. Raises Fault E_ACCESS in a view, E_TYPE, E_SIZE, E_DEPTH."""
     if run.is_view:
         raise Fault("E_ACCESS", f"a view cannot change {variable.name}")
-    if not fits(run, variable.value, value):
+    spec = variable.value
+    if type(value) is not spec.plain and not fits(run, spec, value):
         raise Fault("E_TYPE", f"{variable.name} holds {variable.value}, not {type_name(value)}")
     if type(value) is not int:
         measure(run, value, run.limits.value_bytes_max)
@@ -154,8 +162,8 @@ def emit(run: Run, event: EventSchema, values: list[Value]) -> None:
     if run.is_view:
         raise Fault("E_ACCESS", "a view emits no events")
     for place, value in enumerate(values):
-        if not fits(run, event.fields[place].spec, value):
-            item = event.fields[place]
+        item = event.fields[place]
+        if type(value) is not item.spec.plain and not fits(run, item.spec, value):
             raise Fault(
                 "E_TYPE", f"{event.name}.{item.name} is {item.spec}, not {type_name(value)}"
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from andon.core.codec import DEC_SCALE, Dec, Key, Value
 from contracts_py.engine import gas
-from contracts_py.engine.faults import Fault
+from contracts_py.engine.faults import Fault, out_of_gas
 from contracts_py.engine.limits import (
     INTEGER_BOUND,
     KEY_INTEGER_BOUND,
@@ -232,10 +232,20 @@ def measure(run: Run, value: Value, size_max: int) -> int:
     Raises:
         Fault: E_DEPTH, E_SIZE or E_OOG.
     """
-    totals = [0, 0]
-    _measure([value], totals, size_max, 0)
-    count, size = totals
-    run.charge(gas.NODE_ENCODE * count + size)
+    kind = type(value)
+    if kind is bool or value is None:
+        count, size = 1, 1
+    elif kind is list or kind is tuple:
+        totals = [1, 6]
+        _measure(value, totals, size_max, 1)  # type: ignore[arg-type] # a list or tuple
+        count, size = totals
+    else:
+        totals = [0, 0]
+        _measure([value], totals, size_max, 0)
+        count, size = totals
+    run.gas -= gas.NODE_ENCODE * count + size
+    if run.gas < 0:
+        raise out_of_gas()
     return size
 
 

@@ -9,13 +9,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from andon.core.codec import Value, encode_arguments
-from contracts_py.engine import Context, Engine, Mode
+from andon.core.codec import Value, encode, encode_arguments
+from andon.core.genesis import Genesis, Params, contract_at_genesis
+from andon.core.keys import PrivateKey
+from andon.core.transaction import (
+    Transaction,
+    TransactionBody,
+    make_call,
+    parse_transaction,
+    sign_transaction,
+)
+from consensus.ledger import (
+    BlockExecution,
+    Environment,
+    MemoryState,
+    PredictionUnavailable,
+    genesis_state,
+)
+from contracts_py.engine import DEFAULT_LIMITS, SCHEDULE, Context, Engine, Mode
 from contracts_py.engine.memory_host import MemoryHost
+from contracts_py.engine.run import Run, Totals
 from contracts_py.library import source
+from node.drivers.contract_engine import ContractEngine
 
 ALICE, BOB = b"a" * 32, b"b" * 32
 GAS = 100_000_000
+LEDGER_TRANSFERS = 1_500
+GAS_OF_ONE = 200_000
+SPREAD_MAX = 3.0
 TOKEN = b"""balances = Map(key=bytes, value=int, default=0)
 Transferred = Event(source=bytes, target=bytes, amount=int)
 
@@ -115,23 +136,100 @@ def main() -> None:
         engine.execute(host, context, "token", "transfer", args, GAS, mode=Mode.CALL)
         host.forget()
 
-    spent = best(transfer, count=20, repeats=300)
-    print(f"transfer   {spent / 1000:7.2f} us   {1e9 / spent:9.0f} a second")
+    for name, action in (
+        ("transfer: decode, types, roles, gas, result", transfer),
+        ("transfer: body alone, with gas and state", body_of(engine, host, context)),
+        ("transfer: transaction with fee and receipt", ledger_transfer()),
+    ):
+        spent = best(action, count=20, repeats=300)
+        print(f"{name:44} {spent / 1000:7.2f} us   {1e9 / spent:9.0f} a second")
     spent = best(lambda: run(engine, host, "token", "loop", n=1_000), count=1, repeats=60)
     print(f"loop       {spent / 1_000:7.0f} ns a turn")
     calibrate(engine)
+
+
+def body_of(engine: Engine, host: MemoryHost, context: Context) -> Callable[[], object]:
+    """A transfer without entering: no decoding, no types of arguments, no result bytes."""
+    contract = engine.check(TOKEN)
+    method = contract.methods["transfer"]
+
+    def refuse(run: Run, name: str, wanted: str, named: dict[str, Value], gas: int) -> Value:
+        raise AssertionError(run, name, wanted, named, gas)
+
+    run = Run(
+        host=host, context=context, limits=DEFAULT_LIMITS, totals=Totals(), contract=contract,
+        name="token", caller=ALICE, gas_limit=GAS, is_view=False, stack=("token",), depth=0,
+        external=refuse,
+    )  # fmt: skip
+
+    def transfer() -> None:
+        run.gas, run.totals = GAS, Totals()
+        method.body(run, [BOB, 1])
+        host.forget()
+
+    return transfer
+
+
+def ledger_transfer() -> Callable[[], object]:
+    """A transaction whose signature is checked: rules, fee, call, events, receipt bytes."""
+    key = PrivateKey(ALICE)
+    admin: Value = {"account": key.public, "org": "a", "roles": ["admin"]}
+    validator: Value = {
+        "key": key.public, "weight": 1, "org": "a", "address": "", "node_key": key.public,
+    }  # fmt: skip
+    contracts = (
+        contract_at_genesis("identity", source("identity"), {
+            "organisations": ["a"], "members": [admin], "validators": [validator], "policy": {},
+        }),
+        contract_at_genesis("token", TOKEN, {"owner": key.public}),
+    )  # fmt: skip
+    engine = ContractEngine()
+    state = MemoryState()
+    state.apply(genesis_state(Genesis("bench", 1, Params(), contracts), engine).executed.overlay)
+    environment = Environment(chain_id="bench", epoch=0, height=1, time_ms=2, params=Params())
+    call = make_call("token", "transfer", {"target": BOB, "amount": 1})
+    transactions = [
+        parse_transaction(sign_transaction(
+            TransactionBody("bench", key.public, number.to_bytes(8, "big"), 9, GAS_OF_ONE, (call,)),
+            key,
+        ))
+        for number in range(LEDGER_TRANSFERS)
+    ]  # fmt: skip
+    execution = [BlockExecution(state, environment, engine, NoOutputs())]
+    left: list[Transaction] = []
+
+    def transfer() -> None:
+        if not left:
+            execution[0] = BlockExecution(state, environment, engine, NoOutputs())
+            left.extend(transactions)
+        encode(execution[0].apply(left.pop()))
+
+    return transfer
+
+
+class NoOutputs:
+    """No model is asked."""
+
+    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+        """Refuse."""
+        raise PredictionUnavailable(model_id, window)
 
 
 def calibrate(engine: Engine) -> None:
     """Print time and gas of single operations, without the loop around them."""
     turns = 60
     empty_ns, empty_gas = measure(engine, "pass", turns)
-    print(f"\n{'operation':18} {'ns':>9} {'gas':>8} {'ns/gas':>7}")
+    print(f"\ngas schedule {SCHEDULE}\n{'operation':18} {'ns':>9} {'gas':>8} {'ns/gas':>7}")
+    prices: list[float] = []
     for name, body in OPERATIONS.items():
         spent, used = measure(engine, body, turns)
         nanoseconds = (spent - empty_ns) / turns
         amount = (used - empty_gas) / turns
+        prices.append(nanoseconds / amount)
         print(f"{name:18} {nanoseconds:9.0f} {amount:8.0f} {nanoseconds / amount:7.2f}")
+    spread = max(prices) / min(prices)
+    verdict = "within" if spread <= SPREAD_MAX else "above"
+    print(f"dearest to cheapest gas: {spread:.2f}, {verdict} {SPREAD_MAX:.0f}")
 
 
 def measure(engine: Engine, body: str, turns: int) -> tuple[float, int]:

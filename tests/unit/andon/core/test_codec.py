@@ -208,3 +208,25 @@ def test_decimals_have_the_form_that_the_library_gives_them(scaled: int) -> None
     length = ((scaled if scaled >= 0 else scaled + 1).bit_length()) // 8 + 1
     content = scaled.to_bytes(length, "big", signed=True)
     assert encode_value(Dec(scaled)) == msgpack.packb(msgpack.ExtType(2, content))
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=40), st.one_of(st.integers(-5, 2**64), st.text(max_size=3))),
+        max_size=4,
+        unique_by=lambda entry: entry[0],
+    )
+)
+def test_named_plain_values_decode_in_their_one_order_only(
+    entries: list[tuple[str, Value]],
+) -> None:
+    wanted: Value = dict(entries)  # type: ignore[arg-type] # str is a key
+    right = encode_value(wanted)
+    try:
+        given_order = msgpack.packb(dict(entries), use_bin_type=True)
+    except OverflowError:
+        given_order = right
+    assert decode_value(right) == wanted
+    if given_order != right:
+        with pytest.raises(InvalidInput):
+            decode_value(given_order)
