@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp-$(shell cksum < requirements.lock 2>/dev/null | cut -d' ' -f1)
 export PYTHONPATH := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fl test lint types imports tidy check ci bench sim twins oracle model-check mutants gateway-kill chaos fuzz vectors docs audit lock clean fmt
+.PHONY: help setup demo demo-fl demo-factory test lint types imports tidy check ci bench sim twins oracle model-check mutants gateway-kill chaos fuzz vectors docs audit lock clean fmt
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ demo: setup ## 4 validators predict on generated data; DATA=../shared/data/cmaps
 
 demo-fl: setup ## 4 validators and 4 plants train over the ledger; DATA=../shared/data/cmapss for NASA C-MAPSS
 	@$(BIN)/python -m scripts.demo_fl $(if $(DATA),--data $(DATA))
+
+demo-factory: setup ## 4 organisations: machine, recall, parts, labels; DATA=../shared/data for real data
+	@$(BIN)/python -m scripts.demo_factory $(if $(DATA),--data $(DATA))
 
 test: setup ## the whole test suite
 	@$(BIN)/python -m pytest -q

@@ -29,6 +29,8 @@ def configure(changes: dict):
     """Administrators of the organisation that deployed it change models, limits and the contracts beside it."""
     found = options.get()
     assert found["org"] == "" or found["org"] == ctx.org, "the service belongs to another organisation"
+    # A service that stands in the genesis belongs to nobody until somebody configures it.
+    found["org"] = ctx.org
     for name in changes:
         assert name in found and name != "org" and type_of(changes[name]) == type_of(found[name]), "an unknown option or another type"
         found[name] = changes[name]

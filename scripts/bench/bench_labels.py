@@ -90,9 +90,9 @@ def report(task: Task) -> None:
     if unsure is None:
         print(f"  the target was not reached (goal: {GOAL_PERCENT} % fewer)")
         return
-    fewer = 100 * (1 - unsure / (random or len(task.y)))
-    bound = "" if random else "at least, random never got there: taken as the whole pool; "
-    print(f"  {fewer:.0f} % fewer labels ({bound}goal: {GOAL_PERCENT} %)")
+    fewer = 100 * (1 - unsure / (random or task.most))
+    bound = "" if random else "at least "
+    print(f"  {bound}{fewer:.0f} % fewer labels (goal: {GOAL_PERCENT} %)")
 
 
 def seeds() -> range:
