@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 
 from andon.cli.context import Context, shown
+from andon.cli.models_local import appoint, ask, train, verify
 from andon.client.async_client import AsyncClient
 from andon.client.models import Models, manifest_of_blob
 from andon.core.codec import Value
@@ -23,7 +24,11 @@ T = TypeVar("T")
 
 @click.group("models")
 def models_command() -> None:
-    """Publish, alias, list, retire model packages."""
+    """Train, verify, publish, alias, list, retire model packages; committees of attested ones."""
+
+
+for _verb in (train, verify, appoint, ask):
+    models_command.add_command(_verb)
 
 
 @models_command.command("publish")

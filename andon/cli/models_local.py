@@ -1,0 +1,138 @@
+"""Verbs for models that need the checkout's `models` (train, verify), and those of committees."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from andon.cli.context import Context, end, shown
+from andon.cli.predict import read_window
+from andon.client.async_client import AsyncClient
+from andon.client.attested import Attested
+from andon.client.models import Models
+from andon.core.codec import Value
+from andon.core.errors import Code, InvalidInput, Misuse
+from andon.core.json_value import Json, from_hex, value_to_json
+
+ENGINE = "models.__main__"
+_PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@click.command("train", context_settings=_PASSED_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def train(arguments: tuple[str, ...]) -> None:
+    """Train a recipe, or a table of your own: --csv FILE --task TASK --out DIR. See --help."""
+    _run("train", arguments)
+
+
+@click.command("verify", context_settings=_PASSED_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def verify(arguments: tuple[str, ...]) -> None:
+    """Check the package in PATH and run its vectors on this machine. See --help."""
+    _run("verify", arguments)
+
+
+def _run(verb: str, arguments: tuple[str, ...]) -> None:
+    code = _engine().main([verb, *arguments])
+    if code:
+        end(int(code))
+
+
+def _engine() -> ModuleType:
+    # The console script does not look here; the models are part of the checkout.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(ENGINE)
+    except ImportError as error:
+        raise Misuse(
+            Code.BAD_CONFIG,
+            f"this installation has no {ENGINE}: {error.name} is missing",
+            hint="run from a checkout with the models group installed",
+        ) from None
+
+
+@click.command("appoint")
+@click.argument("reference")
+@click.option("--tolerance", type=click.IntRange(min=10), required=True, help="In scale units.")
+@click.option("--patience", type=click.IntRange(min=1), default=20, show_default=True,
+              help="Blocks of each phase.")  # fmt: skip
+@click.option("--member", "members", multiple=True, help="A validator's 0x key; all by default.")
+@click.option("--sealed", is_flag=True, help="Inputs are for the committee alone.")
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def appoint(
+    context: Context, *, reference: str, tolerance: int, patience: int,
+    members: tuple[str, ...], sealed: bool, sender: str,
+) -> None:  # fmt: skip
+    """Appoint the committee of the attested model REFERENCE (0x id or alias); waits until ready."""
+    key = context.key(sender)
+
+    async def work() -> tuple[bytes, int]:
+        async with _client(context) as client:
+            identity = await _identity(client, reference)
+            listed = [from_hex(member) for member in members] or [
+                from_hex(entry.key) for entry in (await client.validators()).validators
+            ]
+            attested = Attested(client, key)
+            await attested.appoint(
+                identity, listed, tolerance=tolerance, patience=patience, is_sealed=sealed
+            )
+            await attested.wait_ready(identity, context.timeout_ms / 1000)
+            return identity, len(listed)
+
+    identity, count = asyncio.run(work())
+    document: dict[str, Json] = {"model_id": "0x" + identity.hex(), "members": count}
+    context.show(document, f"{count} members are ready, tolerance {tolerance}")
+
+
+@click.command("ask")
+@click.argument("reference")
+@click.argument("window")
+@click.option("--from", "sender", default="operator", show_default=True, help="Key or role.")
+@click.pass_obj
+def ask(context: Context, *, reference: str, window: str, sender: str) -> None:
+    """Ask the committee of REFERENCE for WINDOW (0x hex, @file or JSON list); seals if it must."""
+    data, key = read_window(window), context.key(sender)
+
+    async def work() -> tuple[int, dict[str, Value]]:
+        async with _client(context) as client:
+            identity = await _identity(client, reference)
+            attested = Attested(client, key)
+            name = identity.hex()
+            if (await attested.committee(identity)).is_sealed:
+                number = await attested.ask_sealed(name, identity, data)
+            else:
+                number = await attested.ask(name, data)
+            context.note(f"request {number}; waiting for the committee")
+            return number, await attested.wait(number, context.timeout_ms / 1000)
+
+    number, found = asyncio.run(work())
+    fields: dict[str, Json] = {name: value_to_json(value) for name, value in found.items()}
+    output = found.get("output")
+    context.show(
+        {"number": number, "request": fields},
+        f"request {number}  {found.get('phase')!s}  output {shown(found.get('output'))}  "
+        f"trimmed {shown(found.get('low'))} to {shown(found.get('high'))}",
+    )
+
+
+def _client(context: Context) -> AsyncClient:
+    return AsyncClient(
+        context.endpoints(), genesis=context.genesis(), timeout_ms=context.timeout_ms
+    )
+
+
+async def _identity(client: AsyncClient, reference: str) -> bytes:
+    if reference.startswith("0x"):
+        return from_hex(reference)
+    found = await Models(client).resolve(reference)
+    if found is None:
+        raise InvalidInput(
+            Code.NOT_FOUND, f"there is no alias {reference!r}", hint="`andon models list`"
+        )
+    return found
