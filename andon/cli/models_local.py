@@ -113,7 +113,6 @@ def ask(context: Context, *, reference: str, window: str, sender: str) -> None:
 
     number, found = asyncio.run(work())
     fields: dict[str, Json] = {name: value_to_json(value) for name, value in found.items()}
-    output = found.get("output")
     context.show(
         {"number": number, "request": fields},
         f"request {number}  {found.get('phase')!s}  output {shown(found.get('output'))}  "
