@@ -31,7 +31,7 @@ def start(home: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         # A shell that runs the tests in the background has SIGINT ignored, and children inherit it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread
     )
 
 
