@@ -10,6 +10,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from andon.core.errors import AndonError, Code
 from andon.gateway.config import Channel, GatewayConfig, MqttTable, OpcuaTable, Stream, read_config
 from andon.gateway.process import Gateway
 from andon.gateway.sparkplug import PayloadMessage
@@ -39,7 +40,13 @@ async def on_chain(net: LocalNet, machine: str, count: int) -> dict[str, int]:
     gateway = net.key("org-1-operator").public
     async with net.client() as client, asyncio.timeout(60):
         while True:
-            entry = await client.state("telemetry", "lines", (gateway, machine))
+            try:
+                entry = await client.state("telemetry", "lines", (gateway, machine))
+            except AndonError as error:
+                # A node that has just started has no certified block yet.
+                if error.code is not Code.HEIGHT_UNKNOWN:
+                    raise
+                entry = None
             if isinstance(entry, dict) and entry["count"] == count:
                 return entry
             await asyncio.sleep(0.1)
