@@ -63,8 +63,10 @@ async def working(gateway: Gateway, until: Callable[[], "asyncio.Future[object]"
     """Run a gateway until something has happened."""
     async with asyncio.TaskGroup() as group:
         running = group.create_task(gateway.run())
-        await until()
-        gateway.stop()
+        try:
+            await until()
+        finally:
+            gateway.stop()  # also after a failure: its threads would keep the loop from closing
         await running
 
 

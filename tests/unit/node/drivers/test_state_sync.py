@@ -50,7 +50,8 @@ class Peers:
         return self.heights[node_key]
 
     async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
-        await asyncio.sleep(0)
+        # Beside a liar the honest are slow: it is asked for every kind of file.
+        await asyncio.sleep(0.02 if self.lies and node_key not in self.lies else 0)
         left = self.answers_left.get(node_key)
         if left is not None:
             self.answers_left[node_key] = left - 1
