@@ -69,6 +69,7 @@ class Node:
         self._opened = opened
         self._jitter = random.Random(secrets.randbits(64))  # noqa: S311 - spreads retries only
         self._stop = asyncio.Event()
+        self._has_base = asyncio.Event()
         self._registry: tuple[bytes | None, ...] = ()
         self._group: asyncio.TaskGroup | None = None
         self.metrics = Metrics()
@@ -297,6 +298,8 @@ class Node:
             async with asyncio.timeout(LINKING_S):
                 while not self.probes.has_quorum():  # noqa: ASYNC110 - a few times, once
                     await asyncio.sleep(LINKING_POLL_S)
+        # A chain that a snapshot will replace must not grow meanwhile.
+        await self._has_base.wait()
         await self.consensus.run()
 
     async def _tell_status(self) -> None:
@@ -332,6 +335,7 @@ class Node:
 
     async def _sync(self) -> None:
         await self.upkeep.sync_state()
+        self._has_base.set()
         await self.sync.run()
 
     def _chain_replaced(self) -> None:
