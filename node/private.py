@@ -26,7 +26,7 @@ from andon.client.private import (
     purge_message,
 )
 from andon.core.codec import Value, decode_value, encode_arguments
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Domain, digest
 from andon.core.json_value import from_hex, to_hex
 from andon.core.keys import PrivateKey, verify
@@ -96,7 +96,7 @@ class PrivatePayloads:
         while True:
             try:
                 await self.sweep()
-            except InvalidInput as error:
+            except (InvalidInput, Unavailable) as error:
                 log.warning("private.sweep_failed", error=error.message)
             await asyncio.sleep(SWEEP_S)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import lmdb
 import msgspec
 
+from andon.gateway.config import OutboxTable
 from node.testing.broker import Broker, find_mosquitto
 from node.testing.local_net import LocalNet, NetPlan
 from scripts.gateway_campaign import Gateway, config, publish
@@ -63,7 +64,8 @@ async def _measure(folder: Path) -> None:
 
 def _drained(outbox: Path) -> tuple[float, int]:
     """Seconds from the first journalled message to the last, and how many there are."""
-    env = lmdb.open(str(outbox), readonly=True, max_dbs=16)
+    size = OutboxTable().size_mb << 20  # a reader needs the map of the writer
+    env = lmdb.open(str(outbox), map_size=size, readonly=True, max_dbs=16)
     counters = env.open_db(b"counters", create=False)
     began, first, deadline = 0.0, 0, time.monotonic() + WAIT_S
     while True:
