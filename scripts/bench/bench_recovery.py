@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from andon.core.genesis import Params
+from node.log import LOG_FILE
 from node.testing.local_net import LocalNet, NetPlan
 from node.testing.sim.drill import Drill
 
@@ -140,16 +141,22 @@ async def _behind(net: LocalNet, name: str) -> tuple[float, int]:
     await net.kill(name)
     await net.wait_height(missed_from + BEHIND, REAL_S_MAX, others)
     blocks = await net.height() - missed_from
-    log = net.home(name).logs / "stderr.log"
+    log = net.home(name).logs / LOG_FILE
     offset = log.stat().st_size
     started_s = time.monotonic()
     await net.start(name)
     await net.wait_height(missed_from + BEHIND, REAL_S_MAX, [name])
-    while b"vote.sent" not in log.read_bytes()[offset:]:
+    while b"vote.sent" not in _since(log, offset):
         if time.monotonic() - started_s > REAL_S_MAX:
             raise SystemExit(f"{name} does not vote; its log is {log}")
         await asyncio.sleep(0.05)
     return time.monotonic() - started_s, blocks
+
+
+def _since(log: Path, offset: int) -> bytes:
+    """What was logged after a place; all of a file that was begun anew meanwhile."""
+    data = log.read_bytes()
+    return data[offset:] if len(data) >= offset else data
 
 
 def _print(name: str, took_s: float, goal_s: float) -> None:

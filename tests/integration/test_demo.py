@@ -15,6 +15,14 @@ from scripts.ports import busy_ports
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
+# A shell that runs the tests in the background has SIGINT ignored, and children inherit it. The child sets it back
+# itself: a preexec_fn makes subprocess fork this process, and JAX warns of a fork when a test has imported it.
+DEMO = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("scripts.demo", run_name="__main__")
+"""
+
 
 def free_port() -> int:
     """Below the range from which outgoing connections take their ports."""
@@ -26,12 +34,10 @@ def free_port() -> int:
 
 def start(home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "scripts.demo", "--home", str(home), "--port", str(free_port())],
+        [sys.executable, "-c", DEMO, "--home", str(home), "--port", str(free_port())],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A shell that runs the tests in the background has SIGINT ignored, and children inherit it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread
     )
 
 
