@@ -15,8 +15,9 @@ from scripts.ports import busy_ports
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-# A shell that runs the tests in the background has SIGINT ignored, and children inherit it. The child sets it back
-# itself: a preexec_fn makes subprocess fork this process, and JAX warns of a fork when a test has imported it.
+# A shell that runs the tests in the background has SIGINT ignored, and children inherit it. The
+# child sets it back itself: a preexec_fn makes subprocess fork this process, and JAX warns of a
+# fork once a test has imported it.
 DEMO = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
