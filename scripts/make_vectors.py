@@ -50,6 +50,7 @@ from andon.core.transaction import (
 )
 from andon.core.wire import BlockWanted, FinalBlock, Status, VoteMessage, encode_frame
 from consensus.ledger import MemoryState, Overlay, state_proof, update_tree
+from scripts.light_vectors import light_vectors
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 CHAIN = "vectors"
@@ -80,6 +81,7 @@ def render() -> dict[str, str]:
         "trees": _trees,
         "genesis": _genesis,
         "frames": _frames,
+        "light": light_vectors,
     }
     return {f"{name}.json": json.dumps(make(), indent=1) + "\n" for name, make in makers.items()}
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from andon.core.certificate import ValidatorSet
 from node.testing.sim.disk import lose
 from node.testing.sim.faults import US
+from node.testing.sim.messages import Script
 from node.testing.sim.options import Options, quiet
 from node.testing.sim.world import World
 
@@ -17,9 +18,16 @@ HEIGHTS_ENDLESS = 10**6
 class Drill:
     """`reach` says how long the network took for something, in virtual milliseconds."""
 
-    def __init__(self, options: Options | None = None, *, seed: int = 1, nodes: int = 4) -> None:
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        seed: int = 1,
+        nodes: int = 4,
+        script: Script | None = None,
+    ) -> None:
         plain = options or quiet(seed, nodes=nodes)
-        self.world = World(replace(plain, heights=HEIGHTS_ENDLESS))
+        self.world = World(replace(plain, heights=HEIGHTS_ENDLESS), script=script)
         self.world.is_faulty = False
         self.all = tuple(range(len(self.world.nodes)))
 
@@ -74,6 +82,15 @@ class Drill:
         side_of = {node: index for index, side in enumerate(sides) for node in side}
         self.world.links.cut_between(side_of)
         self.world.is_faulty = True
+
+    def block(self, *links: tuple[int, int]) -> None:
+        """Let nothing pass from a sender to a receiver, for each pair, until `heal`."""
+        self.world.links.block(links)
+        self.world.is_faulty = True
+
+    def slow(self, validate_ms: int, *nodes: int) -> None:
+        """Let these nodes take so long to validate a block, until they are told otherwise."""
+        self.world.slow_validate_ms.update(dict.fromkeys(nodes, validate_ms))
 
     def heal(self) -> None:
         """Let everything pass again."""

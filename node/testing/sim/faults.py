@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from node.testing.sim.options import Options
 
@@ -82,6 +82,10 @@ class Links:
             for right in range(self._count):
                 if side_of.get(left) != side_of.get(right):
                     self._blocked[left, right] = None
+
+    def block(self, links: Iterable[tuple[int, int]]) -> None:
+        """Let nothing pass on these links, each from a sender to a receiver."""
+        self._blocked.update(dict.fromkeys(links))
 
     def heal(self) -> None:
         """Let everything pass."""

@@ -188,7 +188,9 @@ class SimNode:
             case bft.Build():
                 self.world.after(self.world.build_us(), self, self._build, effect)
             case bft.Validate():
-                self.world.after(self.world.validate_us(), self, self._validate, effect)
+                self.world.after(
+                    self.world.validate_us(self.instance), self, self._validate, effect
+                )
             case bft.Fetch():
                 self._fetch(effect.block)
             case bft.Commit():

@@ -82,6 +82,7 @@ class World:
             self._identity.append(self.keys[options.actor_node])
         count = len(self._identity)
         self.disks = [Disk() for _ in self._identity]
+        self.slow_validate_ms: dict[int, int] = {}
         self._backup: Disk | None = None
         self._refuses: dict[int, None] = {}
         self.nodes: list[SimNode | None] = [None] * count
@@ -234,9 +235,9 @@ class World:
         """Time to build."""
         return (self.params.idle_block_ms + self.options.build_ms) * US
 
-    def validate_us(self) -> int:
-        """Time to validate."""
-        return self.options.validate_ms * US
+    def validate_us(self, instance: int) -> int:
+        """Time that an instance takes to validate."""
+        return self.slow_validate_ms.get(instance, self.options.validate_ms) * US
 
     def commit_us(self) -> int:
         """Time to commit."""

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from andon.client.light import LightClient, LightSettings, Trusted
 from andon.core.block import Block, Header, PredictionRecord, Receipt, block_hash
 from andon.core.certificate import Certificate, ValidatorSet, check_certificate, validators_hash
 from andon.core.codec import decode, decode_value, encode
 from andon.core.errors import InvalidInput
 from andon.core.genesis import Genesis, genesis_hash
 from andon.core.merkle import MerkleProof, check_merkle_proof
+from andon.core.proof import FinalHeader, TrustedSet
 from andon.core.state_key import state_key
 from andon.core.state_proof import StateProof, check_state_value
 from andon.core.transaction import check_signature, parse_transaction
@@ -115,3 +117,39 @@ def test_genesis_and_frames() -> None:
         data = bytes.fromhex(item["bytes"])
         assert refused(lambda data=data: decode_frame(data)) == item["code"], item["name"]
     assert encode(decode(Genesis, bytes.fromhex(entry["bytes"]))).hex() == entry["bytes"]
+
+
+def update_from(entry: dict) -> tuple[LightClient, Callable[[], bytes]]:
+    """A light client as an entry says, and its update."""
+
+    def bytes_of(name: str) -> bytes:
+        return bytes.fromhex(entry[name])
+
+    header = decode(Header, bytes_of("trusted_header"))
+    trusted = Trusted(
+        header, TrustedSet(header.epoch, decode(ValidatorSet, bytes_of("trusted_set")))
+    )
+    settings = LightSettings(
+        chain_id=entry["chain_id"],
+        trust_period_ms=entry["trust_period_ms"],
+        clock_drift_ms=entry["clock_drift_ms"],
+    )
+    client = LightClient(settings, trusted)
+    final = decode(FinalHeader, bytes_of("final"))
+    validators = decode(ValidatorSet, bytes_of("validators"))
+    following = entry["next_validators"]
+    next_set = None if following is None else decode(ValidatorSet, bytes.fromhex(following))
+    return client, lambda: client.update(final, validators, next_set, entry["now_ms"])
+
+
+@pytest.mark.parametrize("entry", load("light")["updates"], ids=lambda entry: entry["name"])
+def test_light_client(entry: dict) -> None:
+    client, update = update_from(entry)
+    before = client.trusted
+    if entry["verdict"] in {"trusted", "verified"}:
+        identity = update()
+        is_new = block_hash(client.trusted.header) == identity
+        assert is_new == (entry["verdict"] == "trusted")
+    else:
+        assert refused(update) == entry["verdict"]
+        assert client.trusted == before
