@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse
+from andon.core.keys import check_library
 from node.checkout import check_checkout
 
 
@@ -25,6 +26,7 @@ def main() -> int:
     status = 0
     try:
         check_checkout()
+        check_library()
         from node.home import check_home  # noqa: PLC0415 - the same
         from node.loop import run  # noqa: PLC0415 - the same
         from node.running import run_node  # noqa: PLC0415 - after the check, for the check to count

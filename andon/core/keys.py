@@ -12,7 +12,7 @@ from typing import NewType, Protocol
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Misuse
 
 PublicKey = NewType("PublicKey", bytes)
 """32 bytes; also the id of an account and of a validator."""
@@ -101,3 +101,53 @@ def check_public_key(key: bytes) -> PublicKey:
             hint="make keys with `andon keys new`",
         )
     return PublicKey(key)
+
+
+_KNOWN_KEY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+_KNOWN_SIGNATURE = bytes.fromhex(
+    "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+    "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+)
+"""RFC 8032, 7.1, test 1: a signature of the empty message."""
+_ORDER = 2**252 + 27742317777372353535851937790883648493
+_NO_MEMBERS = (
+    "ee8fbc54b18d1ce487fb6033a068baa41322f15bd73e029385f0399166e38346",  # and a point of order 2
+    "0db520f862f1c91780eb4905261421b30428f8a158473ef9fcb6491d5aaac9c5",  # of order 4
+    "bf0897a61d855442ee8ea10d40d5e4295cf6a0f9a153daecf3f162db13f2950a",  # of order 8
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",  # of order 2 itself
+)
+"""Points outside the prime-order subgroup (tests/vectors/signatures.json)."""
+
+
+def check_library() -> None:
+    """Hold the installed library against what the chain agreed on; a node does this at start.
+
+    Raises:
+        Misuse: it judges a key or a signature otherwise, as PyNaCl before 1.6.2 does
+            (CVE-2025-69277).
+    """
+    beyond = int.from_bytes(_KNOWN_SIGNATURE[32:], "little") + _ORDER
+    signatures = (
+        (_KNOWN_SIGNATURE, True),
+        (_KNOWN_SIGNATURE[:32] + beyond.to_bytes(32, "little"), False),
+        (bytes(64), False),
+    )
+    are_right = all(_is_signature(signature) is good for signature, good in signatures)
+    if not are_right or any(_is_member(bytes.fromhex(point)) for point in _NO_MEMBERS):
+        raise Misuse(
+            Code.BAD_CONFIG,
+            "the Ed25519 library does not judge as the network does",
+            hint="install PyNaCl in the locked version, with the libsodium it brings",
+        )
+
+
+def _is_signature(signature: bytes) -> bool:
+    try:
+        verify_vote_signature(_KNOWN_KEY, b"", signature)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _is_member(point: bytes) -> bool:
+    return bindings.crypto_core_ed25519_is_valid_point(point)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse
+from andon.core.keys import check_library
 from node.config import Home, load_config
 from node.home import read_genesis
 from node.log import start_logging
@@ -35,6 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     home = Home(options.home.resolve())
     try:
+        check_library()
         with contextlib.suppress(asyncio.CancelledError):
             asyncio.run(_serve(home, options.socket or home.path / SOCKET_FILE, is_new=options.new))
     except AndonError as error:

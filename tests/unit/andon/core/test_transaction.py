@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from andon.core import keys
 from andon.core.codec import encode
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.keys import PrivateKey, check_public_key, verify, verify_vote_signature
 from andon.core.transaction import (
     CALLS_MAX,
@@ -111,3 +112,21 @@ def test_a_private_key_does_not_show_itself() -> None:
     assert key.seed.hex() not in repr(key)
     with pytest.raises(InvalidInput):
         PrivateKey(b"short")
+
+
+def test_a_library_that_judges_otherwise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.check_library()
+    sound = keys.bindings.crypto_core_ed25519_is_valid_point
+    order_two = "ee8fbc54b18d1ce487fb6033a068baa41322f15bd73e029385f0399166e38346"
+    with monkeypatch.context() as patch:  # as PyNaCl 1.6.0 judged
+        patch.setattr(
+            keys.bindings,
+            "crypto_core_ed25519_is_valid_point",
+            lambda point: point.hex() == order_two or sound(point),
+        )
+        with pytest.raises(Misuse, match="does not judge as the network does"):
+            keys.check_library()
+    with monkeypatch.context() as patch:
+        patch.setattr(keys.bindings, "crypto_sign_open", lambda signed, public: b"")
+        with pytest.raises(Misuse, match="does not judge"):
+            keys.check_library()

@@ -14,6 +14,7 @@ from andon.core.certificate import Certificate, ValidatorSet, check_certificate,
 from andon.core.codec import decode, decode_value, encode
 from andon.core.errors import InvalidInput
 from andon.core.genesis import Genesis, genesis_hash
+from andon.core.keys import check_public_key, verify_vote_signature
 from andon.core.merkle import MerkleProof, check_merkle_proof
 from andon.core.proof import FinalHeader, TrustedSet
 from andon.core.state_key import state_key
@@ -153,3 +154,19 @@ def test_light_client(entry: dict) -> None:
     else:
         assert refused(update) == entry["verdict"]
         assert client.trusted == before
+
+
+@pytest.mark.parametrize("entry", load("signatures")["checks"], ids=lambda entry: entry["name"])
+def test_signatures(entry: dict) -> None:
+    public, message, signature = (
+        bytes.fromhex(entry[name]) for name in ("public", "message", "signature")
+    )
+    if entry["key"] == "ok":
+        assert check_public_key(public) == public
+    else:
+        assert refused(lambda: check_public_key(public)) == entry["key"]
+    if entry.get("code") == "ok":
+        verify_vote_signature(public, message, signature)
+    elif "code" in entry:
+        verdict = refused(lambda: verify_vote_signature(public, message, signature))
+        assert verdict == entry["code"]
