@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from andon.core.certificate import Validator, ValidatorSet, make_validator_set
 from andon.core.codec import Value, decode_value, encode_value
@@ -16,6 +17,8 @@ from andon.core.errors import InvalidInput
 from andon.core.state_key import state_key
 
 MEMO_COUNT_MAX = 4096
+SETS_COUNT_MAX = 64
+"""Parsed validator sets that are remembered: checking a key costs as much as a signature."""
 IDENTITY = "identity"
 VALIDATOR_ROLE = "validator"
 VALIDATORS_KEY = state_key(IDENTITY, "validators")
@@ -110,6 +113,7 @@ def validator_entries(raw: bytes | None) -> list[dict[str, Value]]:
     return [text_map(item) for item in value if isinstance(item, dict)]
 
 
+@lru_cache(SETS_COUNT_MAX)
 def parse_validators(raw: bytes | None) -> ValidatorSet | None:
     """Make the checked set of an encoded validator list; None if it is not one."""
     entries = validator_entries(raw)
