@@ -93,6 +93,7 @@ async def _follow(browser: Browser, url: str, start: str) -> bool:
 
 
 async def _height(browser: Browser) -> int:
+    await browser.resize(height=400)  # else a page is at least as tall as the one before
     height = await browser.evaluate("document.documentElement.scrollHeight")
     return min(HEIGHT_MAX, max(400, height)) if isinstance(height, int) else HEIGHT_MAX
 

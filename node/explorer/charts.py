@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node.explorer.html import Markup, link, tag
-from node.explorer.svg import HEIGHT, MARGIN, TICKS, WIDTH, Point
+from node.explorer.svg import HEIGHT, MARGIN, WIDTH, Point, round_ticks, tick_text
 
 LAYERS_MAX = 8
 NODES_PER_LAYER_MAX = 12
@@ -34,9 +34,8 @@ def lines(
         return tag("p", "No values yet.", class_="muted")
     left, right = min(p.x for p in points), max(p.x for p in points)
     values = [*(p.y for p in points), *(limit for _, limit in limits)]
-    low, high = min(values), max(values)
-    room = (high - low or abs(high) or 1.0) * 0.08
-    low, high = low - room, high + room
+    ticks = round_ticks(min(values), max(values))
+    low, high = ticks[0], ticks[-1]
     across, up = WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -46,11 +45,10 @@ def lines(
         )
 
     shapes: list[Markup] = []
-    for tick in range(TICKS + 1):
-        value = low + (high - low) * tick / TICKS
+    for value in ticks:
         y = place(left, value)[1]
         shapes.append(_rule(y, "grid"))
-        shapes.append(tag("text", f"{value:.3g}", x=2, y=f"{y + 4:.1f}"))
+        shapes.append(tag("text", tick_text(value, ticks[1] - low), x=2, y=f"{y + 4:.1f}"))
     for name, limit in limits:
         y = place(left, limit)[1]
         shapes.append(_rule(y, "limit"))
@@ -127,7 +125,8 @@ def graph(boxes: Mapping[str, Box], edges: Sequence[tuple[str, str]], title: str
 
 
 def _box(box: Box, x: int, y: int) -> Markup:
-    text = box.name if len(box.name) <= 20 else box.name[:19] + "…"
+    # What tells one lot from another stands last: the first line is the last part of the name.
+    start, _, last = box.name.rpartition("/")
     return link(
         box.href,
         [
@@ -141,9 +140,14 @@ def _box(box: Box, x: int, y: int) -> Markup:
                 rx=6,
                 class_=f"box {box.style}".strip(),
             ),
-            tag("text", text, x=x + 10, y=y + 21),
+            tag("text", _end(last, 18), x=x + 10, y=y + (15 if start else 21)),
+            tag("text", _end(start, 22), x=x + 10, y=y + 28, class_="small") if start else None,
         ],
     )
+
+
+def _end(text: str, characters: int) -> str:
+    return text if len(text) <= characters else "…" + text[1 - characters :]
 
 
 def _layers(boxes: Mapping[str, Box], edges: Sequence[tuple[str, str]]) -> list[list[str]]:

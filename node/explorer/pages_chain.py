@@ -57,7 +57,9 @@ async def overview(desk: Desk) -> Page:
     current = desk.node.validators()
     linked = sum(1 for peer in status.peers if peer.connected)
     mean = f"{sum(gaps) / len(gaps):.0f} ms" if gaps else "—"
+    away = len(current.validators) - linked - (status.validator_key is not None)
     body: list[Child] = [
+        _lamp(is_ready=ready.is_ok and status.mismatch is None, away=away),
         tag("ul", alarms, class_="alarms", role="alert") if alarms else None,
         facts(
             [
@@ -86,6 +88,17 @@ async def overview(desk: Desk) -> Page:
         section("Latest blocks", block_table(desk, 8)),
     ]
     return Page("Overview", body, live=True)
+
+
+def _lamp(*, is_ready: bool, away: int) -> Markup:
+    """The lamp on the line: green, amber or red, and in words."""
+    colour, text = "good", "All is well: this node is ready and linked to every validator."
+    if not is_ready:
+        colour, text = "bad", "Something is wrong with this node:"
+    elif away > 0:
+        plural = "validators are" if away > 1 else "validator is"
+        colour, text = "warn", f"This node is ready; {away} {plural} not linked to it."
+    return tag("p", tag("span", class_="lamp"), text, class_=f"lamp-line {colour}", role="status")
 
 
 async def blocks(desk: Desk, before: int | None) -> Page:

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from andon.core.codec import Value, decode_value, encode_arguments
 from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.json_value import from_hex, value_from_json
-from andon.core.state_key import state_key, state_prefix
+from andon.core.state_key import state_key
 from contracts_py.engine import Engine
 from node.explorer.html import Child, Markup, code, link, place, section, table, tag
 from node.explorer.view import (
-    ENTRIES_MAX,
     TRANSACTION_HEAD,
     Desk,
     Page,
@@ -29,22 +28,19 @@ _engine = Engine()
 
 
 async def contracts(desk: Desk) -> Page:
-    """All deployed contracts."""
-    prefix = state_prefix("contracts", "meta")
+    """All contracts, those of the genesis first."""
     rows: list[list[Child]] = []
-    for key, raw in await desk.node.entries(prefix, None, ENTRIES_MAX):
-        name, meta = decode_value(key[len(prefix) :]), decode_value(raw)
-        if isinstance(name, str) and isinstance(meta, dict):
-            digest = meta.get("digest")
-            rows.append(
-                [
-                    link(place("contract", name), name),
-                    str(meta.get("version", "")),
-                    str(meta.get("organisation", "")) or "genesis",
-                    str(meta.get("height", "")),
-                    code(digest.hex()[:16]) if isinstance(digest, bytes) else "",
-                ]
-            )
+    for name, meta in (await desk.contracts()).items():
+        source = meta.get("digest")
+        rows.append(
+            [
+                link(place("contract", name), name),
+                str(meta.get("version", "")),
+                str(meta.get("organisation", "")) or "genesis",
+                str(meta.get("height", "")),
+                code(source.hex()[:16]) if isinstance(source, bytes) else "",
+            ]
+        )
     return Page("Contracts", table(["contract", "#version", "by", "#height", "source"], rows))
 
 

@@ -176,7 +176,7 @@ class Explorer:
                 "input",
                 type="search",
                 name="q",
-                placeholder="height, hash, machine, lot, GTIN, contract",
+                placeholder="height, hash, machine, lot, GTIN …",
                 aria_label="Search",
                 maxlength=200,
             ),

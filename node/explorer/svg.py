@@ -131,6 +131,22 @@ def round_up(value: float) -> float:
     return next(step * power for step in (1, 1.2, 1.6, 2, 4, 6, 8, 10) if step * power >= value)
 
 
+def round_ticks(low: float, high: float) -> list[float]:
+    """Give about five round values, evenly spaced, that hold all from `low` to `high`."""
+    span = high - low or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / TICKS))
+    step = next(n * power for n in (1, 2, 5, 10) if n * power >= span / TICKS * (1 - 1e-9))
+    first = math.floor(low / step)
+    count = max(1, math.ceil(high / step) - first)
+    return [(first + number) * step for number in range(count + 1)]
+
+
+def tick_text(value: float, step: float) -> str:
+    """Write a tick with the digits that tell it from the next one, `step` away."""
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return f"{value:,.{digits}f}"
+
+
 def curve(points: Sequence[Point], thresholds: Sequence[tuple[str, float]], title: str) -> Markup:
     """Draw values over time with horizontal thresholds."""
     if not points:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from andon.core.block import Receipt
 from andon.core.certificate import ValidatorSet
 from andon.core.codec import Dec, Value, decode_value
+from andon.core.hashing import Domain, digest
 from andon.core.json_value import dec_to_text, value_to_json
 from andon.core.state_key import state_key, state_prefix
 from andon.core.transaction import parse_transaction
@@ -20,7 +21,9 @@ from node.rpc.proofs import voters_of
 
 ROWS = 25
 ENTRIES_MAX = 200
-HOLDERS_MAX = 64
+CONTRACTS_MAX = 200
+TOKEN_CHARACTERS_MAX = 44
+"""A longer word of an event is cut in the middle; its transaction shows all of it."""
 """How many contracts are asked whether they keep something that a page shows."""
 
 
@@ -84,17 +87,26 @@ class Desk:
                     found[key] = name
         return found
 
+    async def contracts(self) -> dict[str, dict[str, Value]]:
+        """What is recorded of each contract, by name: those of the genesis first."""
+        found: dict[str, dict[str, Value]] = {
+            item.name: {"version": 1, "height": 0, "digest": digest(Domain.SOURCE, item.source)}
+            for item in self.node.genesis.contracts
+        }
+        prefix = state_prefix("contracts", "meta")
+        for key, raw in await self.node.entries(prefix, None, CONTRACTS_MAX):
+            name = decode_value(key[len(prefix) :])
+            if isinstance(name, str):
+                found[name] = texts(decode_value(raw))
+        return found
+
     async def holders(self, variable: str) -> list[str]:
         """Contracts that keep something under a variable of that name, by name."""
-        prefix = state_prefix("contracts", "meta")
-        found: list[str] = []
-        for key, _ in await self.node.entries(prefix, None, HOLDERS_MAX):
-            name = decode_value(key[len(prefix) :])
-            if isinstance(name, str) and await self.node.entries(
-                state_prefix(name, variable), None, 1
-            ):
-                found.append(name)
-        return found
+        return [
+            name
+            for name in sorted(await self.contracts())
+            if await self.node.entries(state_prefix(name, variable), None, 1)
+        ]
 
     async def accounts(self) -> dict[bytes, str]:
         """Organisation and roles by account."""
@@ -151,8 +163,14 @@ def value_line(encoded: bytes) -> Child:
     value = decode_value(encoded)
     if not isinstance(value, dict):
         return value_block(encoded)
-    pairs = [f"{name!s} {plain(item)}" for name, item in value.items()]
+    pairs = [f"{name!s} {_cut(plain(item))}" for name, item in value.items()]
     return ", ".join(pairs)[:200]
+
+
+def _cut(text: str) -> str:
+    if len(text) <= TOKEN_CHARACTERS_MAX or " " in text:
+        return text
+    return f"{text[: TOKEN_CHARACTERS_MAX - 12]}…{text[-8:]}"
 
 
 def value_facts(encoded: bytes) -> Child:
@@ -211,18 +229,20 @@ async def prediction_table(desk: Desk, count: int) -> Markup:
     for row in list(desk.recent.predictions)[:count]:
         record = row.record
         model = models.get(record.model_id, Model(record.model_id, {}))
-        machine = link(place("machine", row.machine), row.machine) if row.machine else "—"
+        about: Child = tag("span", record.contract, class_="muted")
+        if row.machine:
+            about = link(place("machine", row.machine), row.machine)
         value = ", ".join(f"{model.value(output):.1f}" for output in record.output[:4])
         rows.append(
             [
-                machine,
+                about,
                 link(f"/prediction/{record.id.hex()}", value),
                 link(f"/model/{record.model_id.hex()}", model.name),
                 link(f"/block/{record.height}", record.height),
                 time_text(row.time_ms),
             ]
         )
-    return table(["machine", "#value", "model", "#height", "time"], rows)
+    return table(["about", "#value", "model", "#height", "time"], rows)
 
 
 def transaction_cells(row: TransactionRow) -> list[Child]:

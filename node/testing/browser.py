@@ -103,6 +103,12 @@ class Browser:
 
     async def screenshot(self, width: int = 1200, height: int = 900) -> bytes:
         """Take a picture of the page as PNG."""
+        await self.resize(width, height)
+        answer = await self.ask("Page.captureScreenshot", format="png")
+        return base64.b64decode(str(answer["data"]))
+
+    async def resize(self, width: int = 1200, height: int = 900) -> None:
+        """Give the window another size, in pixels."""
         await self.ask(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -110,8 +116,6 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-        answer = await self.ask("Page.captureScreenshot", format="png")
-        return base64.b64decode(str(answer["data"]))
 
     async def prefer(self, scheme: str) -> None:
         """Ask pages for their `light` or `dark` colours."""

@@ -14,7 +14,7 @@ from node.explorer import Explorer
 from node.explorer.charts import Box, Series, graph, lines
 from node.explorer.html import render
 from node.explorer.pages_models import stability_index
-from node.explorer.svg import Point
+from node.explorer.svg import Point, round_ticks, tick_text
 from node.rpc import RpcServer
 from node.testing.memory_node import MemoryNode
 
@@ -137,3 +137,34 @@ def test_lines_fit_their_range_and_say_when_there_are_none() -> None:
     assert "upper" in text
     assert text.count("<circle") == 2
     assert "No values yet" in render(lines([], [], "chart"))
+
+
+async def test_contracts_and_machines_of_the_genesis_are_listed(door: Door) -> None:
+    door.node.put(
+        "maintenance", "machines", {"press-4": {"rul": 12, "state": "WORN", "height": 70}}
+    )
+    door.node.put("contracts", "meta", {"other": {"version": 3, "organisation": "plant-a"}})
+    page = await door.get("/contracts")
+    assert all(f'href="/contract/{item.name}"' in page for item in door.node.genesis.contracts)
+    assert 'href="/contract/other"' in page
+    assert 'href="/machine/press-4"' in await door.get("/machines")
+    assert "WORN" in await door.get("/machine/press-4")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (10_000, 10_005, ["10,000", "10,002", "10,004", "10,006"]),
+        (0, 5, ["0", "2", "4", "6"]),
+        (0.001, 0.004, ["0.001", "0.002", "0.003", "0.004"]),
+        (7, 7, ["6", "8"]),
+        (-3, 3, ["-4", "-2", "0", "2", "4"]),
+    ],
+)
+def test_ticks_are_round_and_differ(low: float, high: float, texts: list[str]) -> None:
+    ticks = round_ticks(low, high)
+    written = [tick_text(value, ticks[1] - ticks[0]) for value in ticks]
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert len(set(written)) == len(written)
+    assert written == texts
