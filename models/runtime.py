@@ -24,7 +24,7 @@ from models.package import Package, decode_parts, edge_windows
 if TYPE_CHECKING:
     from models.attested.package import FloatModel
 
-MODELS_MAX = 64
+MODELS_MAX = 256
 RECHECK_EVERY = 4096
 ATTESTED = "attested"
 WARM_BUCKETS = (1, 64)

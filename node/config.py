@@ -25,6 +25,13 @@ _SIGNER_NEEDS = {
     "pkcs11": ("pkcs11_module", "pkcs11_token", "pkcs11_label", "pkcs11_pin_file"),
 }
 BACKENDS = ("none", "cpu", "gpu", "tpu")
+_POSITIVE = (
+    "storage_map_mib",
+    "mempool_count_max",
+    "mempool_bytes_max",
+    "rpc_rate_per_s",
+    "rpc_streams_max",
+)
 LEVELS = ("debug", "info", "warning", "error")
 _PORT_MAX = 65535
 
@@ -37,6 +44,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rpc_host: str = "127.0.0.1"
     rpc_port: int = 26657
     rpc_rate_per_s: int = 4000
+    rpc_streams_max: int = 1024
+    """Event streams and WebSockets at a time; each costs about 50 KB and a file descriptor."""
     rpc_keys_file: str = ""
     """API keys with roles; without it, everybody who reaches the port may do everything."""
     rpc_tls_cert: str = ""
@@ -137,7 +146,7 @@ def parse_config(text: str) -> Config:
     for name, allowed in choices:
         if getattr(config, name) not in allowed:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} is none of {', '.join(allowed)}")
-    for name in ("storage_map_mib", "mempool_count_max", "mempool_bytes_max", "rpc_rate_per_s"):
+    for name in _POSITIVE:
         if getattr(config, name) < 1:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} must be at least 1")
     for name in _SIGNER_NEEDS.get(config.signer, ()):

@@ -36,6 +36,7 @@ class Queries:
     def __init__(self, store: ChainStore, chain: ChainQueries) -> None:
         self._store = store
         self._chain = chain
+        self._pages: dict[Cursor, asyncio.Future[tuple[list[EventAnswer], Cursor]]] = {}
 
     async def block(self, reference: int | bytes | None) -> BlockAnswer:
         """Find a block. Raises InvalidInput HEIGHT_UNKNOWN or NOT_FOUND."""
@@ -104,15 +105,21 @@ class Queries:
     async def events(self, after: Cursor) -> tuple[list[EventAnswer], Cursor]:
         """A page of events after a cursor, and the cursor to go on from.
 
+        Streams that wait at one place share one read: a block wakes all of them at once.
+
         Raises:
             Unavailable: CURSOR_EXPIRED.
         """
+        page = self._pages.get(after)
+        if page is None:
+            loop = asyncio.get_running_loop()
+            page = self._pages[after] = loop.run_in_executor(None, self._events, after)
+            page.add_done_callback(lambda _: self._pages.pop(after, None))
+        return await asyncio.shield(page)
 
-        def run() -> tuple[list[EventAnswer], Cursor]:
-            with self._store.snapshot() as snapshot:
-                return _events(snapshot, after)
-
-        return await asyncio.to_thread(run)
+    def _events(self, after: Cursor) -> tuple[list[EventAnswer], Cursor]:
+        with self._store.snapshot() as snapshot:
+            return _events(snapshot, after)
 
 
 def _answer(read: BlockRead) -> BlockAnswer:

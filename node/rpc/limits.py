@@ -12,7 +12,9 @@ BLOB_BYTES_MAX = 48 * 1024 * 1024
 BATCH_MAX = 64
 BODY_TIMEOUT_S = 20.0
 REQUESTS_AT_ONCE_MAX = 512
-STREAMS_MAX = 256
+STREAMS_MAX = 1024
+"""Event streams and WebSockets at a time, unless the configuration says otherwise."""
+
 CLIENTS_MAX = 4096
 
 

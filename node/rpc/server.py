@@ -47,6 +47,7 @@ class RpcSettings:
     port: int = 0
     rate_per_s: int = 4000
     burst: int = 8000
+    streams_max: int = STREAMS_MAX
     access: Access = field(default_factory=Access)
     tls: ssl.SSLContext | None = None
     write_timeout_s: float = streams.WRITE_TIMEOUT_S
@@ -225,8 +226,12 @@ class RpcServer:
     @contextlib.contextmanager
     def _long_lived(self) -> Iterator[None]:
         """Count a stream, which lives long and has a bound of its own, and not as a request."""
-        if self._streams >= STREAMS_MAX:
-            raise Unavailable(Code.TOO_MANY, f"{STREAMS_MAX} event streams are open already")
+        if self._streams >= self._settings.streams_max:
+            raise Unavailable(
+                Code.TOO_MANY,
+                f"{self._settings.streams_max} event streams are open already",
+                hint="ask another node, or have its operator raise rpc_streams_max",
+            )
         self._streams += 1
         self._requests -= 1
         try:

@@ -21,6 +21,7 @@ def rpc_settings(config: Config) -> RpcSettings:
         port=config.rpc_port,
         rate_per_s=config.rpc_rate_per_s,
         burst=2 * config.rpc_rate_per_s,
+        streams_max=config.rpc_streams_max,
         access=Access(keys, has_client_ca=bool(config.rpc_client_ca)),
         tls=server_tls(config.rpc_tls_cert, config.rpc_tls_key, config.rpc_client_ca),
     )

@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 from aiohttp import web
@@ -41,6 +42,10 @@ TRANSACTIONS_BELOW = 2**31
 
 EXPIRY_CHECK_S = 0.05
 """How long a stream waits for its first event before it opens, to notice an expired cursor."""
+
+RENDERED_MAX = 1024
+RENDERED_BYTES_MAX = 4096
+"""Events of up to so many bytes whose wire form is remembered: many streams send the same one."""
 
 _CURSOR = re.compile(r"([0-9]{1,19})-([0-9]{1,10})-([0-9]{1,9})\Z", re.ASCII)
 _encoder = msgspec.json.Encoder()
@@ -225,11 +230,19 @@ class _Pump:
 
 def sse_message(answer: EventAnswer) -> bytes:
     """Write one event in the wire form of server-sent events; its id is the cursor."""
+    is_small = len(answer.event.fields) <= RENDERED_BYTES_MAX
+    return _remembered(answer) if is_small else _sse_message(answer)
+
+
+def _sse_message(answer: EventAnswer) -> bytes:
     reply = render.event(answer.cursor, answer.transaction_id, answer.event)
     return b"id: %s\nevent: chain\ndata: %s\n\n" % (
         reply.cursor.encode(),
         _encoder.encode(reply),
     )
+
+
+_remembered = lru_cache(RENDERED_MAX)(_sse_message)
 
 
 async def _generator(events: AsyncIterator[EventAnswer]) -> AsyncGenerator[EventAnswer, None]:

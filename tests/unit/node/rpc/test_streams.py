@@ -61,3 +61,32 @@ async def _read(url: str, cursor: str, count: int) -> list[str]:
             if len(found) == count:
                 break
     return found
+
+
+async def _first_event(response: aiohttp.ClientResponse) -> str:
+    async for line in response.content:
+        if line.startswith(b"id: "):
+            return line[4:].strip().decode()
+    return ""
+
+
+async def test_a_thousand_streams_see_the_same_event() -> None:
+    node = MemoryNode()
+    count = 1000
+    async with (
+        RpcServer(node, RpcSettings(streams_max=count)) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+    ):
+        url = server.url + "/v1/events"
+        held = await asyncio.gather(*(http.get(url) for _ in range(count)))
+        async with http.get(url) as refused:
+            assert refused.status == 503
+            assert "rpc_streams_max" in await refused.text()
+        async with AsyncClient(
+            server.url, genesis=node.genesis, key=PrivateKey(b"\x2a" * 32)
+        ) as client:
+            await client.send("maintenance", "assess", machine="M", window=b"\x01", note="")
+        seen = await asyncio.gather(*(_first_event(response) for response in held))
+        for response in held:
+            response.close()
+    assert seen == ["1-0-0"] * count
