@@ -7,6 +7,8 @@ open. Source: architecture §4-5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import NewType
 
 from andon.core.codec import Record, encode
@@ -72,6 +74,18 @@ def input_digest(identity: ModelId | bytes, window: bytes) -> Digest:
     if len(identity) != DIGEST_BYTES:
         raise InvalidInput(Code.MALFORMED, f"a model id has {DIGEST_BYTES} bytes")
     return digest_many(Domain.MODEL_INPUT, identity, window)
+
+
+def input_digests(identity: ModelId | bytes, windows: Sequence[bytes]) -> list[Digest]:
+    """Do as `input_digest` for many inputs of one model.
+
+    Raises:
+        InvalidInput: MALFORMED when `identity` is not a digest.
+    """
+    if len(identity) != DIGEST_BYTES:
+        raise InvalidInput(Code.MALFORMED, f"a model id has {DIGEST_BYTES} bytes")
+    head = Domain.MODEL_INPUT + identity
+    return [Digest(sha256(head + window).digest()) for window in windows]
 
 
 def prediction_gas(input_bytes: int, multiply_adds: int) -> int:

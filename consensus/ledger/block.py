@@ -24,7 +24,6 @@ from andon.core.certificate import ValidatorSet, validators_hash
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Params
 from andon.core.merkle import merkle_root
-from andon.core.model import input_digest
 from andon.core.transaction import Transaction, check_signature, parse_transaction
 from consensus.ledger.execution import BlockExecution, Environment, Executed
 from consensus.ledger.ports import Engine, PredictionSource, PredictionUnavailable, StateReader
@@ -197,9 +196,9 @@ class ClaimedOutputs:
     def __init__(self, predictions: Sequence[PredictionOutput]) -> None:
         self._outputs = {(item.model_id, item.input_digest): item.output for item in predictions}
 
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Give the claimed output."""
-        found = self._outputs.get((model_id, input_digest(model_id, window)))
+        found = self._outputs.get((model_id, digest))
         if found is None:
             raise PredictionUnavailable(model_id, window)
         return found

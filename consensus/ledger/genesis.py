@@ -39,7 +39,8 @@ class GenesisState:
 
 
 class _NoOutputs:
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
+        del digest
         raise PredictionUnavailable(model_id, window)
 
 

@@ -62,8 +62,8 @@ class PredictionFailed(Exception):
 class PredictionSource(Protocol):
     """Where outputs of exact models come from: a cache, or the outputs that a block claims."""
 
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
-        """Give the output for one input.
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
+        """Give the output for one input; `digest` is its `input_digest`.
 
         Raises:
             PredictionUnavailable: it is not at hand.
@@ -108,6 +108,13 @@ class Host(Protocol):
         Raises:
             PredictionFailed: E_MODEL or E_MODEL_INPUT.
             PredictionUnavailable: the output is not at hand; passes through the engine.
+        """
+        ...
+
+    def predict_many(self, model: str, windows: list[bytes]) -> list[tuple[int, ...]]:
+        """Outputs of a model that `predict` has just given one of, at the same scale and price.
+
+        Every input must have the size of that one and hold no -128. Raises as `predict`.
         """
         ...
 

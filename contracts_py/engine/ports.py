@@ -58,6 +58,13 @@ class Host(Protocol):
         """
         ...
 
+    def predict_many(self, model: str, windows: list[bytes]) -> list[tuple[int, ...]]:
+        """Outputs of a model that `predict` has just given one of, at the same scale and price.
+
+        Every input has the size of that one and holds no -128.
+        """
+        ...
+
     def is_paused(self, contract: str) -> bool:
         """Tell whether only the contract's views can be entered."""
         ...

@@ -26,13 +26,13 @@ class Admission:
         self,
         store: ChainStore,
         final: Callable[[], Parent],
-        is_needed: Callable[[Transaction], bool],
+        guess: Callable[[Transaction], list[Question] | None],
         dry_run: Callable[[list[Transaction]], Awaitable[list[Question]]],
         prefetch: Callable[[list[Question]], None],
     ) -> None:
         self._store = store
         self._final = final
-        self._is_needed = is_needed
+        self._guess = guess
         self._dry_run = dry_run
         self._prefetch = prefetch
         self._snapshot = store.snapshot()
@@ -63,8 +63,11 @@ class Admission:
             )
 
     def prefetch(self, transaction: Transaction) -> None:
-        """Queue a dry run if a call may predict; what exceeds the bound goes without."""
-        if len(self._waiting) < WAITING_COUNT_MAX and self._is_needed(transaction):
+        """Ask for what it will need, or queue a dry run that finds out; both are bounded."""
+        questions = self._guess(transaction)
+        if questions is not None:
+            self._prefetch(questions)
+        elif len(self._waiting) < WAITING_COUNT_MAX:
             self._waiting.append(transaction)
             self._has_work.set()
 

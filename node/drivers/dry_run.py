@@ -22,6 +22,7 @@ from consensus.ledger import (
 from consensus.ledger.block import environment_of
 from consensus.ledger.registry import Registry
 from node.drivers.predictions import PredictionCache, Question
+from node.drivers.window_rules import WindowRules
 
 RUNS_PER_EXECUTION_MAX = 1024
 METHODS_COUNT_MAX = 4096
@@ -35,10 +36,10 @@ class GuessingSource:
         self._registry = Registry(parent.state.get)
         self.missing: list[Question] = []
 
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Give the cached output, or as many zeros as the model has outputs."""
         try:
-            return self._cache.output(model_id, window)
+            return self._cache.output(model_id, window, digest)
         except PredictionUnavailable:
             package = self._registry.package(model_id)
             if package is None:
@@ -54,10 +55,15 @@ class DryRunner:
         self._engine = engine
         self._cache = cache
         self._asks_predictions: dict[tuple[str, str], bool] = {}
+        self.rules = WindowRules()
         self._execution: BlockExecution | None = None
         self._source: GuessingSource | None = None
         self._head = b""
         self._runs = 0
+
+    def guess(self, transaction: Transaction) -> list[Question] | None:
+        """Give what a transaction will ask for, as far as is known; None if only a run can tell."""
+        return self.rules.questions(transaction) if self.is_needed(transaction) else []
 
     def is_needed(self, transaction: Transaction) -> bool:
         """Tell whether a call may ask for predictions: unknown methods may."""
@@ -95,7 +101,10 @@ class DryRunner:
                 receipt = execution.dry_run(transaction)
             except (PredictionUnavailable, InvalidInput):
                 continue
-            has_predicted = bool(execution.host.inputs) or bool(receipt.failure)
+            asked = execution.host.inputs
+            # With zeros for outputs that are not at hand, a failure says nothing about the method.
+            self.rules.learn(transaction, asked if receipt.ok else ())
+            has_predicted = bool(asked) or bool(receipt.failure)
             self.learn(transaction, is_ok=receipt.ok, has_predicted=has_predicted)
         return source.missing
 

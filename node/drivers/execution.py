@@ -35,7 +35,7 @@ from node.drivers.block_tree import BlockTree, KnownBlock, stored_blocks
 from node.drivers.building import build_in_time
 from node.drivers.dry_run import DryRunner
 from node.drivers.horizon import Horizon
-from node.drivers.predictions import PredictionService, Question, check_output
+from node.drivers.predictions import PredictionService, Question
 from node.drivers.queries import ChainQueries
 from node.drivers.transaction_pool import TransactionPool, drop_hopeless
 from node.mempool import Verifier
@@ -99,7 +99,7 @@ class ExecutionDriver:
         self.admission = Admission(
             store,
             final=lambda: self._tree.final,
-            is_needed=self._dry_runner.is_needed,
+            guess=self._dry_runner.guess,
             dry_run=self._dry_run,
             prefetch=predictions.prefetch,
         )
@@ -354,10 +354,9 @@ class ExecutionDriver:
         """Compare every claimed output with our own worker's."""
         if not self._predictions.can_predict:
             return
-        outputs = await self._predictions.fetch(executed.prediction_inputs)
-        rows = zip(executed.prediction_outputs, outputs, executed.prediction_inputs, strict=True)
-        for claimed, computed, (_, window) in rows:
-            check_output(block.header.height, claimed, computed, window)
+        await self._predictions.check(
+            block.header.height, executed.prediction_outputs, executed.prediction_inputs
+        )
 
     async def _compute_for(self, transactions: Sequence[Transaction]) -> bool:
         """Have the outputs computed that these transactions lack; False if it takes too long."""

@@ -61,9 +61,9 @@ class PredictionCache:
             del self._outputs[next(iter(self._outputs))]
         self._outputs[key] = output
 
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Be the `PredictionSource` of blocks that this node builds."""
-        found = self._outputs.get(cache_key(model_id, window))
+        found = self._outputs.get(model_id + digest)
         if found is None:
             raise PredictionUnavailable(model_id, window)
         return found
@@ -109,7 +109,7 @@ class PredictionService:
     def __init__(self, predictor: Predictor | None, cache: PredictionCache | None = None) -> None:
         self._predictor = predictor
         self.cache = cache or PredictionCache()
-        self._answers: dict[bytes, asyncio.Future[tuple[int, ...]]] = {}
+        self._answers: dict[bytes, asyncio.Future[tuple[int, ...]] | None] = {}
         self._started: set[bytes] = set()
         self._urgent: deque[tuple[bytes, Question]] = deque()
         self._prefetched: deque[tuple[bytes, Question]] = deque()
@@ -126,42 +126,64 @@ class PredictionService:
             for _ in range(BATCHES_IN_FLIGHT):
                 group.create_task(self._serve())
 
-    async def fetch(self, questions: Sequence[Question]) -> list[tuple[int, ...]]:
+    async def fetch(
+        self, questions: Sequence[Question], digests: Sequence[bytes] | None = None
+    ) -> list[tuple[int, ...]]:
         """Give all outputs, from the cache or the worker, ahead of prefetched questions.
+
+        `digests` are the inputs' own, from a caller that has them.
 
         Raises:
             Unavailable: WORKER_DOWN, or PREDICTION_MISSING if the worker refuses an input.
         """
         if self._predictor is None:
             raise Unavailable(Code.WORKER_DOWN, "this node runs no prediction worker")
-        waiting = [self._ask(question, self._urgent) for question in questions]
+        if digests is None:
+            digests = [input_digest(*question) for question in questions]
+        waiting = [
+            self._ask(question, question[0] + digest)
+            for question, digest in zip(questions, digests, strict=True)
+        ]
         if self._urgent:
             self._has_work.set()
         return [item if isinstance(item, tuple) else await asyncio.shield(item) for item in waiting]
+
+    async def check(
+        self, height: int, claims: Sequence[PredictionOutput], questions: Sequence[Question]
+    ) -> None:
+        """Compare what a block claims with our own outputs; raises as `fetch`, `check_output`."""
+        outputs = await self.fetch(questions, [claim.input_digest for claim in claims])
+        for claim, computed, (_, window) in zip(claims, outputs, questions, strict=True):
+            if claim.output != computed:
+                check_output(height, claim, computed, window)
 
     def prefetch(self, questions: Sequence[Question]) -> None:
         """Ask for outputs that will be needed; drops what does not fit the bound."""
         if self._predictor is None:
             return
+        answers, cache = self._answers, self.cache
         for question in questions[: max(0, PREFETCH_COUNT_MAX - len(self._prefetched))]:
-            self._ask(question, self._prefetched)
+            key = cache_key(*question)
+            if key not in answers and cache.get(key) is None:
+                # Nobody waits for it yet; who does makes the future.
+                answers[key] = None
+                self._prefetched.append((key, question))
         if self._prefetched:
             self._has_work.set()
 
     def _ask(
-        self, question: Question, queue: deque[tuple[bytes, Question]]
+        self, question: Question, key: bytes
     ) -> tuple[int, ...] | asyncio.Future[tuple[int, ...]]:
-        key = cache_key(*question)
         known = self.cache.get(key)
         if known is not None:
             return known
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = asyncio.get_running_loop().create_future()
-            queue.append((key, question))
-        elif queue is self._urgent and key not in self._started:
-            # It waits among the prefetched ones; whichever copy is taken first counts.
-            queue.append((key, question))
+            answer = asyncio.get_running_loop().create_future()
+        if key not in self._started:
+            # It may wait among the prefetched ones; whichever copy is taken first counts.
+            self._urgent.append((key, question))
+        self._answers[key] = answer
         return answer
 
     async def _serve(self) -> None:
@@ -217,7 +239,7 @@ class PredictionService:
     def _settle(self, key: bytes, result: tuple[int, ...] | AndonError) -> None:
         self._started.discard(key)
         answer = self._answers.pop(key)
-        if answer.done():
+        if answer is None or answer.done():
             return
         if isinstance(result, tuple):
             answer.set_result(result)

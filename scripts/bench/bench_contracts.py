@@ -210,8 +210,9 @@ def ledger_transfer() -> Callable[[], object]:
 class NoOutputs:
     """No model is asked."""
 
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Refuse."""
+        del digest
         raise PredictionUnavailable(model_id, window)
 
 

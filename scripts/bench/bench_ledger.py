@@ -80,8 +80,9 @@ class CounterEngine:
 class NoModels:
     """Has no outputs."""
 
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Refuse."""
+        del digest
         raise PredictionUnavailable(model_id, window)
 
 

@@ -60,7 +60,8 @@ READINGS = 500
 
 
 class _NoModels:
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
+        del digest
         raise PredictionUnavailable(model_id, window)
 
 

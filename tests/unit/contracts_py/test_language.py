@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from andon.core.codec import Dec, Key, Value
-from contracts_py.engine import ContractRefused, Engine
+from contracts_py.engine import (
+    ContractRefused,
+    Engine,
+    Outcome,
+    Prediction,
+    PredictionFailed,
+    host_builtins,
+)
 from tests.unit.contracts_py.world import ALICE, GAS, constant_model, one
 
 UNIT = 10**18
@@ -170,6 +177,43 @@ def many(w: bytes, n: int) -> any:
     assert world.value("c", "many", w=b"\x01\x02\x03", n=3) == [
         Dec(UNIT // 10), Dec(2 * UNIT // 10), Dec(3 * UNIT // 10),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("windows", [b"", b"ab" * 8, b"ab" * 3 + b"\x80b", b"ab" * 5])
+def test_many_predictions_at_once_cost_and_give_what_they_do_one_by_one(
+    windows: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+@export
+def many(w: bytes, n: int) -> any:
+    return predict_many("m", w, n)
+@export
+def listed(w: list) -> any:
+    return predict_many("m", w)
+"""
+
+    def model(window: bytes) -> Prediction:
+        if window[0] == 0x80:
+            raise PredictionFailed("E_MODEL_INPUT", "never -128")
+        return constant_model(window[0], -window[-1])
+
+    def outcomes(limits: list[int]) -> list[Outcome]:
+        world = one(source)
+        world.host.models["m"] = model
+        pieces: list[Value] = [windows[at : at + 2] for at in range(0, len(windows), 2)]
+        found = []
+        for limit in limits:
+            found.append(world.run("c", "many", limit=limit, w=windows, n=len(windows) // 2))
+            found.append(world.run("c", "listed", limit=limit, w=pieces))
+            found.append(world.run("c", "listed", limit=limit, w=[*pieces, b"abc"]))
+        return found
+
+    used = max(outcome.gas_used for outcome in outcomes([GAS]))
+    limits = [*range(1, used + 900, 233), GAS]
+    at_once = outcomes(limits)
+    # An empty text is in every input, so nothing counts as sound: one by one.
+    monkeypatch.setattr(host_builtins, "_LEAST", b"")
+    assert at_once == outcomes(limits)
 
 
 def test_a_request_is_a_call_of_the_standard_contract_with_a_callback_of_this_one() -> None:

@@ -131,10 +131,10 @@ def test_a_transaction_whose_output_is_not_at_hand_is_left_out_without_a_trace()
     chain = Chain()
 
     class Partly(ModelSource):
-        def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+        def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
             if window == b"late":
                 raise PredictionUnavailable(model_id, window)
-            return super().output(model_id, window)
+            return super().output(model_id, window, digest)
 
     chain.source = Partly()
     late = signed(predict(b"abcd", b"late"))

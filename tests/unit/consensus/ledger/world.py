@@ -142,7 +142,7 @@ class ModelSource:
     def __init__(self) -> None:
         self.asked: list[bytes] = []
 
-    def output(self, model_id: bytes, window: bytes) -> tuple[int, ...]:
+    def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         assert model_id == MODEL
         self.asked.append(window)
         return model_output(window)

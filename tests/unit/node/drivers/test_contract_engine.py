@@ -23,6 +23,7 @@ from contracts_py.library import source
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import ExecutionDriver
 from node.drivers.predictions import PredictionService
+from node.drivers.window_rules import LEARNT_AFTER
 from node.mempool import Mempool, Verifier
 from node.storage import ChainStore
 from tests.unit.node.drivers.test_execution import MAP_BYTES, Node, certificate_of, running
@@ -251,6 +252,32 @@ async def test_many_predictions_in_one_call_are_one_batch(tmp_path: Path) -> Non
         assert isinstance(states, list)
         assert states.count("WORN") == 5
         assert len(block.predictions) == 64
+
+
+async def test_a_sender_that_repeats_itself_is_asked_for_without_a_dry_run(tmp_path: Path) -> None:
+    leader, follower = RealNode(tmp_path / "a"), RealNode(tmp_path / "b")
+
+    def score(count: int, first: int, parts: int = 0) -> bytes:
+        windows = b"".join(bytes([first + n] * WINDOW_BYTES) for n in range(count))
+        arguments: dict[str, Value] = {"windows": windows, "count": parts or count}
+        return signed(operator, make_call("maintenance", "score_many", arguments))
+
+    async with running(leader, follower):
+        await activate(leader, follower)
+        for turn in range(2 * LEARNT_AFTER):
+            count = 2 + turn
+            await commit(leader, follower, raws=[score(count, 3 * turn)])
+            (found,) = receipts(follower)
+            assert found == [Dec(6 * (3 * turn + n) * 10**18) for n in range(count)], (
+                "ten times the sum, by the scale of the model"
+            )
+        # Two inputs as one: the guess is wrong, the outcome is the contract's.
+        await commit(leader, follower, raws=[score(2, 1, parts=1)])
+        failure = follower.commits[-1][1].receipts[0].failure
+        assert failure is not None
+        assert failure.code == "E_MODEL_INPUT"
+        await commit(leader, follower, raws=[score(3, 50)])
+        assert len(follower.commits[-1][1].predictions) == 3
 
 
 async def test_roles_and_contract_errors_reach_the_receipt(tmp_path: Path) -> None:

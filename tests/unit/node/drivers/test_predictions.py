@@ -10,6 +10,7 @@ import pytest
 
 from andon.core.block import PredictionOutput
 from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.model import input_digest
 from andon.core.worker import WINDOWS_MAX
 from consensus.ledger import PredictionUnavailable
 from node.drivers import predictions
@@ -64,9 +65,9 @@ async def test_outputs_come_in_the_order_of_the_questions() -> None:
         assert worker.batches == [(ONE, [b"a", b"c"]), (TWO, [b"b"])]
         assert await service.fetch(questions) == [(97,), (98,), (99,), (97,)]
         assert len(worker.batches) == 2
-        assert service.cache.output(ONE, b"a") == (97,)
+        assert service.cache.output(ONE, b"a", input_digest(ONE, b"a")) == (97,)
         with pytest.raises(PredictionUnavailable):
-            service.cache.output(ONE, b"z")
+            service.cache.output(ONE, b"z", input_digest(ONE, b"z"))
 
 
 async def test_a_question_on_its_way_is_asked_once() -> None:
