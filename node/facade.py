@@ -218,6 +218,9 @@ class NodeFacade(Protocol):
     ) -> list[tuple[bytes, bytes]]:
         """Read up to `count_max` state keys with `prefix` above `after`, ascending (no proof)."""
 
+    async def busy_heights(self, below: int, count_max: int) -> list[int]:
+        """Heights below `below` of blocks with transactions or scheduled runs, newest first."""
+
     async def prediction(self, identity: bytes) -> PredictionAnswer:
         """Find a committed prediction. Raises InvalidInput NOT_FOUND."""
 

@@ -102,6 +102,15 @@ class Queries:
 
         return await asyncio.to_thread(run)
 
+    async def busy_heights(self, below: int, count_max: int) -> list[int]:
+        """Heights below `below` of blocks with receipts, newest first."""
+
+        def run() -> list[int]:
+            with self._store.snapshot() as snapshot:
+                return snapshot.busy_heights(below, min(count_max, ENTRIES_MAX))
+
+        return await asyncio.to_thread(run)
+
     async def events(self, after: Cursor) -> tuple[list[EventAnswer], Cursor]:
         """A page of events after a cursor, and the cursor to go on from.
 

@@ -176,6 +176,10 @@ class NodeService:
         """Read state entries under a prefix."""
         return await self._parts.queries.entries(prefix, after, count_max)
 
+    async def busy_heights(self, below: int, count_max: int) -> list[int]:
+        """Heights of blocks that did something, newest first."""
+        return await self._parts.queries.busy_heights(below, count_max)
+
     async def prediction(self, identity: bytes) -> PredictionAnswer:
         """Find a committed prediction."""
         return await self._parts.queries.prediction(identity)

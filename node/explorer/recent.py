@@ -1,7 +1,8 @@
 """A bounded memory of the last blocks, for lists and curves: filled from the chain, not from a bus.
 
 Pages about one thing read the chain itself; only lists of recent things come from here. After a
-restart it reads the last `BACKFILL_BLOCKS` blocks again.
+restart, or when nobody has looked for long, it reads the last `BACKFILL_BLOCKS` blocks and, of
+those before, the last `BUSY_BLOCKS` in which something happened: a quiet night empties no page.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from andon.core.transaction import parse_transaction
 from node.facade import BlockAnswer, NodeFacade
 
 BACKFILL_BLOCKS = 300
+BUSY_BLOCKS = 300
 BLOCKS_MAX = 400
 TRANSACTIONS_MAX = 2000
 PREDICTIONS_MAX = 4000
@@ -115,6 +117,8 @@ class Recent:
         if self.height >= top:
             return False
         first = max(self.height + 1, top - BACKFILL_BLOCKS, 0)
+        if first > self.height + 1:
+            await self._take_busy(first)
         for height in range(first, min(top, first + BATCH_BLOCKS - 1) + 1):
             with contextlib.suppress(InvalidInput):  # pruned, or the genesis: nothing to list
                 self.take(await self._node.block(height))
@@ -122,6 +126,14 @@ class Recent:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
         return True
+
+    async def _take_busy(self, first: int) -> None:
+        """Take in what happened in the blocks that are left out before `first`."""
+        busy = await self._node.busy_heights(first, BUSY_BLOCKS)
+        for height in reversed(busy):
+            if height > self.height:
+                with contextlib.suppress(InvalidInput):
+                    self.take(await self._node.block(height), is_listed=False)
 
     async def wait_beyond(self, height: int, timeout_s: float) -> int:
         """Wait until a block above `height` is in; returns the last height either way."""
@@ -133,22 +145,11 @@ class Recent:
             pass
         return self.height
 
-    def take(self, block: BlockAnswer) -> None:
-        """Take in one block."""
+    def take(self, block: BlockAnswer, *, is_listed: bool = True) -> None:
+        """Take in one block; the list of blocks has no gaps, so not all are listed."""
         header = block.final.block.header
-        self.blocks.appendleft(
-            BlockRow(
-                height=header.height,
-                hash=block.hash,
-                time_ms=header.time_ms,
-                epoch=header.epoch,
-                slot=header.slot,
-                proposer=header.proposer,
-                transactions=len(block.final.block.transactions),
-                predictions=len(block.predictions),
-                signers=tuple(s.validator for s in block.final.certificate.signers),
-            )
-        )
+        if is_listed:
+            self._take_row(block)
         machines: dict[bytes, list[str]] = {}
         # Receipts of scheduled runs stand behind those of the transactions.
         for raw, receipt in zip(block.final.block.transactions, block.receipts, strict=False):
@@ -183,6 +184,24 @@ class Recent:
                     time_ms=header.time_ms,
                 )
             )
+
+    def _take_row(self, block: BlockAnswer) -> None:
+        header = block.final.block.header
+        if self.blocks and header.height != self.blocks[0].height + 1:
+            self.blocks.clear()
+        self.blocks.appendleft(
+            BlockRow(
+                height=header.height,
+                hash=block.hash,
+                time_ms=header.time_ms,
+                epoch=header.epoch,
+                slot=header.slot,
+                proposer=header.proposer,
+                transactions=len(block.final.block.transactions),
+                predictions=len(block.predictions),
+                signers=tuple(s.validator for s in block.final.certificate.signers),
+            )
+        )
 
     def _take_prediction(self, row: PredictionRow) -> None:
         self.predictions.appendleft(row)

@@ -198,6 +198,21 @@ class Snapshot:
         """Leaves of the block's receipts root."""
         return tuple(decode(Receipt, item) for item in self._leaves("receipts", height))
 
+    def busy_heights(self, below: int, count_max: int) -> list[int]:
+        """Heights below `below` of blocks that did something and have their bodies, newest first.
+
+        Cost: one step of a cursor each, however many empty blocks lie between.
+        """
+        found: list[int] = []
+        with mapped(), self._transaction.cursor(db=self._tables["receipts"]) as cursor:
+            is_there = cursor.set_range(height_key(max(below, 0))) or cursor.last()
+            while is_there and len(found) < count_max:
+                height = int.from_bytes(bytes(cursor.key()), "big")
+                if height < below:
+                    found.append(height)
+                is_there = cursor.prev()
+        return found
+
     def predictions(self, height: int) -> tuple[PredictionRecord, ...]:
         """Leaves of the block's predictions root."""
         return tuple(decode(PredictionRecord, item) for item in self._leaves("predictions", height))

@@ -194,6 +194,12 @@ class MemoryNode:
         ]
         return found[:count_max]
 
+    async def busy_heights(self, below: int, count_max: int) -> list[int]:
+        """Heights of blocks with receipts, newest first."""
+        top = min(below, len(self._blocks)) - 1
+        busy = [height for height in range(top, -1, -1) if self._blocks[height].receipts]
+        return busy[:count_max]
+
     async def prediction(self, identity: bytes) -> PredictionAnswer:
         """Find a prediction."""
         for block in self._blocks:

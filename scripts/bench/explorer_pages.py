@@ -103,6 +103,10 @@ class StoreNode:
         """Read entries."""
         return await self._queries.entries(prefix, after, count_max)
 
+    async def busy_heights(self, below: int, count_max: int) -> list[int]:
+        """Heights of blocks with receipts."""
+        return await self._queries.busy_heights(below, count_max)
+
     async def prediction(self, identity: bytes) -> PredictionAnswer:
         """Find a prediction."""
         return await self._queries.prediction(identity)

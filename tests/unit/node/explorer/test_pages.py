@@ -9,18 +9,23 @@ import pytest
 from andon.client.models import manifest_of_blob, propose_arguments
 from andon.core.codec import Dec, Key, Value
 from andon.core.hashing import Domain, digest
+from andon.core.keys import PrivateKey
 from andon.core.model import model_id
+from andon.core.transaction import TransactionBody, make_call, sign_transaction
 from node.explorer import Explorer
 from node.explorer.charts import Box, Series, graph, lines
 from node.explorer.html import render
 from node.explorer.pages_models import stability_index
+from node.explorer.recent import BACKFILL_BLOCKS, Recent
 from node.explorer.svg import Point, round_ticks, tick_text
+from node.facade import Wait
 from node.rpc import RpcServer
 from node.testing.memory_node import MemoryNode
 
 ROOT = Path(__file__).resolve().parents[4]
 PACKAGE = ROOT / "models" / "packages" / "rul-demo" / "package.blob"
 MEMBER = b"\x07" * 32
+KEY = PrivateKey(b"\x2a" * 32)
 
 
 class Door:
@@ -168,3 +173,35 @@ def test_ticks_are_round_and_differ(low: float, high: float, texts: list[str]) -
     assert ticks[-1] >= high
     assert len(set(written)) == len(written)
     assert written == texts
+
+
+async def test_a_quiet_night_does_not_empty_the_pages() -> None:
+    node = MemoryNode()
+    for number in range(3):
+        node.put("maintenance", "machines", {f"press-{number}": {"state": "HEALTHY"}})
+    call = make_call("maintenance", "assess", {"machine": "press-0", "window": b"\x32"})
+    body = TransactionBody(
+        chain_id=node.genesis.chain_id,
+        sender=KEY.public,
+        nonce=bytes(8),
+        expires_height=1_000,
+        gas_limit=1_000_000,
+        calls=(call,),
+    )
+    await node.submit(sign_transaction(body, KEY), Wait.FINAL, 1_000)
+    for _ in range(2 * BACKFILL_BLOCKS):
+        node.put("identity", "quiet", {})
+    recent = Recent(node)
+    await recent.visit()
+    assert [row.call for row in recent.transactions] == ["maintenance.assess"]
+    assert [row.machine for row in recent.predictions] == ["press-0"]
+    heights = [row.height for row in recent.blocks]
+    assert heights == list(range(heights[0], heights[-1] - 1, -1))
+    # Looked at again after another long silence, what was seen is still there, once.
+    for _ in range(2 * BACKFILL_BLOCKS):
+        node.put("identity", "quiet", {})
+    await recent.visit()
+    assert len(recent.transactions) == len(recent.predictions) == 1
+    heights = [row.height for row in recent.blocks]
+    assert heights[0] == node.status().height
+    assert heights == list(range(heights[0], heights[-1] - 1, -1))

@@ -56,6 +56,28 @@ def make_blocks(chain: Chain, count: int) -> list[StoredBlock]:
     return blocks
 
 
+def test_blocks_that_did_something_are_found_however_many_did_not(
+    chain: Chain, store: ChainStore
+) -> None:
+    blocks = []
+    for number in range(40):
+        made = [signed(put(f"key{number}", number))] if number in {2, 3, 30} else []
+        block, executed, _ = chain.build(*made)
+        chain.state.apply(executed.overlay)
+        chain.parent = chain._above(block.header, executed)
+        certificate = certificate_of(chain.parent.hash, block.header.slot)
+        blocks.append(StoredBlock(block=block, executed=executed, certificate=certificate))
+    with store.snapshot() as snapshot:
+        assert snapshot.busy_heights(10, 10) == []
+    store.append(blocks)
+    with store.snapshot() as snapshot:
+        assert snapshot.busy_heights(41, 10) == [31, 4, 3]
+        assert snapshot.busy_heights(41, 2) == [31, 4]
+        assert snapshot.busy_heights(31, 10) == [4, 3]
+        assert snapshot.busy_heights(3, 10) == []
+        assert snapshot.busy_heights(0, 10) == []
+
+
 def test_blocks_receipts_predictions_and_state_come_back(chain: Chain, store: ChainStore) -> None:
     blocks = make_blocks(chain, 3)
     store.append(blocks)
