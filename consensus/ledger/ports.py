@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from andon.core.block import Failure
 from andon.core.errors import Code, Unavailable
 from andon.core.transaction import Call
@@ -71,8 +73,7 @@ class PredictionSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True):
     """An output with the scale and the price that the registry states for its model."""
 
     output: tuple[int, ...]
@@ -153,8 +154,7 @@ class Mode(Enum):
     SCHEDULED = "scheduled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a contract may know about its call."""
 
     chain_id: str
@@ -164,8 +164,7 @@ class Context:
     transaction_id: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a call ended; `result` is an encoded value, `failure` is None exactly if `ok`."""
 
     ok: bool

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+
+class Prediction(msgspec.Struct, frozen=True):
     """Output of an exact model: value = output * scale_num / scale_den; `gas` is its price."""
 
     output: tuple[int, ...]
@@ -100,8 +100,7 @@ class Mode(Enum):
     SCHEDULED = "scheduled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a contract may know about its transaction."""
 
     chain_id: str
@@ -111,8 +110,7 @@ class Context:
     transaction_id: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a call failed; `message` is the engine's or the contract's own, at most 256 bytes."""
 
     code: str
@@ -122,8 +120,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a call ended. `result` is an encoded value, that of None on failure."""
 
     ok: bool

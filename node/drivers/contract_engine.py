@@ -26,6 +26,9 @@ class ContractEngine:
 
     def __init__(self, engine: contracts.Engine | None = None) -> None:
         self._engine = engine or contracts.Engine()
+        # One host serves a block and one context a transaction: each is turned once.
+        self._host: tuple[ledger.Host | None, _ContractHost | None] = (None, None)
+        self._context: tuple[ledger.Context | None, contracts.Context | None] = (None, None)
 
     @property
     def gas_schedule(self) -> int:
@@ -57,35 +60,51 @@ class ContractEngine:
     ) -> ledger.Outcome:
         """Run one call."""
         outcome = self._engine.execute(
-            _ContractHost(host),
-            contracts.Context(
+            self._turned_host(host),
+            self._turned_context(context),
+            call.contract,
+            call.method,
+            call.args,
+            gas_limit,
+            mode=contracts.Mode.CALL if mode is ledger.Mode.CALL else _MODES[mode],
+        )
+        found = outcome.failure
+        return ledger.Outcome(
+            ok=outcome.ok,
+            result=outcome.result,
+            gas_used=outcome.gas_used,
+            failure=None if found is None else _turned_failure(found),
+        )
+
+    def _turned_host(self, host: ledger.Host) -> _ContractHost:
+        known, turned = self._host
+        if turned is None or known is not host:
+            turned = _ContractHost(host)
+            self._host = (host, turned)
+        return turned
+
+    def _turned_context(self, context: ledger.Context) -> contracts.Context:
+        known, turned = self._context
+        if turned is None or known is not context:
+            turned = contracts.Context(
                 chain_id=context.chain_id,
                 height=context.height,
                 time_ms=context.time_ms,
                 sender=context.sender,
                 transaction_id=context.transaction_id,
-            ),
-            call.contract,
-            call.method,
-            call.args,
-            gas_limit,
-            mode=_MODES[mode],
-        )
-        found = outcome.failure
-        failure = (
-            None
-            if found is None
-            else Failure(
-                code=found.code,
-                contract=found.contract,
-                method=found.method,
-                line=found.line,
-                message=found.message,
             )
-        )
-        return ledger.Outcome(
-            ok=outcome.ok, result=outcome.result, gas_used=outcome.gas_used, failure=failure
-        )
+            self._context = (context, turned)
+        return turned
+
+
+def _turned_failure(found: contracts.Failure) -> Failure:
+    return Failure(
+        code=found.code,
+        contract=found.contract,
+        method=found.method,
+        line=found.line,
+        message=found.message,
+    )
 
 
 class _ContractHost:

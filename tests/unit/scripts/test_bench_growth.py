@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench.bench_growth import Series, plot
+from scripts.bench.series import Series, plot
 
 
 def series(*points: tuple[int, float], theory: float = 0) -> Series:
@@ -35,3 +35,8 @@ def test_every_series_is_drawn(tmp_path: Path) -> None:
     found = [series((10, 1.0), (100, 2.0)) for _ in range(4)]
     plot(found, tmp_path / "growth.svg")
     assert (tmp_path / "growth.svg").stat().st_size > 1000
+
+
+def test_a_series_is_read_back_as_it_was_kept() -> None:
+    found = series((10, 1.0), (100, 2.5), theory=1)
+    assert Series.from_json(found.as_json()) == found
