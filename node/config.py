@@ -124,6 +124,16 @@ class Home:
         """What the validator key has signed last; never copy or restore it alone."""
         return self.path / "sign_state"
 
+    @property
+    def chain_mark(self) -> Path:
+        """How far the chain once was: outside of `data`, so that a store put back is noticed."""
+        return self.path / "chain_mark"
+
+    @property
+    def votes_mark(self) -> Path:
+        """The same of what consensus remembers."""
+        return self.path / "votes_mark"
+
 
 def parse_config(text: str) -> Config:
     """Parse and check a configuration.

@@ -49,10 +49,11 @@ def open_home(path: Path) -> Iterator[Opened]:
             home.data / "chain",
             config.storage_map_mib * 1024 * 1024,
             delay_ms=config.storage_delay_ms,
+            mark=home.chain_mark,
         )
         stack.callback(store.close)
         signer = open_signer(home, config, genesis.chain_id, stack, may_create=store.is_empty())
-        votes = LmdbConsensusStore(home.data / "consensus")
+        votes = LmdbConsensusStore(home.data / "consensus", home.votes_mark)
         stack.callback(votes.close)
         yield Opened(
             home=home,

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from andon.core.block import Block, block_hash
+from andon.core.block import Block, Header, block_hash
 from andon.core.certificate import Certificate
 from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Misuse
 from consensus.ledger import Executed, GenesisState, tree_root
-from node.storage.environment import Environment
+from node.storage.environment import DATA_FILE, Environment
+from node.storage.high_water import HighWater, Mark, older
 from node.storage.portable import Checked
 from node.storage.rewriting import Writer, install, prune, put_leaves
 from node.storage.snapshot import (
@@ -53,14 +54,26 @@ class ChainStore:
         *,
         is_readonly: bool = False,
         delay_ms: int = 0,
+        mark: Path | None = None,
     ) -> None:
         """Open the database; `initialise` or `check` comes next. `delay_ms` is for chaos tests.
+
+        `mark` is the file, outside of `folder`, that says how far the chain once was; a store
+        behind it is refused. Where no database is yet, the chain begins anew, and so does the mark.
 
         Raises:
             Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED or STORAGE_FULL.
         """
+        self._mark = None if mark is None else HighWater(mark)
+        if self._mark is not None and not (folder / DATA_FILE).exists():
+            self._mark.reset()
         self._environment = Environment(folder, TABLES, map_bytes, is_readonly=is_readonly)
         self._delay_s = delay_ms / 1000
+        try:
+            self._check_mark()
+        except BaseException:
+            self.close()
+            raise
 
     def is_empty(self) -> bool:
         """Tell whether no chain was stored yet."""
@@ -125,6 +138,8 @@ class ChainStore:
                     )
                 _write_block(table, stored)
                 height += 1
+        if blocks:
+            self._write_mark(blocks[-1].block.header)
 
     def install(self, checked: Checked, read: Callable[[str], bytes]) -> None:
         """Replace everything but height 0 by a portable state, durably and all or nothing.
@@ -134,6 +149,7 @@ class ChainStore:
         """
         with self._environment.write() as transaction:
             install(Writer(transaction, self._environment.tables), checked, read)
+        self._write_mark(checked.manifest.final.header)
 
     def prune(self, below: int, count_max: int) -> int:
         """Forget bodies, receipts and predictions of up to `count_max` blocks below a height.
@@ -179,6 +195,31 @@ class ChainStore:
     def close(self) -> None:
         """Close; every snapshot must be closed."""
         self._environment.close()
+        if self._mark is not None:
+            self._mark.close()
+
+    def _write_mark(self, header: Header) -> None:
+        # After the chain is durable and before anybody hears of the block.
+        if self._mark is not None:
+            self._mark.write(Mark(header.height, block_hash(header)))
+
+    def _check_mark(self) -> None:
+        """Refuse a chain that is behind what this node acknowledged, or another one."""
+        if self._mark is None:
+            return
+        with self.snapshot() as snapshot:
+            height = 0 if snapshot.meta(HEAD_KEY) is None else snapshot.height()
+            mark = self._mark.mark
+            head = snapshot.header(height)
+            if mark is None:  # a home of an earlier release
+                if head is not None:
+                    self._write_mark(head)
+                return
+            there = snapshot.header(mark.number)
+            is_known = mark.number == 0 or mark.number < snapshot.base_height()
+            is_same = there is not None and block_hash(there) == mark.digest
+        if height < mark.number or not (is_known or is_same):
+            raise older("the stored chain", height, mark)
 
 
 def _write_block(table: Writer, stored: StoredBlock) -> None:

@@ -136,10 +136,10 @@ def _write(chain: LabChain, home: Path, writing: int) -> None:
     def say(kind: bytes, value: int) -> None:
         os.write(writing, _WORD.pack(kind, value))
 
-    store = ChainStore(home / "chain", MAP_BYTES)
+    store = ChainStore(home / "chain", MAP_BYTES, mark=home / "chain_mark")
     # In the order of node/home.py: the sign state is opened before the chain is begun.
     signs = SignStateFile(home / "sign_state", may_create=store.is_empty())
-    consensus = LmdbConsensusStore(home / "consensus")
+    consensus = LmdbConsensusStore(home / "consensus", home / "votes_mark")
     chain.open(store)
     with store.snapshot() as snapshot:
         say(b"B", snapshot.height())

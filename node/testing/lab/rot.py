@@ -22,10 +22,11 @@ from andon.core.hashing import Domain, digest
 from andon.core.transaction import parse_transaction
 from node.storage import ChainStore, scrub
 from node.storage.snapshot import Snapshot
-from node.testing.lab.chain import TRANSACTIONS_A_BLOCK, LabChain, written_key
+from node.testing.lab.chain import LabChain, written_key
 
 MAP_BYTES = 1024**3
 DATA_FILE = "data.mdb"
+MARK_SUFFIX = ".mark"
 PAGE_BYTES = 4096
 TRIAL_CPU_S = 20
 """Damage may make the tree of pages a ring; nobody waits for ever."""
@@ -47,8 +48,6 @@ class Outcome(Enum):
     DETECTED = 3
     WRONG = 4
     STOPPED = 5
-    EARLIER = 6
-    """The store as it was one commit before: sound, and peers give the missing block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,6 @@ class Specimen:
     content: bytes
     older: bytes
     answers: bytes
-    answers_before: bytes
     heights: int
     transactions: tuple[bytes, ...]
 
@@ -68,9 +66,9 @@ def make_specimen(folder: Path, heights: int) -> Specimen:
     """Write a chain of some blocks and take its answers."""
     chain = LabChain()
     path = folder / DATA_FILE
-    store = ChainStore(folder, MAP_BYTES)
+    store = ChainStore(folder, MAP_BYTES, mark=folder.with_suffix(MARK_SUFFIX))
     chain.open(store)
-    older = before = b""
+    older = b""
     transactions: list[bytes] = []
     for _ in range(heights):
         with store.snapshot() as snapshot:
@@ -79,8 +77,6 @@ def make_specimen(folder: Path, heights: int) -> Specimen:
         transactions += [parse_transaction(raw).id for raw in block.block.transactions]
         if block.block.header.height == heights - heights // 4:
             older = path.read_bytes()
-        if block.block.header.height == heights - 1:
-            before = _ask(store, heights, transactions)
     answers = _ask(store, heights, transactions)
     store.close()
     return Specimen(
@@ -88,7 +84,6 @@ def make_specimen(folder: Path, heights: int) -> Specimen:
         content=path.read_bytes(),
         older=older,
         answers=answers,
-        answers_before=before,
         heights=heights,
         transactions=tuple(transactions),
     )
@@ -118,6 +113,8 @@ def try_damage(specimen: Specimen, content: bytes, folder: Path) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / DATA_FILE).write_bytes(content)
+    mark = specimen.folder.with_suffix(MARK_SUFFIX)
+    shutil.copyfile(mark, folder.with_suffix(MARK_SUFFIX))
     child = os.fork()
     if child == 0:
         _be_reader(specimen, folder)
@@ -140,19 +137,14 @@ def _be_reader(specimen: Specimen, folder: Path) -> None:
 def _read(specimen: Specimen, folder: Path) -> Outcome:
     chain = LabChain()
     try:
-        store = ChainStore(folder, MAP_BYTES)
+        store = ChainStore(folder, MAP_BYTES, mark=folder.with_suffix(MARK_SUFFIX))
         store.check(chain.genesis_hash)
         with store.snapshot() as snapshot:
             scrub(snapshot)
-            height = snapshot.height()
     except AndonError:
         return Outcome.DETECTED
     # What passed is served: from here on an error would come too late.
-    is_earlier = height == specimen.heights - 1
-    transactions = specimen.transactions[: -TRANSACTIONS_A_BLOCK if is_earlier else None]
-    found = _ask(store, specimen.heights, transactions)
-    if is_earlier:
-        return Outcome.EARLIER if found == specimen.answers_before else Outcome.WRONG
+    found = _ask(store, specimen.heights, specimen.transactions)
     return Outcome.UNHARMED if found == specimen.answers else Outcome.WRONG
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from andon.core.errors import Code, InvalidInput, Misuse
+from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
 from andon.core.genesis import genesis_to_json
 from node.config import Config, Home, render_config
+from node.home import check_home, open_home
 from node.home_tools import create_snapshot, list_snapshots, replay_home, restore_snapshot
 from node.keystore import NODE_KEY, VALIDATOR_KEY, save_key
 from node.signer import SignStateFile
@@ -87,3 +89,25 @@ def test_the_script_prints_what_it_did(
     assert main(["replay", "--home", str(home.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["transactions"] == 4
     assert main(["restore", "--home", str(home.path), "--source", str(home.path)]) == 1
+
+
+def test_an_older_chain_under_a_newer_home_is_refused_and_a_restored_snapshot_is_not(
+    tmp_path: Path, filled: tuple[CertifiedChain, Home]
+) -> None:
+    chain, home = filled
+    _, folder = create_snapshot(home.path)
+    shutil.copytree(home.data / "chain", tmp_path / "backup")
+    with open_home(home.path) as opened:
+        opened.store.append([chain.extend(chain.write(1))])
+        assert opened.signer is not None
+        opened.signer.advance(0, chain.parent.header.slot + 1)  # votes beyond the chain are legal
+    with open_home(home.path) as opened:
+        assert opened.store.head_height() == 5
+    shutil.rmtree(home.data / "chain")
+    shutil.copytree(tmp_path / "backup", home.data / "chain")
+    with pytest.raises(Corrupt) as caught:
+        check_home(home.path)
+    assert caught.value.code is Code.STORAGE_DAMAGED
+    shutil.rmtree(home.data / "chain")
+    assert restore_snapshot(home.path, folder) == 4
+    assert "height 4" in check_home(home.path)
