@@ -10,6 +10,7 @@ from pathlib import Path
 
 from andon.core.codec import Value, decode_value, encode_value
 from andon.core.errors import InvalidInput
+from node.storage.durable import flush, make_folder
 
 SUFFIX = ".commit"
 ENTRIES_MAX = 4096
@@ -37,7 +38,7 @@ class AttestationJournal:
 
     def save(self, number: int, salt: bytes, output: tuple[int, ...]) -> None:
         """Keep them, flushed to disk."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         path = self._path(number)
         fresh = path.with_suffix(".new")
         listed: Value = [salt, [*output]]
@@ -46,11 +47,7 @@ class AttestationJournal:
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(path)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush(self._folder)
 
     def keep_only(self, numbers: set[int]) -> None:
         """Forget requests that are decided."""

@@ -1,7 +1,9 @@
-"""What the storage survives: `python -m scripts.storage_lab --cycles 1000 --damages 500`.
+"""Try storage: `python -m scripts.storage_lab --cycles 1000 --images 500 --damages 500`.
 
 First kill -9 in a loop while a writer acknowledges blocks, votes and sign states through a pipe:
-nothing acknowledged may be missing after the next start. Then damage of the medium: flipped bits,
+nothing acknowledged may be missing after the next start. Then loss of power: the writes of a home's
+life are traced, and images of what a disk may hold at any moment are opened (needs strace; 0 for
+none). Then damage of the medium: flipped bits,
 lost, stale and misdirected pages. Each copy is opened by `check` and `scrub`, as
 `python -m node --check` does; what they let pass must answer everything as before.
 """
@@ -21,17 +23,21 @@ from node.testing.lab import (
     Outcome,
     damaged_copy,
     make_specimen,
+    record,
     run_cycles,
+    run_images,
     try_damage,
 )
 
 HEIGHTS = 30
+FINDINGS_SHOWN = 20
 
 
 def main() -> int:
     """Run both campaigns; 1 if something acknowledged was lost or damage passed unseen."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=1000, help="kill -9 cycles")
+    parser.add_argument("--images", type=int, default=0, help="images of a loss of power")
     parser.add_argument("--damages", type=int, default=500, help="damaged copies of each kind")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end each part then")
     parser.add_argument("--seed", type=int, default=1)
@@ -39,6 +45,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="andon-lab-") as name:
         folder = Path(name)
         is_sound = kill(folder / "kill", arguments.cycles, arguments.seed, arguments.seconds)
+        if arguments.images:
+            is_sound &= power(folder / "power", arguments.images, arguments.seed, arguments.seconds)
         is_sound &= rot(folder / "rot", arguments.damages, arguments.seed, arguments.seconds)
     return 0 if is_sound else 1
 
@@ -54,6 +62,24 @@ def kill(folder: Path, cycles: int, seed: int, seconds: float) -> bool:
         flush=True,
     )
     for finding in result.findings:
+        print(f"  ! {finding}")
+    return not result.findings
+
+
+def power(folder: Path, count: int, seed: int, seconds: float) -> bool:
+    """Open images of a loss of power and print their counts."""
+    events = record(folder)
+    began_s = time.monotonic()
+    # In memory where there is some: the images are many and need not last.
+    target = Path("/dev/shm") if Path("/dev/shm").is_dir() else folder  # noqa: S108 - a name of ours below
+    with tempfile.TemporaryDirectory(prefix="andon-images-", dir=target) as name:
+        result = run_images(events, count, seed, Path(name) / "homes", until_s=began_s + seconds)
+    print(
+        f"power loss: {result.images} images of {len(events)} writes and flushes "
+        f"in {time.monotonic() - began_s:.1f} s, {len(result.findings)} findings",
+        flush=True,
+    )
+    for finding in result.findings[:FINDINGS_SHOWN]:
         print(f"  ! {finding}")
     return not result.findings
 

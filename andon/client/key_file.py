@@ -72,11 +72,13 @@ def write_key(path: Path, key: PrivateKey, passphrase: bytes | None = None) -> N
         file.write(msgspec.json.encode(document) + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    # The name of the file, and that of its folder, which may be new as well.
+    for above in (path.parent, path.parent.parent):
+        folder = os.open(above, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def read_key(path: Path, passphrase: bytes | None = None) -> PrivateKey:

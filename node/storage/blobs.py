@@ -11,6 +11,7 @@ from pathlib import Path
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest
+from node.storage.durable import flush, make_folder
 from node.storage.values import damaged
 
 BLOB_BYTES_MAX = 256 * 1024 * 1024
@@ -21,7 +22,7 @@ class BlobStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         for leftover in folder.glob("*.part"):
             leftover.unlink()
 
@@ -46,7 +47,7 @@ class BlobStore:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-            self._sync_folder()
+            flush(self._folder)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise Unavailable(
@@ -98,13 +99,6 @@ class BlobStore:
         if len(identity) != DIGEST_BYTES:
             raise _not_found(identity)
         return self._folder / f"{identity.hex()}.blob"
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _not_found(identity: bytes) -> InvalidInput:

@@ -34,9 +34,7 @@ class LmdbConsensusStore:
         self._table = self._environment.tables[TABLE]
         try:
             self._writes = self._count()
-            known = None if self._mark is None else self._mark.mark
-            if known is not None and self._writes < known.number:
-                raise older("what consensus remembers", self._writes, known)
+            self._check_mark()
         except BaseException:
             self.close()
             raise
@@ -78,6 +76,11 @@ class LmdbConsensusStore:
         self._environment.close()
         if self._mark is not None:
             self._mark.close()
+
+    def _check_mark(self) -> None:
+        known = None if self._mark is None else self._mark.mark
+        if known is not None and self._writes < known.number:
+            raise older("what consensus remembers", self._writes, known)
 
     def _count(self) -> int:
         transaction = self._environment.read()

@@ -13,10 +13,12 @@ from pathlib import Path
 import lmdb
 
 from andon.core.errors import AndonError, Code, Corrupt, Unavailable
+from node.storage.durable import flush, make_folder
 from node.storage.values import damaged
 
 READERS_MAX = 126
 DATA_FILE = "data.mdb"
+BEGUN_FOLDER = "begun"
 GROWTH = 4
 
 
@@ -34,7 +36,7 @@ class Environment:
             Unavailable: LOCKED or STORAGE_FULL. Corrupt: STORAGE_DAMAGED.
         """
         if not is_readonly:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make(folder)
         self.folder = folder
         self._is_failed = False
         with mapped():
@@ -97,6 +99,25 @@ class Environment:
     def close(self) -> None:
         """Close; all transactions must have ended."""
         self._lmdb.close()
+
+
+def _make(folder: Path) -> None:
+    """Make folder and file, whole and with names that outlive a loss of power.
+
+    LMDB flushes neither the names nor the first two pages of a new file: without this, a chain
+    that was acknowledged could be gone with its file, or a torn file refuse every start.
+    """
+    if (folder / DATA_FILE).exists():
+        return
+    with mapped():
+        begun = folder / BEGUN_FOLDER
+        make_folder(begun)
+        (begun / DATA_FILE).unlink(missing_ok=True)
+        lmdb.open(str(begun), subdir=True, mode=0o600, lock=False).close()
+        flush(begun / DATA_FILE)
+        (begun / DATA_FILE).rename(folder / DATA_FILE)
+        begun.rmdir()
+        flush(folder)
 
 
 def grown_map(data: Path, map_bytes: int) -> int:

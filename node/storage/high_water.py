@@ -16,6 +16,7 @@ from pathlib import Path
 
 from andon.core.errors import Code, Corrupt
 from andon.core.hashing import DIGEST_BYTES, ZERO_DIGEST
+from node.storage.durable import flush
 from node.storage.values import damaged
 
 SLOT_BYTES = 512
@@ -93,7 +94,7 @@ class HighWater:
         os.pwrite(self._descriptor, _seal(0, Mark(0)), 0)
         os.fsync(self._descriptor)
         part.rename(self._path)
-        sync_folder(self._path.parent)
+        flush(self._path.parent)
 
     def _newest(self) -> tuple[int, Mark]:
         found = [
@@ -124,15 +125,6 @@ def older(name: str, found: int, mark: Mark) -> Corrupt:
         found=found,
         expected=mark.number,
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _seal(sequence: int, mark: Mark) -> bytes:

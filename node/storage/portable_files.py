@@ -20,6 +20,7 @@ from andon.core.state_proof import key_digest
 from consensus.ledger import Overlay, check_top, cut_depth, sort_chunk, top_nodes
 from consensus.ledger.cut import DEPTH_MAX, Entry
 from consensus.ledger.succession import read_params
+from node.storage.durable import flush, make_folder
 from node.storage.portable import (
     BLOCKS_PER_CHUNK,
     MANIFEST,
@@ -48,7 +49,7 @@ class PortableFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
 
     def clear_leftovers(self) -> None:
         """Remove what a crash left half written; for the node alone, when it starts."""
@@ -112,9 +113,9 @@ class PortableFiles:
             _write_states(snapshot, manifest, part)
             _write_history(snapshot, manifest, part)
             _write_file(part / MANIFEST, encode(manifest))
-            _sync(part)
+            flush(part)
             part.rename(final)
-            _sync(self.folder)
+            flush(self.folder)
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             raise Unavailable(
@@ -260,14 +261,6 @@ def _write_file(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _not_found(height: int, name: str) -> InvalidInput:

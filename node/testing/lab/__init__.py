@@ -3,6 +3,7 @@
 from node.testing.lab.certified import CertifiedChain
 from node.testing.lab.chain import LabChain
 from node.testing.lab.kill import Cycles, run_cycles
+from node.testing.lab.power import Losses, record, run_images
 from node.testing.lab.rot import (
     Damage,
     Outcome,
@@ -11,16 +12,21 @@ from node.testing.lab.rot import (
     make_specimen,
     try_damage,
 )
+from node.testing.lab.trace import is_traceable
 
 __all__ = [
     "CertifiedChain",
     "Cycles",
     "Damage",
     "LabChain",
+    "Losses",
     "Outcome",
     "Specimen",
     "damaged_copy",
+    "is_traceable",
     "make_specimen",
+    "record",
     "run_cycles",
+    "run_images",
     "try_damage",
 ]

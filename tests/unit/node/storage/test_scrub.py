@@ -16,10 +16,11 @@ from node.checkout import CHECKOUT
 from node.storage import ChainStore, scrub
 from node.storage.snapshot import TABLES
 from node.storage.values import seal
-from node.testing.lab import LabChain
+from node.testing.lab import LabChain, is_traceable
 
 MAP_BYTES = 64 * 1024 * 1024
 HEIGHTS = 6
+IMAGES = 100
 EMPTY_TABLES = ("predictions", "epochs")
 
 
@@ -94,7 +95,17 @@ def test_a_head_of_an_earlier_time_is_found(folder: Path) -> None:
 
 def test_a_short_campaign_of_kills_and_damage_finds_nothing_lost_or_wrong() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.storage_lab", "--cycles", "40", "--damages", "15"],
+        [
+            *(sys.executable, "-m", "scripts.storage_lab"),
+            *(
+                "--cycles",
+                "40",
+                "--damages",
+                "15",
+                "--images",
+                str(IMAGES if is_traceable() else 0),
+            ),
+        ],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -104,6 +115,8 @@ def test_a_short_campaign_of_kills_and_damage_finds_nothing_lost_or_wrong() -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kill -9: 40 cycles" in done.stdout
     assert done.stdout.count(" 0 wrong") == 4
+    if is_traceable():
+        assert f"power loss: {IMAGES} images" in done.stdout
 
 
 def test_a_page_that_lmdb_itself_cannot_read_is_damage_and_not_a_crash(folder: Path) -> None:
