@@ -65,7 +65,7 @@ twins: setup ## one key twice under partitions a step: N=1000 scenarios
 oracle: setup ## the contract engine against CPython and a walker: N=200000 programs, SEED=0
 	@$(BIN)/python -m scripts.oracle $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
 
-model-check: setup ## all reachable states of the core: SLOTS=2
+model-check: setup ## all reachable states of the core, about 15 minutes: SLOTS=2 for seconds
 	@$(BIN)/python -m scripts.model_check $(if $(SLOTS),--slots $(SLOTS))
 
 gateway-kill: setup ## 100,000 messages and 20 kills of the gateway: nothing lost, nothing twice (needs mosquitto)
