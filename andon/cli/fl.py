@@ -17,7 +17,7 @@ from andon.client.federated import CONTRACT, TrainingLedger
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis
-from andon.core.json_value import value_to_json
+from andon.core.json_value import from_hex, value_to_json
 
 ENGINE = "models.federated.command"
 
@@ -45,6 +45,22 @@ class Recompute(Protocol):
         self, ledger: TrainingLedger, run: str, *, report: Callable[[str], None]
     ) -> str:
         """Attest until the run ends."""
+
+
+class CreateRun(Protocol):
+    """`models.federated.command.create_run`."""
+
+    async def __call__(
+        self, ledger: TrainingLedger, run: str, members: list[bytes], initial: str, terms: object
+    ) -> int:
+        """Put a run on the ledger; gives its number of parameters."""
+
+
+class FetchModel(Protocol):
+    """`models.federated.command.fetch_model`."""
+
+    async def __call__(self, ledger: TrainingLedger, run: str) -> tuple[bytes, str]:
+        """Give the run's weights as a file, and their digest on the ledger."""
 
 
 @click.group("fl")
@@ -75,6 +91,71 @@ def status(context: Context, *, run: str) -> None:
             lines.append(f"{field:10} {len(names)}: {short}")
     document: Value = {"run": plan, "round": current}
     context.show(value_to_json(document), "\n".join(lines))
+
+
+@fl_command.command("create")
+@click.argument("run")
+@click.option("--initial", required=True, help="First weights, f32[d]: module:function.")
+@click.option("--member", "members", multiple=True, required=True, help="Key or 0x account.")
+@click.option("--mode", type=click.Choice(["full", "plain"]), default="full", show_default=True)
+@click.option("--rule", default="mean", show_default=True, help="With plain updates: trimmed, ...")
+@click.option("--tolerated", default=0, help="Members that the rule outvotes.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--patience", default=30, show_default=True, help="Blocks a phase may last.")
+@click.option("--epsilon", default=0.0, help="Privacy budget of a member at delta 1e-5; 0: none.")
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def create(
+    context: Context,
+    /,
+    *,
+    run: str,
+    initial: str,
+    members: tuple[str, ...],
+    sender: str,
+    **terms: str | float,
+) -> None:
+    """Open RUN for its members; everybody starts from the same published weights."""
+    key = context.key(sender)
+    engine = _engine()
+    create_run: CreateRun = engine.create_run
+    accounts = [_account(context, name) for name in members]
+
+    async def work() -> int:
+        async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
+            return await create_run(ledger, run, accounts, initial, engine.Terms(**terms))
+
+    elements = asyncio.run(work())
+    context.show(
+        {"run": run, "elements": elements, "members": len(accounts)},
+        f"run {run}: {len(accounts)} members, {elements} parameters, {terms['rounds']} rounds",
+    )  # fmt: skip
+
+
+@fl_command.command("fetch")
+@click.argument("run")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--from", "sender", default="operator", show_default=True, help="Key or role.")
+@click.pass_obj
+def fetch(context: Context, *, run: str, out: Path, sender: str) -> None:
+    """Write the weights of RUN to an .npy file, checked against the ledger."""
+    key = context.key(sender)
+    fetch_model: FetchModel = _engine().fetch_model
+
+    async def work() -> tuple[bytes, str]:
+        async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
+            return await fetch_model(ledger, run)
+
+    data, digest = asyncio.run(work())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(data)
+    context.show({"out": str(out), "state": digest}, f"{out}: state {digest}")
+
+
+def _account(context: Context, name: str) -> bytes:
+    if name.startswith("0x"):
+        return from_hex(name)
+    return bytes(context.key(name).public)
 
 
 @fl_command.command("join")

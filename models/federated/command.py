@@ -3,12 +3,107 @@
 from __future__ import annotations
 
 import importlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import numpy as np
+
+from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput
+from models.federated import privacy, robust
 from models.federated.journal import Journal
-from models.federated.plant import Plant, Train
+from models.federated.plant import Floats, Plant, Train
 from models.federated.service import Ledger, Report, run_plant, run_validator
+from models.federated.strategies import (
+    initial_state,
+    model_from_fine,
+    model_to_fine,
+    state_digest,
+    state_from_bytes,
+    state_to_bytes,
+)
+
+SCALE_BITS = 16
+FINE_BITS = SCALE_BITS + robust.FINE_BITS
+LIMIT, NORM_LIMIT = 1 << 20, 1 << 22
+"""An element of an update is at most 16, its norm at most 64; both in units of 2^-16."""
+ONE = 1 << 16
+DELTA = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the owner of a run chooses; the contract checks it."""
+
+    mode: str = "full"
+    rule: str = "mean"
+    tolerated: int = 0
+    rounds: int = 5
+    patience: int = 30
+    epsilon: float = 0.0
+    tolerance: int = 0
+
+
+async def create_run(
+    ledger: Ledger, run: str, members: Sequence[bytes], initial: str, terms: Terms
+) -> int:
+    """Put a run on the ledger that starts from the weights `initial` (`module:function`) gives.
+
+    Gives the number of parameters.
+
+    Raises:
+        InvalidInput: NOT_FOUND without such a function; what the contract refuses.
+    """
+    weights = np.asarray(_load(initial, "initial weights")(), np.float32)
+    start = initial_state(model_to_fine(weights, FINE_BITS))
+    rho = privacy.budget_micro_rho(terms.epsilon, DELTA) if terms.epsilon else 0
+    rows: list[Value] = [[name, 0, 1] for name in sorted(members)]
+    strategy: list[Value] = ["average", ONE, 0, 0, 0]
+    recipe: dict[Key, Value] = {
+        "rule": terms.rule,
+        "tolerated": terms.tolerated,
+        "strategy": strategy,
+        "contributions": False,
+    }
+    arguments: dict[str, Value] = {
+        "run": run,
+        "members": rows,
+        "mode": terms.mode,
+        "elements": len(weights),
+        "encoding": [SCALE_BITS, LIMIT, NORM_LIMIT, 1],
+        "recipe": recipe,
+        "state": state_digest(start),
+        "blob": await ledger.publish(state_to_bytes(start)),
+        "patience": terms.patience,
+        "rounds_max": terms.rounds,
+        "rho_budget": rho,
+        "tolerance": terms.tolerance,
+    }
+    await ledger.send("create", arguments)
+    return len(weights)
+
+
+async def fetch_model(ledger: Ledger, run: str) -> tuple[bytes, str]:
+    """Give the run's present weights as an `.npy` file of float32, and the digest on the ledger.
+
+    Raises:
+        InvalidInput: NOT_FOUND without such a run, DIGEST_MISMATCH if the blob is another state.
+    """
+    plan = await ledger.state("runs", run)
+    if not isinstance(plan, dict):
+        raise InvalidInput(Code.NOT_FOUND, f"there is no run {run}")
+    blob, digest = plan["blob"], plan["state"]
+    assert isinstance(blob, bytes)
+    assert isinstance(digest, bytes)
+    state = state_from_bytes(await ledger.blob(blob))
+    if state_digest(state) != digest:
+        raise InvalidInput(Code.DIGEST_MISMATCH, "the blob is not the state of the run")
+    file = io.BytesIO()
+    np.save(file, np.asarray(model_from_fine(state.model, FINE_BITS), np.float32))
+    return file.getvalue(), digest.hex()
 
 
 async def take_part(
@@ -30,13 +125,17 @@ def load_train(name: str) -> Train:
     Raises:
         InvalidInput: NOT_FOUND when there is no such function.
     """
+    return cast("Train", _load(name, "training"))
+
+
+def _load(name: str, what: str) -> Callable[..., Floats]:
     module_name, _, function_name = name.partition(":")
     try:
-        found: Train = getattr(importlib.import_module(module_name), function_name)
+        found: Callable[..., Floats] = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError, ValueError):
         raise InvalidInput(
             Code.NOT_FOUND,
-            f"there is no training function {name}",
-            hint="--train module:function, importable from where you start andon",
+            f"there is no {what} function {name}",
+            hint="give module:function, importable from where you start andon",
         ) from None
     return found

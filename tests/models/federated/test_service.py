@@ -1,6 +1,7 @@
 """Plants and validators as tasks against the contract, with a network that goes away."""
 
 import asyncio
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pytest
 from andon.core.codec import Key, Value, decode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.state_key import state_key
-from models.federated.command import load_train
+from models.federated.command import Terms, create_run, fetch_model, load_train
 from models.federated.journal import Journal
 from models.federated.plant import Floats, Plant, Trained
 from models.federated.service import run_plant, run_validator
-from tests.models.federated.ledger import Chain, Refused, create, plants, sight
+from tests.models.federated.ledger import OWNER, Chain, Refused, create, plants, sight
 
 
 @dataclass
@@ -122,3 +123,38 @@ def test_a_training_function_is_found_by_name_or_refused_with_a_hint() -> None:
     for name in ("os", "nowhere:train", "os:nothing", ""):
         with pytest.raises(InvalidInput, match="training function"):
             load_train(name)
+
+
+def zeros() -> Floats:
+    return np.zeros(5, np.float32)
+
+
+async def test_a_run_is_created_from_published_weights_and_its_result_fetched(
+    tmp_path: Path,
+) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    owner = ChainLedger(chain, OWNER)
+    initial = "tests.models.federated.test_service:zeros"
+    terms = Terms(rounds=1, patience=100)
+    assert await create_run(owner, "run", names[::-1], initial, terms) == 5
+    data, digest = await fetch_model(owner, "run")
+    assert np.load(io.BytesIO(data)).tolist() == [0.0] * 5
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            ledger = ChainLedger(chain, name)
+            plant = Plant(name, Journal(tmp_path / name.hex()), half)
+            group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
+        for key in chain.validators():
+            group.create_task(
+                run_validator(ChainLedger(chain, key), "run", scorer=None, report=lambda text: None)
+            )
+    after, changed = await fetch_model(owner, "run")
+    assert np.load(io.BytesIO(after)).tolist() == [0.5] * 5
+    assert changed != digest
+    with pytest.raises(InvalidInput, match="no run other"):
+        await fetch_model(owner, "other")
+    with pytest.raises(InvalidInput, match="initial weights function"):
+        await create_run(owner, "second", names, "nowhere:initial", terms)
+    with pytest.raises(InvalidInput, match="3 to 256 members"):
+        await create_run(owner, "second", names[:2], initial, terms)
