@@ -144,7 +144,9 @@ def make_genesis(plan: Plan, identity: dict[str, Value]) -> Genesis:
     contracts: tuple[GenesisContract, ...] = (
         contract_at_genesis("identity", source("identity"), identity),
         contract_at_genesis("models", source("models"), {}),
+        contract_at_genesis("committees", source("committees"), {}),
         contract_at_genesis("predictions", source("predictions"), {}),
+        contract_at_genesis("scores", source("scores"), {}),
         contract_at_genesis("maintenance", source("maintenance"), {"model": DEMO_MODEL}),
         contract_at_genesis("telemetry", source("telemetry"), {}),
         contract_at_genesis("private", source("private"), {}),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from andon.client.async_client import AsyncClient
 from andon.client.results import Outcome
 from andon.client.sealing import seal
-from andon.core.attestation import CONTRACT, READY, Committee, parse_committee
+from andon.core.attestation import COMMITTEES, CONTRACT, READY, Committee, parse_committee
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
@@ -21,7 +21,7 @@ DECIDED = ("SETTLED", "DISPUTED", "EXPIRED")
 
 @dataclass(frozen=True, slots=True)
 class Attested:
-    """The `predictions` contract behind a client; `key` signs what is written."""
+    """The contracts `predictions` and `committees` behind a client; `key` signs what is written."""
 
     client: AsyncClient
     key: PrivateKey | None = None
@@ -43,7 +43,7 @@ class Attested:
             "patience": patience,
             "sealed": is_sealed,
         }
-        return await self._send("appoint", arguments)
+        return await self._send(COMMITTEES, "appoint", arguments)
 
     async def committee(self, model_id: bytes) -> Committee:
         """The proved committee of a model.
@@ -51,7 +51,7 @@ class Attested:
         Raises:
             InvalidInput: NOT_FOUND.
         """
-        found = parse_committee(await self.client.state(CONTRACT, "committees", model_id))
+        found = parse_committee(await self.client.state(COMMITTEES, "committees", model_id))
         if found is None:
             raise InvalidInput(
                 Code.NOT_FOUND,
@@ -86,7 +86,7 @@ class Attested:
 
     async def ask(self, model: str, window: bytes) -> int:
         """Open a request without a contract; gives its number."""
-        outcome = await self._send("ask", {"model": model, "window": window})
+        outcome = await self._send(CONTRACT, "ask", {"model": model, "window": window})
         return _number(outcome)
 
     async def ask_sealed(self, model: str, model_id: bytes, window: bytes) -> int:
@@ -103,7 +103,7 @@ class Attested:
         committee = await self.committee(model_id)
         pairs: list[tuple[bytes, bytes]] = []
         for member in committee.members:
-            key = await self.client.state(CONTRACT, "keys", member)
+            key = await self.client.state(COMMITTEES, "keys", member)
             pairs.append((member, key if isinstance(key, bytes) else b""))
         envelope, reference = seal(model_id, window, pairs)
         await self.client.publish_blob(envelope)
@@ -138,8 +138,8 @@ class Attested:
                 )
             await asyncio.sleep(POLL_S)
 
-    async def _send(self, method: str, args: dict[str, Value]) -> Outcome:
-        submission = await self.client.submit(make_call(CONTRACT, method, args), key=self.key)
+    async def _send(self, contract: str, method: str, args: dict[str, Value]) -> Outcome:
+        submission = await self.client.submit(make_call(contract, method, args), key=self.key)
         return submission.require()
 
 

@@ -1,7 +1,7 @@
 """Inputs that only a committee may read: sealed to each member, with a commitment for the chain.
 
 The window is encrypted once (XSalsa20-Poly1305) under a fresh key, and that key is sealed (X25519)
-to the sealing key of each member, which it has put on the chain with `predictions.enrol`. The chain
+to the sealing key of each member, which it has put on the chain with `committees.enrol`. The chain
 holds 64 bytes: the digest of the envelope, which travels as a blob, and a salted commitment to the
 window, so that nobody can try windows against it. Outputs are public.
 """

@@ -1,7 +1,7 @@
 """Attested predictions as node and client see them: commitments and the contract's open requests.
 
-The rules are those of the contract `predictions`; here is only what has to give the same bytes as
-the contract, or reads what it keeps.
+The rules are those of the contracts `predictions` and `committees`; here is only what has to give
+the same bytes as the contracts, or reads what they keep.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from andon.core.codec import Value, encode_value
 from andon.core.hashing import DIGEST_BYTES
 
 CONTRACT = "predictions"
+COMMITTEES = "committees"
 MEASURING = "MEASURING"
 READY = "READY"
 COMMIT = "COMMIT"

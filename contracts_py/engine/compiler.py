@@ -14,7 +14,7 @@ from contracts_py.engine import gas
 from contracts_py.engine.calls import CALLABLES
 from contracts_py.engine.code import Function, Names, Scope, refused
 from contracts_py.engine.contract import ANY, TYPE_NAMES, Contract, Method, TypeSpec
-from contracts_py.engine.declarations import declare, entry_of, literal, type_spec
+from contracts_py.engine.declarations import declare, default_of, entry_of, type_spec
 from contracts_py.engine.expressions import compile_expression
 from contracts_py.engine.faults import ContractRefused, Fault
 from contracts_py.engine.limits import Limits
@@ -135,7 +135,9 @@ def _function(names: Names, node: ast.FunctionDef) -> Function:
         found.append(arg.arg)
         specs.append(ANY if arg.annotation is None else type_spec(arg.annotation))
     defaults: list[Value | Unset] = [UNSET] * (len(found) - len(args.defaults))
-    defaults.extend([literal(default, names) for default in args.defaults])
+    given = specs[len(defaults) :]
+    pairs = zip(given, args.defaults, strict=True)
+    defaults.extend([default_of(default, spec, names) for spec, default in pairs])
     return Function(node, tuple(found), tuple(specs), tuple(defaults))
 
 

@@ -21,6 +21,7 @@ from contracts_py.engine.faults import Fault
 from contracts_py.engine.limits import INTEGER_BOUND
 from contracts_py.engine.run import UNSET, Unset
 from contracts_py.engine.texts import parse_decimal
+from contracts_py.engine.values import type_name
 
 TYPES_DEPTH_MAX: Final = 4
 EVENT_FIELDS_MAX: Final = 32
@@ -114,6 +115,32 @@ def _decimal(node: ast.expr, value: Value) -> Value:
     raise refused(node, "number", "not a decimal of at most 18 places")
 
 
+def default_of(node: ast.expr, spec: TypeSpec, names: Names) -> Value:
+    """Read a default and check that it has the declared type. Raises ContractRefused: rule type."""
+    value = literal(node, names)
+    if not literal_fits(spec, value):
+        fix = 'f: list | None = None, and a display in the body: ["a"] if f is None else f'
+        if spec.name == "dec" and type(value) is int:
+            fix = f'dec("{value}")'
+        elif spec.name not in ("list", "dict"):
+            fix = f"a literal of type {spec}"
+        raise refused(node, "type", f"the default is {type_name(value)}, not {spec}", fix)
+    return value
+
+
+def literal_fits(spec: TypeSpec, value: Value) -> bool:
+    """Tell whether a literal has a type; literals are scalars, decimals and tuples."""
+    if spec.name == "any":
+        return True
+    if spec.name == "optional":
+        return value is None or literal_fits(spec.items[0], value)
+    if type(value) is tuple and spec.name == "tuple":
+        pairs = zip(spec.items, value, strict=False)
+        is_long = bool(spec.items) and len(spec.items) != len(value)
+        return not is_long and all(literal_fits(item, each) for item, each in pairs)
+    return TypeSpec(spec.name).plain is type(value)
+
+
 def declare(names: Names, node: ast.Assign, name: str) -> None:
     """Take one `name = ...` of the top level into the table of names."""
     value = node.value
@@ -152,7 +179,7 @@ def _declare_variable(names: Names, node: ast.Call, name: str, *, is_map: bool) 
         value = type_spec(node.args[0])
     default: Value | Unset = UNSET
     if "default" in options:
-        default = literal(options.pop("default"), names)
+        default = default_of(options.pop("default"), value, names)
     if options:
         raise refused(node, "declaration", f"unknown option {next(iter(options))!r}")
     names.variables[name] = Variable(

@@ -20,11 +20,9 @@ LEAD_MAX = 24
 # Factor of safety stock by service level in thousandths, from the normal distribution.
 LEVELS = ((800, dec("0.8416")), (900, dec("1.2816")), (950, dec("1.6449")), (975, dec("1.96")), (990, dec("2.3263")), (995, dec("2.5758")), (999, dec("3.0902")))
 
-
 @init
-def setup(reserving_contracts: list = ("maintenance",)):
-    reservers.set(list(reserving_contracts))
-
+def setup(reserving_contracts: list[str] | None = None):
+    reservers.set(["maintenance"] if reserving_contracts is None else reserving_contracts)
 
 @export(role="operator")
 def stock_part(part: str, on_hand: int, supplier: str, lead_months: int, service: int):
@@ -36,7 +34,6 @@ def stock_part(part: str, on_hand: int, supplier: str, lead_months: int, service
     past = stock.get(part) or {"reserved": 0, "on_order": 0, "used": 0, "shortages": 0}
     past.update({"org": ctx.org, "on_hand": on_hand, "supplier": supplier, "lead": lead_months, "service": service})
     stock[part] = past
-
 
 @export
 def reserve(part: str, quantity: int, reason: str) -> int:
@@ -53,7 +50,6 @@ def reserve(part: str, quantity: int, reason: str) -> int:
     Reserved(part=part, reservation=number, quantity=quantity, is_short=is_short)
     propose_if_low(part)
     return number
-
 
 @export
 def settle(reservation: int, is_used: bool):
@@ -72,7 +68,6 @@ def settle(reservation: int, is_used: bool):
     Settled(part=found["part"], reservation=reservation, is_used=is_used)
     propose_if_low(found["part"])
 
-
 @export(role="operator")
 def close_month(part: str, other: int) -> dict:
     """The owner ends the month: what work orders used and what was used otherwise is the actual demand."""
@@ -85,12 +80,10 @@ def close_month(part: str, other: int) -> dict:
     stock[part] = found
     return {"part": part, "actual": used, "policy": policy(part)}
 
-
 def next_number() -> int:
     number = last.get() + 1
     last.set(number)
     return number
-
 
 def propose_if_low(part: str):
     found = stock[part]
@@ -104,13 +97,11 @@ def propose_if_low(part: str):
         proposals[number] = {"part": part, "org": found["org"], "quantity": quantity, "supplier": found["supplier"], "status": "PROPOSED", "height": ctx.height, "due": 0, "delivered": 0}
         Proposed(part=part, proposal=number, quantity=quantity, supplier=found["supplier"])
 
-
 @export(role="operator")
 def review(part: str):
     """The owner asks for a proposal if the stock is low."""
     assert stock[part]["org"] == ctx.org, "the part belongs to another organisation"
     propose_if_low(part)
-
 
 @export(role="operator")
 def order(proposal: int, due_height: int):
@@ -120,7 +111,6 @@ def order(proposal: int, due_height: int):
     found["due"] = due_height
     proposals[proposal] = found
 
-
 @export(role="operator")
 def decline(proposal: int):
     """The owner does not follow a proposal."""
@@ -128,7 +118,6 @@ def decline(proposal: int):
     assert found["org"] == ctx.org, "only the owner declines"
     proposals[proposal] = found
     arrive(found["part"], found["quantity"], 0)
-
 
 @export(role="operator")
 def deliver(proposal: int, quantity: int):
@@ -143,7 +132,6 @@ def deliver(proposal: int, quantity: int):
     score["in_time"] += quantity if ctx.height <= found["due"] else 0
     suppliers[found["supplier"]] = score
 
-
 def moved(proposal: int, before: str, after: str) -> dict:
     found = proposals[proposal]
     assert found["status"] == before, "the proposal is not in this state"
@@ -151,20 +139,17 @@ def moved(proposal: int, before: str, after: str) -> dict:
     Moved(proposal=proposal, part=found["part"], status=after)
     return found
 
-
 def arrive(part: str, ordered: int, quantity: int):
     held = stock[part]
     held["on_order"] -= ordered
     held["on_hand"] += quantity
     stock[part] = held
 
-
 @view
 def reliability(supplier: str) -> dec:
     """Share delivered in time; one delivery in time is assumed before the first."""
     score = suppliers.get(supplier, {"ordered": 0, "in_time": 0})
     return dec(score["in_time"] + 1) / (score["ordered"] + 1)
-
 
 def policy(part: str) -> dict:
     """Safety stock covers the forecast's error over a lead time that an unreliable supplier makes longer."""
@@ -180,11 +165,9 @@ def policy(part: str) -> dict:
     point = ceil(expected) + safety
     return {"safety_stock": safety, "reorder_point": point, "order_up_to": point + max(1, ceil(look["amount"] * season)), "lead": lead, "season": season}
 
-
 @view
 def policy_of(part: str) -> dict:
     return policy(part)
-
 
 @view
 def kpi(part: str, count: int) -> dict:
@@ -207,11 +190,9 @@ def kpi(part: str, count: int) -> dict:
         return {"months": sums["months"], "kpi": None, "plain": None}
     return {"months": sums["months"], "kpi": sums["error"] / sums["demand"], "plain": sums["plain"] / sums["actual"]}
 
-
 @view
 def of(part: str) -> value:
     return stock.get(part)
-
 
 @view
 def proposal(number: int) -> value:

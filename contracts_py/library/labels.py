@@ -26,12 +26,12 @@ PRIOR_WRONG = 1000
 
 
 @export(role="modeler")
-def open(dataset: str, model: str, classes: list[str], surety: int, reward: int, token: str = "token", feeders: list = ("quality", "maintenance")):
+def open(dataset: str, model: str, classes: list[str], surety: int, reward: int, token: str = "token", feeders: list[str] | None = None):
     """A modeler opens a dataset for a model; `surety` is the posterior, in thousandths, that decides a sample."""
     assert dataset not in datasets and 0 < len(dataset) and len(dataset) <= 64, "a new name of 1 to 64 characters"
     assert 2 <= len(classes) and len(classes) <= CLASSES_MAX, "2 to 16 classes"
     assert 500 < surety and surety < 1000 and reward >= 0, "surety is 501 to 999 thousandths"
-    datasets[dataset] = {"org": ctx.org, "owner": ctx.sender, "model": model, "classes": classes, "surety": surety, "reward": reward, "token": token, "feeders": list(feeders), "queued": 0, "open": 0, "labelled": 0, "prior": [1000 for name in classes], "digest": hash256(dataset.encode()), "versions": 0}
+    datasets[dataset] = {"org": ctx.org, "owner": ctx.sender, "model": model, "classes": classes, "surety": surety, "reward": reward, "token": token, "feeders": ["quality", "maintenance"] if feeders is None else feeders, "queued": 0, "open": 0, "labelled": 0, "prior": [1000 for name in classes], "digest": hash256(dataset.encode()), "versions": 0}
     of_model[model] = dataset
 
 

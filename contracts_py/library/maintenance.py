@@ -1,11 +1,11 @@
 """Predictive maintenance as a service: remaining life, failure class and anomaly by certified models; alerts, work
-orders, parts, and what came of it. Machines have ISA-95 paths, an owner, a maintainer and subscribers."""
+orders, parts, and what came of it (in `scores`). Machines have ISA-95 paths, an owner, a maintainer and subscribers."""
+import scores
 options = Var(dict)
 machines = Map(key=str, value=dict)
 profiles = Map(key=str, value=dict)
 orders = Map(key=int, value=dict)
 last_order = Var(int, default=0)
-scores = Map(key=(str, str), value=dict)
 Registered = Event(machine=str, path=str, owner=str, maintainer=str, indexed=("machine", "owner"))
 Assessed = Event(machine=str, rul=dec, state=str, indexed=("machine",))
 Examined = Event(machine=str, failure=str, anomaly=dec, verdict=str, indexed=("machine",))
@@ -17,12 +17,10 @@ WINDOWS_MAX = 256
 SUBSCRIBERS_MAX = 8
 SIDE_GAS = 2000000
 
-
 @init
 def setup(model: str, rul_limit: int = 30, rul_margin: int = 3):
     assert 0 < rul_limit and 0 <= rul_margin, "limit is positive, margin is not negative"
     options.set({"org": ctx.org, "model": model, "limit": dec(rul_limit), "margin": dec(rul_margin), "class_model": "", "classes": [], "class_margin": dec(0), "anomaly_model": "", "anomaly_limit": dec(0), "anomaly_margin": dec(0), "parts": "", "drift": "", "labels": ""})
-
 
 @export(role="admin")
 def configure(changes: dict):
@@ -37,35 +35,29 @@ def configure(changes: dict):
     assert found["limit"] > 0 and found["margin"] >= 0 and found["class_margin"] >= 0 and found["anomaly_margin"] >= 0, "limits are positive, margins are not negative"
     options.set(found)
 
-
 @export(role=("operator", "admin"))
 def register(machine: str, path: str, maintainer: str, subscribers: list[str], part: str = ""):
     """The owner names path (enterprise/site/area/line/cell), maintainer, who is told, and the part that wears."""
-    assert 0 < len(machine) and len(machine) <= 64, "a machine has a name of 1 to 64 characters"
     levels = path.split("/")
     assert len(levels) == 5 and len(path) <= 256 and "" not in levels, "a path is enterprise/site/area/line/cell"
     assert len(subscribers) <= SUBSCRIBERS_MAX and len(part) <= 128 and len(maintainer) <= 64, "at most 8 subscribers"
-    found = machines.get(machine) or fresh()
+    found = known(machine)
     assert found["owner"] == "" or found["owner"] == ctx.org, "the machine belongs to another organisation"
-    found["owner"] = ctx.org
-    found["maintainer"] = maintainer
+    found.update({"owner": ctx.org, "maintainer": maintainer})
     machines[machine] = found
     profiles[machine] = {"path": path, "subscribers": subscribers, "part": part}
     Registered(machine=machine, path=path, owner=ctx.org, maintainer=maintainer)
 
-
-def fresh() -> dict:
-    return {"state": "HEALTHY", "assessments": 0, "rul": dec(0), "height": 0, "order": 0, "owner": "", "maintainer": ""}
-
+def known(machine: str) -> dict:
+    assert 0 < len(machine) and len(machine) <= 64, "a machine has a name of 1 to 64 characters"
+    return machines.get(machine) or {"state": "HEALTHY", "assessments": 0, "rul": dec(0), "height": 0, "order": 0, "owner": "", "maintainer": ""}
 
 def check_access(found: dict):
     assert found["owner"] == "" or ctx.org == found["owner"] or ctx.org == found["maintainer"], "only owner and maintainer work on this machine"
 
-
 def judge(chosen: dict, machine: str, rul: dec) -> dict:
     """Update one machine; hysteresis: UNDECIDED keeps the state that the machine had."""
-    assert 0 < len(machine) and len(machine) <= 64, "a machine has a name of 1 to 64 characters"
-    found = machines.get(machine) or fresh()
+    found = known(machine)
     check_access(found)
     verdict = decide(rul, chosen["limit"], chosen["margin"])
     if verdict == "BELOW" and found["state"] == "HEALTHY":
@@ -74,21 +66,17 @@ def judge(chosen: dict, machine: str, rul: dec) -> dict:
         Alert(machine=machine, rul=rul, height=ctx.height)
     elif verdict == "ABOVE" and found["state"] == "WORN" and found["order"] == 0:
         found["state"] = "HEALTHY"
-    found["assessments"] += 1
-    found["rul"] = rul
-    found["height"] = ctx.height
+    found.update({"assessments": found["assessments"] + 1, "rul": rul, "height": ctx.height})
     machines[machine] = found
     if chosen["drift"] != "":
         # Statistics must never stop a prediction.
         try_call(chosen["drift"], "observe", {"stream": chosen["model"], "number": floor(rul)}, SIDE_GAS)
     return {"machine": machine, "rul": rul, "state": found["state"], "verdict": verdict}
 
-
 def open_order(chosen: dict, machine: str) -> int:
     number = last_order.get() + 1
     last_order.set(number)
-    profile = profiles.get(machine, {"subscribers": [], "part": ""})
-    reservation = 0
+    profile, reservation = profiles.get(machine, {"subscribers": [], "part": ""}), 0
     if chosen["parts"] != "" and profile["part"] != "":
         done = try_call(chosen["parts"], "reserve", {"part": profile["part"], "quantity": 1, "reason": f"order {number}"}, SIDE_GAS)
         reservation = done[1] if done[0] else 0
@@ -98,24 +86,19 @@ def open_order(chosen: dict, machine: str) -> int:
         Notified(org=org, machine=machine, order=number)
     return number
 
-
 @export(role="operator")
 def assess(machine: str, window: bytes) -> dict:
     """Predict from one packed int8 window."""
-    chosen = options.get()
-    result = judge(chosen, machine, predict(chosen["model"], window))
+    result = judge(options.get(), machine, predict(options.get()["model"], window))
     Assessed(machine=machine, rul=result["rul"], state=result["state"])
     return result
-
 
 @export(role="operator")
 def examine(machine: str, window: bytes, class_window: bytes = b"", anomaly_window: bytes = b"") -> dict:
     """Remaining life, and failure class and anomaly where a model is configured and a window given."""
     chosen = options.get()
     result = assess(machine, window)
-    failure = ""
-    anomaly = dec(0)
-    verdict = ""
+    failure, anomaly, verdict = "", dec(0), ""
     if chosen["class_model"] != "" and len(class_window) > 0:
         failure = classify(chosen, predict(chosen["class_model"], class_window))
     if chosen["anomaly_model"] != "" and len(anomaly_window) > 0:
@@ -129,7 +112,6 @@ def examine(machine: str, window: bytes, class_window: bytes = b"", anomaly_wind
     result.update({"failure": failure, "anomaly": anomaly, "anomaly_verdict": verdict})
     return result
 
-
 def classify(chosen: dict, found: value) -> str:
     """Name of the largest output, UNDECIDED if the second is within the margin."""
     outputs = found if type_of(found) == "list" else [dec(1) - found, found]
@@ -139,7 +121,6 @@ def classify(chosen: dict, found: value) -> str:
     place = outputs.index(ranked[-1])
     return chosen["classes"][place] if place < len(chosen["classes"]) else str(place)
 
-
 @export(role="operator")
 def assess_many(machines: list, windows: bytes) -> list:
     """Predict for several machines; `windows` holds their inputs end to end."""
@@ -148,37 +129,31 @@ def assess_many(machines: list, windows: bytes) -> list:
     ruls = predict_many(chosen["model"], windows, len(machines))
     return [judge(chosen, pair[0], pair[1])["state"] for pair in zip(machines, ruls)]
 
-
 @export(role="operator")
 def score_many(windows: bytes, count: int) -> list:
     """Predict without keeping state: only the prediction records are written."""
     return predict_many(options.get()["model"], windows, count)
 
-
 @export(role="operator")
 def acknowledge(order: int):
     """The maintainer takes an order."""
     found = move(order, "OPEN", "ACKNOWLEDGED")
-    count("maintainer", ctx.org, {"orders": 1, "blocks_to_acknowledge": ctx.height - found["opened"]})
-
+    scores.add(kind="maintainer", name=ctx.org, amounts={"orders": 1, "blocks_to_acknowledge": ctx.height - found["opened"]})
 
 @export(role="operator")
 def close(order: int, failed: bool, cause: str = "", is_part_used: bool = True):
     """Close a work order and say whether the machine had indeed been failing: it scores model and maintainer."""
     assert len(cause) <= 200, "a cause has at most 200 characters"
     found = move(order, "ACKNOWLEDGED", "CLOSED")
-    found["failed"] = failed
-    found["cause"] = cause
+    found.update({"failed": failed, "cause": cause})
     orders[order] = found
     state = machines[found["machine"]]
-    state["order"] = 0
-    state["state"] = "HEALTHY"
+    state.update({"order": 0, "state": "HEALTHY"})
     machines[found["machine"]] = state
     if found["reservation"] > 0:
         call(options.get()["parts"], "settle", {"reservation": found["reservation"], "is_used": is_part_used})
-    count("model", found["model"], {"hits" if failed else "false_alarms": 1})
-    count("maintainer", ctx.org, {"closed": 1, "blocks_to_close": ctx.height - found["opened"]})
-
+    scores.add(kind="model", name=found["model"], amounts={"hits" if failed else "false_alarms": 1})
+    scores.add(kind="maintainer", name=ctx.org, amounts={"closed": 1, "blocks_to_close": ctx.height - found["opened"]})
 
 @export(role="operator")
 def report_failure(machine: str, cause: str):
@@ -187,53 +162,39 @@ def report_failure(machine: str, cause: str):
     found = machines[machine]
     check_access(found)
     if found["order"] == 0:
-        count("model", options.get()["model"], {"misses": 1})
+        scores.add(kind="model", name=options.get()["model"], amounts={"misses": 1})
         found["order"] = open_order(options.get(), machine)
     else:
-        count("maintainer", found["maintainer"], {"failed_while_open": 1})
+        scores.add(kind="maintainer", name=found["maintainer"], amounts={"failed_while_open": 1})
     found["state"] = "FAILED"
     machines[machine] = found
-
-
-def count(kind: str, name: str, amounts: dict):
-    found = scores.get((kind, name), {})
-    for field in amounts:
-        found[field] = found.get(field, 0) + amounts[field]
-    scores[kind, name] = found
-
 
 def move(order: int, before: str, after: str) -> dict:
     found = orders[order]
     check_access(machines[found["machine"]])
-    status = found["status"]
-    assert status == before, f"the order is {status}, not {before}"
+    assert found["status"] == before, f"the order is not {before}"
     found["status"] = after
     orders[order] = found
     WorkOrder(order=order, machine=found["machine"], status=after)
     return found
 
-
 @view
 def status(machine: str) -> value:
     return machines.get(machine)
-
 
 @view
 def profile(machine: str) -> value:
     return profiles.get(machine)
 
-
 @view
 def work_order(number: int) -> value:
     return orders.get(number)
-
 
 @view
 def fleet(after: value, count: int) -> list:
     return machines.page(after, count)
 
-
 @view
 def score(kind: str, name: str) -> dict:
     """What outcomes say of a `model` (hits, false_alarms, misses) or a `maintainer` (orders, blocks)."""
-    return scores.get((kind, name), {})
+    return scores.of(contract=ctx.this, kind=kind, name=name)

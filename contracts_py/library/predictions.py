@@ -2,89 +2,23 @@
 
 A1 to A9 are the rules in docs/protocol.md. Outputs are ints in units of the model's scale.
 """
-import identity
-
-committees = Map(key=bytes, value=dict)
-measured = Map(key=tuple, value=int)
+import committees
 requests = Map(key=int, value=dict)
 open = Map(key=int, value=bytes)
 windows = Map(key=int, value=bytes)
 commits = Map(key=tuple, value=bytes)
 reveals = Map(key=tuple, value=list)
-records = Map(key=bytes, value=dict)
-keys = Map(key=bytes, value=bytes)
 last = Var(int, default=0)
-Appointed = Event(model=bytes, members=int, tolerance=int, indexed=("model",))
-Measured = Event(model=bytes, divergence=int, status=str, indexed=("model",))
 Requested = Event(number=int, model=bytes, contract=str, deadline=int, indexed=("number", "model"))
 Settled = Event(number=int, model=bytes, contract=str, input=bytes, output=list, low=list, high=list, indexed=("number", "model"))
 Failed = Event(number=int, model=bytes, status=str, low=list, high=list, indexed=("number", "model"))
 Dissented = Event(number=int, validator=bytes, output=list, indexed=("number", "validator"))
 CalledBack = Event(number=int, contract=str, ok=bool, code=str, indexed=("number",))
 
-MEMBERS_MAX = 32
-OUTPUTS_MAX = 16
-OPEN_MAX = 64
-PATIENCE_MAX = 10000
 OUTPUT_MAX = 4611686018427387904
-TOLERANCE_FACTOR = 10
 CALLBACK_GAS = 1000000
 FINISH_GAS = 150000
 INPUT_TAG = "616e646f6e2f6d6f64656c2d696e70757400"
-
-
-@export(role="modeler")
-def appoint(model_id: bytes, members: list, tolerance: int, patience: int, sealed: bool):
-    """The model's organisation names the committee, the tolerance and the blocks of a phase."""
-    found = call("models", "package", {"model_id": model_id})
-    assert found is not None and found["class"] == "attested", "no attested model has this id"
-    assert organisation_of(found["proposer"]) == ctx.org, "only the proposer's organisation appoints"
-    assert found["outputs"] <= OUTPUTS_MAX, "an attested model has at most 16 outputs"
-    assert 1 <= len(members) and len(members) <= MEMBERS_MAX, "a committee has 1 to 32 members"
-    for index, key in enumerate(members):
-        assert is_validator(key), "members are validators"
-        assert index == 0 or members[index - 1] < key, "members ascend, each once"
-    assert TOLERANCE_FACTOR <= tolerance and tolerance < OUTPUT_MAX, "the tolerance is at least ten units"
-    assert 1 <= patience and patience <= PATIENCE_MAX, "patience is 1 to 10000 blocks"
-    former = committees.get(model_id, {"term": 0, "open": 0})
-    committees[model_id] = {
-        "members": members, "tolerance": tolerance, "patience": patience, "sealed": sealed, "open": former["open"],
-        "term": former["term"] + 1, "status": "MEASURING", "divergence": 0, "height": ctx.height,
-    }
-    Appointed(model=model_id, members=len(members), tolerance=tolerance)
-
-
-@export
-def measure(model_id: bytes, term: int, divergence: int):
-    """A member says how far its own outputs are from the golden ones, at most (A2)."""
-    found = committees[model_id]
-    assert ctx.sender in found["members"], "only a member of the committee measures"
-    assert found["term"] == term, "another committee was appointed since"
-    assert (model_id, term, ctx.sender) not in measured, "this member has measured already"
-    assert 0 <= divergence and divergence < OUTPUT_MAX, "a divergence is no negative number"
-    measured[(model_id, term, ctx.sender)] = divergence
-    rows = []
-    weights = weights_of(found["members"])
-    for row in weights:
-        if (model_id, term, row[0]) in measured:
-            rows.append([measured[(model_id, term, row[0])], row[1]])
-    total = sum([row[1] for row in weights])
-    if found["status"] == "MEASURING" and sum([row[1] for row in rows]) * 3 > total * 2:
-        # A third of the weight may lie: the largest value that is left after it is taken away.
-        found["divergence"] = at_weight(sorted(rows), sum([row[1] for row in rows]) - (total - 1) // 3 - 1)
-        enough = found["tolerance"] >= TOLERANCE_FACTOR * max(1, found["divergence"])
-        found["status"] = "READY" if enough else "REFUSED"
-        committees[model_id] = found
-    Measured(model=model_id, divergence=divergence, status=found["status"])
-
-
-@export
-def enrol(sealing_key: bytes):
-    """A validator says to which X25519 key inputs are sealed for it; the old one is forgotten."""
-    assert is_validator(ctx.sender), "only a validator enrols"
-    assert len(sealing_key) == 32, "a sealing key has 32 bytes"
-    keys[ctx.sender] = sealing_key
-
 
 @export(reentrant=True)
 def ask(model: str, window: bytes, callback: str = "") -> int:
@@ -97,15 +31,11 @@ def ask(model: str, window: bytes, callback: str = "") -> int:
     found = call("models", "package", {"model_id": model_id})
     assert found is not None and found["status"] == "ACTIVE", "the model is not active"
     assert found["class"] == "attested", "the model is exact: use predict()"
-    body = committees[model_id]
-    assert body["status"] == "READY", "the committee is not ready"
-    assert body["open"] < OPEN_MAX, "too many requests are open"
+    body = committees.admit(model_id=model_id)
     assert len(window) == (64 if body["sealed"] else found["input_bytes"]), "the input has another size"
-    members = weights_of(body["members"])
+    members = body["weights"]
     total = sum([row[1] for row in members])
     assert total > 0, "the committee has no vote left"
-    body["open"] += 1
-    committees[model_id] = body
     number = last.get() + 1
     last.set(number)
     # A sealed input is the digest of its envelope and a commitment to what is inside.
@@ -122,7 +52,6 @@ def ask(model: str, window: bytes, callback: str = "") -> int:
     Requested(number=number, model=model_id, contract=contract, deadline=deadline)
     return number
 
-
 @export
 def commit(number: int, digest: bytes):
     """A member binds itself to an output that nobody can read yet (A3)."""
@@ -137,7 +66,6 @@ def commit(number: int, digest: bytes):
         current["phase"] = "REVEAL"
         current["deadline"] = ctx.height + current["patience"]
     requests[number] = current
-
 
 @export
 def reveal(number: int, salt: bytes, output: list):
@@ -158,7 +86,6 @@ def reveal(number: int, salt: bytes, output: list):
     if current["revealed"] == current["committed"]:
         settle(number, current)
 
-
 @export
 def advance(number: int):
     """Move on when a deadline has passed; anybody may call it (A5)."""
@@ -169,7 +96,6 @@ def advance(number: int):
     else:
         assert current["phase"] != before, "the deadline has not passed"
         requests[number] = current
-
 
 def turned(number):
     """The request in the phase of this height. Raises once it is decided."""
@@ -183,15 +109,8 @@ def turned(number):
             finish(number, current, "EXPIRED", None, [], [])
     return current
 
-
 def has_quorum(current, weight):
     return weight * 3 > current["total"] * 2
-
-
-def weights_of(members):
-    """[key, weight] of those that have a vote now: the chain's own weights, nobody's word (A6)."""
-    return identity.weights_of(accounts=members)
-
 
 def weight_in(current):
     assert is_validator(ctx.sender), "only a validator attests"
@@ -199,7 +118,6 @@ def weight_in(current):
         if row[0] == ctx.sender:
             return row[1]
     fail("not a member of the committee")
-
 
 def at_weight(rows, place):
     """The value on which the unit of weight number `place` stands, in ascending rows."""
@@ -210,7 +128,6 @@ def at_weight(rows, place):
             return row[0]
     return rows[len(rows) - 1][0]
 
-
 def settle(number, current):
     """The lower weighted median of each output; disputed if the trimmed spread is too wide (A7)."""
     if not has_quorum(current, current["revealed"]):
@@ -218,35 +135,26 @@ def settle(number, current):
         return
     shown = [[reveals[(number, row[0])], row[1]] for row in current["members"] if (number, row[0]) in reveals]
     faulty = (current["total"] - 1) // 3
-    output = []
-    low = []
-    high = []
+    output, low, high = [], [], []
     for index in range(current["outputs"]):
         rows = sorted([[row[0][index], row[1]] for row in shown])
         output.append(at_weight(rows, (current["revealed"] - 1) // 2))
         low.append(at_weight(rows, faulty))
         high.append(at_weight(rows, current["revealed"] - faulty - 1))
-    spread = max([high[index] - low[index] for index in range(len(output))])
-    if spread > current["tolerance"]:
+    if max([high[index] - low[index] for index in range(len(output))]) > current["tolerance"]:
         finish(number, current, "DISPUTED", None, low, high)
     else:
         finish(number, current, "SETTLED", output, low, high)
 
-
 def finish(number, current, status, output, low, high):
     """Write the result, then tell the contract that asked; its failure undoes nothing (A8)."""
-    current["phase"] = status
-    current["output"] = output
-    current["low"] = low
-    current["high"] = high
-    current["decided"] = ctx.height
-    current["dissent"] = judged(number, current, output)
+    rows = ballot(number, current, output)
+    dissent = [row[0] for row in rows if row[1] == "dissented"]
+    current.update({"phase": status, "output": output, "low": low, "high": high, "decided": ctx.height, "dissent": dissent})
     requests[number] = current
     open.remove(number)
     windows.remove(number)
-    body = committees[current["model"]]
-    body["open"] -= 1
-    committees[current["model"]] = body
+    committees.dismiss(model_id=current["model"], ballot=rows, is_passed=output is not None)
     if status == "SETTLED":
         Settled(number=number, model=current["model"], contract=current["contract"], input=current["input"], output=output, low=low, high=high)
     else:
@@ -254,10 +162,9 @@ def finish(number, current, status, output, low, high):
     if current["callback"] != "" and current["contract"] != "":
         call_back(number, current, status, output)
 
-
-def judged(number, current, output):
-    """Count who agreed, dissented, withheld or was absent; values count only if the ballot passed (A9)."""
-    dissent = []
+def ballot(number, current, output):
+    """[key, kind] of each member: agreed, dissented, withheld or absent (A9)."""
+    rows = []
     for row in current["members"]:
         place = (number, row[0])
         kind = "agreed"
@@ -269,14 +176,9 @@ def judged(number, current, output):
             shown = reveals[place]
             if max([abs(shown[index] - output[index]) for index in range(len(output))]) > current["tolerance"]:
                 kind = "dissented"
-                dissent.append(row[0])
                 Dissented(number=number, validator=row[0], output=shown)
-        if output is not None or kind == "absent" or kind == "withheld":
-            count = records.get(row[0], {"agreed": 0, "dissented": 0, "withheld": 0, "absent": 0})
-            count[kind] += 1
-            records[row[0]] = count
-    return dissent
-
+        rows.append([row[0], kind])
+    return rows
 
 def call_back(number, current, status, output):
     # Whoever reveals last pays: with less gas the callback could be made to fail on purpose.
@@ -289,21 +191,9 @@ def call_back(number, current, status, output):
     code = "" if found[0] else found[1]
     CalledBack(number=number, contract=current["contract"], ok=found[0], code=code)
 
-
 @view
 def status(number: int) -> value:
     return requests.get(number)
-
-
-@view
-def committee(model_id: bytes) -> value:
-    return committees.get(model_id)
-
-
-@view
-def record(account: bytes) -> value:
-    return records.get(account)
-
 
 @view
 def waiting(after: int | None, count: int) -> list:

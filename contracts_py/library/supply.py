@@ -5,7 +5,6 @@ declares it in error, and from then on it does not count.
 """
 import genealogy
 import places
-
 events = Map(key=str, value=dict)
 log = Map(key=int, value=str)
 last = Var(int, default=0)
@@ -24,12 +23,10 @@ ITEMS_MAX = 128
 BACK_MAX = 64
 AHEAD_MS = 3600000
 
-
 @export(role="operator")
 def capture(event: dict) -> str:
     """Operators record one event, or declare one of their organisation in error; gives its id."""
     return take(event)
-
 
 @export(role="operator")
 def capture_many(events: list) -> list:
@@ -37,12 +34,9 @@ def capture_many(events: list) -> list:
     assert 0 < len(events) and len(events) <= EVENTS_MAX, "1 to 64 events"
     return [take(event) for event in events]
 
-
 def take(event: dict) -> str:
     assert event.get("kind") in KINDS, "unknown kind of event"
-    identity = event.get("id")
-    if identity is None:
-        identity = "urn:andon:event:" + hex(hash256(encode(event)))
+    identity = "urn:andon:event:" + hex(hash256(encode(event))) if event.get("id") is None else event["id"]
     assert 0 < len(identity) and len(identity) <= 200, "an event id has 1 to 200 characters"
     if event.get("error") is not None:
         return declare_error(identity, event["error"])
@@ -68,7 +62,6 @@ def take(event: dict) -> str:
     Captured(event=identity, kind=event["kind"], org=ctx.org, items=names)
     return identity
 
-
 def touched(event: dict) -> list:
     """Items of an event, each once, in the order in which it names them."""
     found = {}
@@ -84,10 +77,8 @@ def touched(event: dict) -> list:
         assert type_of(name) == "str" and 0 < len(name) and len(name) <= 128, "an item has an id of 1 to 128 characters"
     return found.keys()
 
-
 def side(event: dict, field: str, quantities: str) -> list:
     return event.get(field, []) + [row[0] for row in event.get(quantities, [])]
-
 
 def made_by(event: dict) -> list:
     if event["kind"] == "TransformationEvent":
@@ -95,7 +86,6 @@ def made_by(event: dict) -> list:
     if event["kind"] == "ObjectEvent" and event["action"] == "ADD":
         return side(event, "epcs", "quantities")
     return []
-
 
 def see(name: str, event: dict, is_made: bool):
     item = items.get(name)
@@ -106,8 +96,7 @@ def see(name: str, event: dict, is_made: bool):
     if is_made:
         assert owner == "" or owner == ctx.org, f"only {owner} makes items of this company prefix"
         if item["made"] == "":
-            item["made"] = event["id"]
-            item["maker"] = ctx.org
+            item.update({"made": event["id"], "maker": ctx.org})
         elif is_single:
             accuse(name, item, "DUPLICATE_SERIAL", event["id"])
     elif name.find("/21/") > 0 and owner != "" and item["made"] == "":
@@ -120,24 +109,16 @@ def see(name: str, event: dict, is_made: bool):
         move(item, event)
     items[name] = item
 
-
 def where(event: dict) -> str:
     return event.get("location") or event.get("read_point") or ""
 
-
 def move(item: dict, event: dict):
-    item["org"] = event["org"]
-    item["time_ms"] = event["time_ms"]
-    item["place"] = where(event) or item["place"]
-    item["step"] = event.get("step") or ""
-    item["disposition"] = event.get("disposition") or item["disposition"]
-
+    item.update({"org": event["org"], "time_ms": event["time_ms"], "place": where(event) or item["place"]})
+    item.update({"step": event.get("step") or "", "disposition": event.get("disposition") or item["disposition"]})
 
 def accuse(name: str, item: dict, reason: str, event: str):
-    item["suspect"] = reason
-    item["blamed"] = event
+    item.update({"suspect": reason, "blamed": event})
     Suspect(item=name, reason=reason, event=event)
-
 
 def connect(event: dict):
     if event["kind"] == "TransformationEvent":
@@ -153,13 +134,11 @@ def connect(event: dict):
                 genealogy.unlink(child=child, parent=parent, event=event["id"])
         hold(children)
 
-
 def hold(children: list):
     for child in children:
         item = items[child]
         item["parent"] = genealogy.holder(item=child)
         items[child] = item
-
 
 def declare_error(identity: str, error: dict) -> str:
     found = events[identity]
@@ -174,7 +153,6 @@ def declare_error(identity: str, error: dict) -> str:
         derive(name, identity)
     InError(event=identity, reason=error.get("reason") or "", org=ctx.org)
     return identity
-
 
 def derive(name: str, wrong: str):
     """Put an item back to what its other events say; at most the last 64 are looked at."""
@@ -194,7 +172,6 @@ def derive(name: str, wrong: str):
     item["parent"] = genealogy.holder(item=name)
     items[name] = item
 
-
 @export(role="admin")
 def clear(item: str):
     """The maker, or the owner of the prefix, has looked into a suspicion and takes it back."""
@@ -203,23 +180,19 @@ def clear(item: str):
     found.update({"suspect": "", "blamed": ""})
     items[item] = found
 
-
 @view
 def item(name: str) -> value:
     return items.get(name)
 
-
 @view
 def event(identity: str) -> value:
     return events.get(identity)
-
 
 @view
 def events_of(name: str, after: int, count: int) -> list:
     """Events of an item from place `after` on, in the order in which they were recorded."""
     known = items.get(name, {"events": 0})["events"]
     return [events[trail[name, place]] for place in range(after, min(known, after + min(count, EVENTS_MAX)))]
-
 
 @view
 def events_from(after: int, count: int) -> list:

@@ -1,8 +1,8 @@
 """A validator's part in attested predictions: measure, commit, reveal, move on (A1 to A9).
 
-Follows the contract `predictions` in the last final state. Computes off the critical path, in the
-worker; keeps salt and output durably before it commits to them. What fails here costs this member
-its attestation and never a block.
+Follows the contracts `predictions` and `committees` in the last final state. Computes off the
+critical path, in the worker; keeps salt and output durably before it commits to them. What fails
+here costs this member its attestation and never a block.
 """
 
 from __future__ import annotations
@@ -132,12 +132,12 @@ class AttestationDriver:
     async def _sit(self, model_id: bytes, committee: Committee) -> None:
         """Enrol our sealing key where inputs are sealed; measure the model for a new term."""
         key = self._ports.validator_key
-        if committee.is_sealed and await self._read("keys", key) is None:
+        if committee.is_sealed and await self._read("keys", key, a.COMMITTEES) is None:
             seed = await asyncio.to_thread(self._ports.sealing_seed)
             await self._send("enrol", key, {"sealing_key": sealing_public(seed)})
         if committee.status != a.MEASURING or not self._ports.worker.has_model(model_id):
             return
-        if await self._read("measured", (model_id, committee.term, key)) is not None:
+        if await self._read("measured", (model_id, committee.term, key), a.COMMITTEES) is not None:
             return
         divergence = await self._measure(model_id)
         arguments: dict[str, Value] = {
@@ -231,7 +231,7 @@ class AttestationDriver:
     # -- reading and sending --------------------------------------------------------------
 
     async def _committees(self) -> list[tuple[bytes, Committee]]:
-        entries = await self._entries("committees", COMMITTEES_MAX)
+        entries = await self._entries(a.COMMITTEES, "committees", COMMITTEES_MAX)
         found: list[tuple[bytes, Committee]] = []
         for key, value in entries:
             committee = parse_committee(value)
@@ -240,16 +240,18 @@ class AttestationDriver:
         return found
 
     async def _open_numbers(self) -> list[int]:
-        entries = await self._entries("open", OPEN_MAX)
+        entries = await self._entries(a.CONTRACT, "open", OPEN_MAX)
         return [key for key, _ in entries if isinstance(key, int)]
 
-    async def _entries(self, variable: str, count_max: int) -> list[tuple[Value, Value]]:
-        prefix = state_prefix(a.CONTRACT, variable)
+    async def _entries(
+        self, contract: str, variable: str, count_max: int
+    ) -> list[tuple[Value, Value]]:
+        prefix = state_prefix(contract, variable)
         raw = await self._ports.state.entries(prefix, None, count_max)
         return [(decode_value(key[len(prefix) :]), decode_value(value)) for key, value in raw]
 
-    async def _read(self, variable: str, key: Key) -> Value:
-        raw = await self._ports.state.value(state_key(a.CONTRACT, variable, key))
+    async def _read(self, variable: str, key: Key, contract: str = a.CONTRACT) -> Value:
+        raw = await self._ports.state.value(state_key(contract, variable, key))
         return None if raw is None else decode_value(raw)
 
     async def _send(self, method: str, about: bytes | int, arguments: dict[str, Value]) -> None:
@@ -261,5 +263,6 @@ class AttestationDriver:
         if len(self._sent_at) >= REMEMBERED_MAX:
             self._sent_at.clear()
         self._sent_at[place] = now_s
-        await self._ports.send(make_call(a.CONTRACT, method, arguments))
+        contract = a.COMMITTEES if method in ("enrol", "measure") else a.CONTRACT
+        await self._ports.send(make_call(contract, method, arguments))
         log.info("attestation.sent", method=method, about=about if isinstance(about, int) else "")

@@ -34,7 +34,8 @@ OWN_CALLS = frozenset(
     {
         ("models", "attest"),
         ("evidence", "submit"),
-        *(("predictions", name) for name in ("measure", "enrol", "commit", "reveal", "advance")),
+        *(("committees", name) for name in ("measure", "enrol")),
+        *(("predictions", name) for name in ("commit", "reveal", "advance")),
     }
 )
 """What a validator calls in its own name; a signer signs no other transaction."""

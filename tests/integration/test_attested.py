@@ -133,7 +133,7 @@ async def sealed(net: LocalNet, client: AsyncClient, attested: Attested, identit
     await appoint(net, client, identity, is_sealed=True)
     members = (await attested.committee(identity)).members
     for _ in range(100):
-        keys = [await client.state("predictions", "keys", member) for member in members]
+        keys = [await client.state("committees", "keys", member) for member in members]
         if all(isinstance(key, bytes) for key in keys):
             break
         await asyncio.sleep(0.2)

@@ -186,6 +186,7 @@ def test_nobody_touches_the_parts_of_others() -> None:
 def test_maintenance_reserves_and_settles_the_part_of_a_worn_machine() -> None:
     world = depot()
     world.host.models["rul"] = lambda window: Prediction((window[0],), 1, 1, 100)
+    world.put("scores", source("scores"))
     world.put("maintenance", source("maintenance"), model="rul")
     admin = b"A" * 32
     world.value("maintenance", "configure", sender=admin, changes={"parts": "inventory"})

@@ -232,6 +232,7 @@ def plant() -> World:
     world = World()
     world.host.roles[ALICE] = ("operator",)
     world.host.models["rul"] = lambda window: Prediction((window[0],), 1, 1, 100)
+    world.put("scores", source("scores"))
     return world.put("maintenance", source("maintenance"), model="rul")
 
 

@@ -30,6 +30,7 @@ def service(**changes: Value) -> World:
     world.host.models["rul"] = lambda window: Prediction((window[0],), 1, 1, 100)
     world.host.models["class"] = lambda window: Prediction(tuple(window), 1, 100, 100)
     world.host.models["odd"] = lambda window: Prediction((window[0],), 1, 10, 100)
+    world.put("scores", source("scores"))
     world.host.sources["maintenance"] = source("maintenance")
     outcome = world.run("maintenance", "", mode=Mode.INIT, sender=ADMINS[STEEL], model="rul")
     assert outcome.ok, outcome.failure

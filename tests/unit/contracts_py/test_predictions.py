@@ -1,4 +1,4 @@
-"""Contract `predictions`: requests, committees, and every attack on them that we know."""
+"""Contracts `predictions` and `committees`: every attack on them that we know."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ class Committee:
         self.weights = dict(zip(self.members, weights, strict=True))
         entries: list[Value] = [validator(k, w) for k, w in self.weights.items()]
         self._replace_validators(entries)
+        self.world.put("committees", source("committees"))
         self.world.put("predictions", source("predictions")).put("asker", ASKER)
         self.world.value(
             "models", "propose", sender=CAROL, model_id=MODEL, name="float", kind="attested",
@@ -86,7 +87,7 @@ class Committee:
         self.appoint(tolerance=tolerance, sealed=sealed)
         for member, divergence in zip(self.members, divergences or (1,) * 99, strict=False):
             self.world.value(
-                "predictions", "measure", sender=member, model_id=MODEL, term=1,
+                "committees", "measure", sender=member, model_id=MODEL, term=1,
                 divergence=divergence,
             )  # fmt: skip
 
@@ -104,7 +105,7 @@ class Committee:
             "model_id": MODEL, "members": list(self.members), "tolerance": 50, "patience": 3,
             "sealed": False,
         }  # fmt: skip
-        self.world.value("predictions", "appoint", sender=sender, **{**arguments, **changes})
+        self.world.value("committees", "appoint", sender=sender, **{**arguments, **changes})
 
     def ask(self, method: str = "ask_for") -> int:
         number = self.world.value("asker", method, window=WINDOW)
@@ -291,9 +292,9 @@ def test_a_liar_is_on_record_and_the_honest_are_not() -> None:
     found = committee.request(number)
     liar, honest = committee.members[:2]
     assert found["dissent"] == [liar]
-    record = committee.world.value("predictions", "record", account=liar)
+    record = committee.world.value("committees", "record", account=liar)
     assert record == {"agreed": 0, "dissented": 1, "withheld": 0, "absent": 0}
-    record = committee.world.value("predictions", "record", account=honest)
+    record = committee.world.value("committees", "record", account=honest)
     assert record == {"agreed": 1, "dissented": 0, "withheld": 0, "absent": 0}
     assert ("Dissented", {"number": number, "validator": liar, "output": [9999]}) in (
         committee.world.events()
@@ -319,7 +320,7 @@ def test_a_dispute_has_no_value_blames_nobody_and_tells_the_contract() -> None:
     assert committee.heard() == [
         [number, "DISPUTED", None, Dec(UNIT // 20), committee.world.height]
     ]
-    assert committee.world.value("predictions", "record", account=committee.members[0]) is None
+    assert committee.world.value("committees", "record", account=committee.members[0]) is None
 
 
 def test_who_withholds_after_reading_the_others_shifts_nothing_out_of_range_and_is_on_record() -> (
@@ -336,7 +337,7 @@ def test_who_withholds_after_reading_the_others_shifts_nothing_out_of_range_and_
     committee.world.height += 4
     committee.world.value("predictions", "advance", number=number)
     assert committee.request(number)["output"] == [1010]
-    record = committee.world.value("predictions", "record", account=committee.members[3])
+    record = committee.world.value("committees", "record", account=committee.members[3])
     assert record == {"agreed": 0, "dissented": 0, "withheld": 1, "absent": 0}
 
 
@@ -395,7 +396,7 @@ def test_a_callback_may_ask_again() -> None:
     committee.ballot(number, equal(committee, 1, 1, 1, 1))
     assert committee.heard() == [number + 1]
     assert committee.request(number + 1)["phase"] == "COMMIT"
-    body = committee.world.value("predictions", "committee", model_id=MODEL)
+    body = committee.world.value("committees", "committee", model_id=MODEL)
     assert isinstance(body, dict)
     assert body["open"] == 1
 
@@ -407,7 +408,7 @@ def test_the_tolerance_is_ten_times_what_the_committee_measured_without_its_liar
         ((5, 6, 10**6, 6), "REFUSED"),
     ):
         committee = Committee(tolerance=50, divergences=divergences)
-        body = committee.world.value("predictions", "committee", model_id=MODEL)
+        body = committee.world.value("committees", "committee", model_id=MODEL)
         assert isinstance(body, dict)
         assert body["status"] == status, divergences
     with pytest.raises(AssertionError, match="not ready"):

@@ -33,6 +33,17 @@ def test_file_of_400_lines_is_allowed_and_401_is_not(tree: Path) -> None:
     ]
 
 
+def test_a_standard_contract_of_200_lines_is_allowed_and_201_is_not(tree: Path) -> None:
+    folder = tree / tidy.LIBRARY
+    folder.mkdir(parents=True)
+    (folder / "short.py").write_text("x = 1\n" * 200, encoding="utf-8")
+    assert list(tidy.check_library()) == []
+    (folder / "long.py").write_text("x = 1\n" * 201, encoding="utf-8")
+    assert list(tidy.check_library()) == [
+        "contracts_py/library/long.py:1: contract has 201 lines, at most 200"
+    ]
+
+
 def test_function_body_is_counted_without_its_docstring(tree: Path) -> None:
     assert write(tree, "node/a.py", body(60)) == []
     assert write(tree, "node/a.py", body(61)) == ["node/a.py:1: long has 61 lines, at most 60"]

@@ -139,7 +139,7 @@ async def test_a_member_that_is_away_delays_by_two_deadlines_and_stops_nothing(
     found = network.committee.request(number)
     assert (found["phase"], found["output"]) == ("SETTLED", [1001])
     record = network.committee.world.value(
-        "predictions", "record", account=network.committee.members[3]
+        "committees", "record", account=network.committee.members[3]
     )
     assert isinstance(record, dict)
     assert record["absent"] == 1
@@ -181,7 +181,7 @@ async def test_a_member_measures_a_new_committee_once(tmp_path: Path) -> None:
     network.blobs[identity] = blob_with_golden()
     network.committee.appoint(sender=CAROL, tolerance=20)
     await network.blocks(2)
-    body = world.value("predictions", "committee", model_id=MODEL)
+    body = world.value("committees", "committee", model_id=MODEL)
     assert isinstance(body, dict)
     # Three have measured 0, 1 and 2: without the top third 1 at most, ten times within 20.
     assert (body["status"], body["divergence"], body["term"]) == ("READY", 1, 2)
@@ -199,7 +199,7 @@ async def test_sealed_inputs_are_read_by_members_alone(tmp_path: Path) -> None:
     network = Network(tmp_path, (0, 1, 2, 3), sealed=True)
     world, members = network.committee.world, network.committee.members
     await network.blocks(1)
-    keys = [world.state("predictions", "keys", member) for member in members]
+    keys = [world.state("committees", "keys", member) for member in members]
     pairs = [(m, k) for m, k in zip(members, keys, strict=True) if isinstance(k, bytes)]
     assert len(pairs) == 4
     envelope, reference = seal(MODEL, WINDOW, pairs)
