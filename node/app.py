@@ -7,7 +7,6 @@ import contextlib
 import datetime as dt
 import random
 import secrets
-import time
 
 import aiohttp
 import structlog
@@ -28,6 +27,7 @@ from node.drivers.execution import Committed, ExecutionDriver
 from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionCache, PredictionService
 from node.drivers.sync import CertifiedChain, SyncDriver
+from node.envelopes import Copies, Envelopes
 from node.explorer import Explorer
 from node.facade import Wait
 from node.finality import FinalityTracker
@@ -43,7 +43,7 @@ from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
 from node.net.tls import make_server_tls
 from node.own_calls import OwnCalls
-from node.private import PrivatePayloads
+from node.private import PrivatePayloads, wall_ms
 from node.probes import Probes, Watched
 from node.queries import Queries, StoredShelf
 from node.registry import REGISTRY_KEYS, peers_of
@@ -115,6 +115,9 @@ class Node:
         self.mempool = Mempool(self.execution.admission, self.verifier, limits, observe)
         self.execution.attach(self.mempool)
         self.queries = Queries(opened.store, self.execution.queries)
+        self.envelopes = Envelopes(
+            opened.home.data / "private", opened.node_key.public, self.queries
+        )
         self.finality = FinalityTracker(self.metrics.latency.observe)
 
     def _build_network(self, client: aiohttp.ClientSession) -> None:
@@ -134,7 +137,7 @@ class Node:
         self.network = Network(
             settings,
             self.table,
-            StoredShelf(self.execution.queries, opened.blobs, self.files),
+            StoredShelf(self.execution.queries, opened.blobs, self.files, self.envelopes),
             receive=self._receive,
             linked=self._linked,
             jitter=self._jitter,
@@ -160,7 +163,7 @@ class Node:
             transport=self.network,
             store=opened.votes,
             signer=opened.signer,
-            clock_ms=lambda: clock_ms() + opened.config.clock_skew_ms,
+            clock_ms=lambda: wall_ms() + opened.config.clock_skew_ms,
             hooks=Hooks(
                 on_evidence=self._on_evidence,
                 on_refused=self._on_refused,
@@ -195,6 +198,7 @@ class Node:
             ModelParts(
                 opened=opened,
                 queries=self.queries,
+                envelopes=self.envelopes,
                 worker=self.worker,
                 fetcher=self.fetcher,
                 peers=self._linked_keys,
@@ -236,7 +240,8 @@ class Node:
             gathered=self.consensus.gathered,
         )
         self.service = NodeService(parts, self.probes.metrics_text, self.probes.health)
-        private = PrivatePayloads(self.service, opened.home.data / "private", opened.node_key)
+        copies = Copies(self.envelopes, self.fetcher, self._linked_keys)
+        private = PrivatePayloads(self.service, self.envelopes, opened.node_key, copies)
         self.rpc = RpcServer(
             self.service,
             rpc_settings(config),
@@ -392,8 +397,3 @@ class Node:
         if registry != self._registry:
             self._registry = registry
             self.network.update_peers(peers_of(*registry))
-
-
-def clock_ms() -> int:
-    """Wall clock, milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

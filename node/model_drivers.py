@@ -15,6 +15,7 @@ from node.drivers.attestations import AttestationDriver
 from node.drivers.attestations import Ports as AttestationPorts
 from node.drivers.models import MODELS, ModelsDriver, find_blob
 from node.drivers.models import Ports as ModelPorts
+from node.envelopes import Envelopes
 from node.home import Opened
 from node.keystore import SEALING_KEY, key_exists, load_key, save_key
 from node.net.fetch import Fetcher
@@ -51,6 +52,7 @@ class ModelParts:
 
     opened: Opened
     queries: Queries
+    envelopes: Envelopes
     worker: Supervisor
     fetcher: Fetcher
     peers: Callable[[], list[bytes]]
@@ -81,13 +83,21 @@ def make_model_drivers(parts: ModelParts) -> ModelDrivers:
             state=parts.queries,
             worker=parts.worker,
             journal=AttestationJournal(opened.home.data / "attestations"),
-            blob=lambda identity: find_blob(opened.blobs, parts.fetcher, parts.peers, identity),
+            blob=lambda identity: _find_input(parts, identity),
             sealing_seed=lambda: sealing_seed(opened.home.keys),
             height=parts.height,
             send=own_calls.send,
         )
     )
     return ModelDrivers(models=models, attestations=attestations)
+
+
+async def _find_input(parts: ModelParts, identity: bytes) -> bytes:
+    """Give an envelope that we keep for its owner, or else one that lies open as a blob."""
+    found = await parts.envelopes.find(identity)
+    if found is not None:
+        return found
+    return await find_blob(parts.opened.blobs, parts.fetcher, parts.peers, identity)
 
 
 def sealing_seed(folder: Path) -> bytes:

@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import msgspec
 import structlog
 from aiohttp import web
 
-from andon.client.private import (
+from andon.client.payloads import (
     CONTRACT,
     ENVELOPE_BYTES_MAX,
     FetchRequest,
@@ -32,12 +31,11 @@ from andon.core.json_value import from_hex, to_hex
 from andon.core.keys import PrivateKey, verify
 from andon.core.rpc_schema import BlobReply
 from andon.core.state_key import state_key
+from node.envelopes import PURGED, Copies, Envelopes
 from node.facade import NodeFacade
 from node.rpc.access import SUBMIT, require
-from node.storage import BlobStore
 
 CLOCK_SKEW_MS = 60_000
-PURGED = ("PURGING", "PURGED")
 SWEEP_S = 1.0
 """How often a node looks whether something is to be purged."""
 
@@ -56,13 +54,16 @@ class PrivatePayloads:
     def __init__(
         self,
         node: NodeFacade,
-        folder: Path,
+        envelopes: Envelopes,
         key: PrivateKey,
+        copies: Copies | None = None,
         now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._node = node
-        self._blobs = BlobStore(folder)
+        self._envelopes = envelopes
+        self._blobs = envelopes.store
         self._key = key
+        self._copies = copies
         self._now_ms = now_ms
 
     def routes(self) -> list[web.AbstractRouteDef]:
@@ -76,7 +77,7 @@ class PrivatePayloads:
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Purge what the chain orders, while the server runs."""
+        """Purge what the chain orders and copy what we should keep, while the server runs."""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self._sweep_always())
             yield
@@ -87,7 +88,7 @@ class PrivatePayloads:
         count = 0
         for identity in await asyncio.to_thread(self._blobs.digests):
             if _status(await self._entry(identity)) in PURGED:
-                await asyncio.to_thread(self._blobs.remove, identity)
+                await self._envelopes.remove(identity)
                 log.info("private.purged", payload=identity.hex())
                 count += 1
         return count
@@ -96,6 +97,8 @@ class PrivatePayloads:
         while True:
             try:
                 await self.sweep()
+                if self._copies is not None:
+                    await self._copies.look()
             except (InvalidInput, Unavailable) as error:
                 log.warning("private.sweep_failed", error=error.message)
             await asyncio.sleep(SWEEP_S)
@@ -114,7 +117,8 @@ class PrivatePayloads:
             raise InvalidInput(Code.TOO_LARGE, f"an envelope has at most {ENVELOPE_BYTES_MAX}")
         if digest(Domain.BLOB, envelope) != identity:
             raise InvalidInput(Code.DIGEST_MISMATCH, "the envelope is not what the chain names")
-        await asyncio.to_thread(self._blobs.put, envelope)
+        if not await self._envelopes.keep(identity, envelope):
+            raise _unknown(identity)
         return _json(BlobReply(digest=to_hex(identity), size_bytes=len(envelope), blob=None))
 
     async def _deliver(self, request: web.Request) -> web.Response:
@@ -147,7 +151,7 @@ class PrivatePayloads:
         identity = bytes.fromhex(request.match_info["payload"])
         if _status(await self._entry(identity)) not in PURGED:
             raise InvalidInput(Code.NOT_FOUND, "the chain orders no purge of this payload")
-        await asyncio.to_thread(self._blobs.remove, identity)
+        await self._envelopes.remove(identity)
         message = purge_message(self._node.genesis.chain_id, identity)
         return _json(PurgeReply(to_hex(self._key.public), to_hex(self._key.sign(message))))
 

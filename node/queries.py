@@ -12,6 +12,7 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES
 from andon.core.proof import FinalHeader
 from node.drivers.queries import BlockRead, ChainQueries
+from node.envelopes import Envelopes
 from node.facade import (
     BlockAnswer,
     Cursor,
@@ -165,10 +166,13 @@ def _events(snapshot: Snapshot, after: Cursor) -> tuple[list[EventAnswer], Curso
 class StoredShelf:
     """What peers may fetch: final blocks, blobs and portable states, read in threads."""
 
-    def __init__(self, chain: ChainQueries, blobs: BlobStore, files: PortableFiles) -> None:
+    def __init__(
+        self, chain: ChainQueries, blobs: BlobStore, files: PortableFiles, envelopes: Envelopes
+    ) -> None:
         self._chain = chain
         self._blobs = blobs
         self._files = files
+        self._envelopes = envelopes
 
     async def snapshots(self) -> list[int]:
         """Heights of the portable states that are here."""
@@ -195,3 +199,9 @@ class StoredShelf:
             return await asyncio.to_thread(self._blobs.piece, digest, offset, size)
         except InvalidInput:
             return None
+
+    async def private_chunk(
+        self, peer: bytes, digest: bytes, offset: int, size: int
+    ) -> tuple[int, bytes] | None:
+        """One piece of a private payload's envelope and its total size."""
+        return await self._envelopes.chunk(peer, digest, offset, size)

@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "send": ("andon.cli.contracts", "write: submit a call of a contract"),
     "predict": ("andon.cli.predict", "assess a machine: a voted prediction with its proof"),
     "models": ("andon.cli.models", "publish, alias, list, retire model packages"),
+    "private": ("andon.cli.private", "payloads that only some organisations may read"),
     "fl": ("andon.cli.fl", "take part in federated training, attest its aggregates"),
     "tx": ("andon.cli.query", "wait for, or submit, a transaction"),
     "query": ("andon.cli.query", "read blocks, transactions, state, predictions, validators"),

@@ -100,14 +100,22 @@ class Attested:
 
     async def seal(self, model_id: bytes, window: bytes) -> bytes:
         """Publish a sealed window; gives the reference that stands for it in requests."""
+        envelope, reference = await self.seal_window(model_id, window)
+        await self.client.publish_blob(envelope)
+        return reference
+
+    async def seal_window(self, model_id: bytes, window: bytes) -> tuple[bytes, bytes]:
+        """Seal a window to the model's committee; gives envelope and reference, sends nothing.
+
+        Raises:
+            InvalidInput: NOT_FOUND without a committee, BAD_KEY for a member without a key.
+        """
         committee = await self.committee(model_id)
         pairs: list[tuple[bytes, bytes]] = []
         for member in committee.members:
             key = await self.client.state(COMMITTEES, "keys", member)
             pairs.append((member, key if isinstance(key, bytes) else b""))
-        envelope, reference = seal(model_id, window, pairs)
-        await self.client.publish_blob(envelope)
-        return reference
+        return seal(model_id, window, pairs)
 
     async def result(self, number: int) -> dict[str, Value]:
         """The proved state of a request.

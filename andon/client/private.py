@@ -1,166 +1,71 @@
 """Private payloads: sealed here, kept by nodes, audited and purged on chain (contract `private`).
 
-A payload gets a fresh content key, which is sealed (X25519, NaCl sealed box) to every reading
-organisation. Its length is hidden up to a KiB, its content is committed to with a salt. What a
-reader has opened it can keep: purge deletes what nodes hold, and proves that.
+What a reader has opened it can keep: purge deletes what nodes hold, and proves that. Envelopes are
+made by `andon.client.payloads`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
-import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 from nacl import bindings
-from nacl.exceptions import CryptoError
-from nacl.public import PrivateKey as BoxKey
-from nacl.public import PublicKey as BoxPublicKey
-from nacl.public import SealedBox
-from nacl.secret import SecretBox
 
 from andon.client.async_client import AsyncClient
-from andon.client.results import Outcome
+from andon.client.attested import Attested
+from andon.client.payloads import (
+    CONTRACT,
+    FetchRequest,
+    PurgeReply,
+    Sealed,
+    commitment,
+    encryption_public,
+    fetch_message,
+    new_encryption_key,
+    purge_message,
+    seal,
+    seal_key,
+    unseal,
+)
+from andon.client.results import Event, Outcome
 from andon.client.transport import Transport
-from andon.core.codec import Record, Value, decode, encode, encode_value
-from andon.core.errors import Code, InvalidInput, Unavailable
-from andon.core.hashing import Domain, digest
+from andon.core.codec import Value
+from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
+from andon.core.hashing import DIGEST_BYTES, Domain, digest
 from andon.core.json_value import from_hex, to_hex
-from andon.core.keys import PrivateKey
+from andon.core.keys import PrivateKey, verify
 from andon.core.rpc_schema import BlobReply, Empty, StatusReply
 from andon.core.transaction import make_call
 
-CONTRACT = "private"
-PAYLOAD_BYTES_MAX = 1024 * 1024
-ENVELOPE_BYTES_MAX = PAYLOAD_BYTES_MAX + 64 * 1024
-PADDING_BYTES = 1024
-SALT_BYTES = 32
-READERS_MAX = 32
+__all__ = ["Private", "PurgeProof", "encryption_public", "new_encryption_key"]
+
 TIMEOUT_MS = 30_000
 POLL_S = 0.1
 POLLS_MAX = 300
-COMMITMENT_TAG = b"andon/private-content\0"
-FETCH_TAG = b"andon/private-fetch\0"
-MESSAGE_TAG = b"andon/contract-message\0"
-"""What `signature_is_valid` of contracts puts before a message."""
-
-
-class Envelope(Record, frozen=True):
-    """What nodes keep: the padded content, and the content key sealed to each reader."""
-
-    content: bytes
-    keys: tuple[tuple[str, bytes], ...]
-
-
-class _Content(Record, frozen=True):
-    salt: bytes
-    payload: bytes
-    padding: bytes
-
-
-class FetchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A member's signed request to one node; it is good for a minute."""
-
-    account: str
-    time_ms: int
-    signature: str
-
-
-class PurgeReply(msgspec.Struct, frozen=True):
-    """A node's statement that it holds an envelope no more."""
-
-    node: str
-    signature: str
+AUDIT_PAGES_MAX = 1000
+PAGE_EVENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """A sealed payload: id, envelope, commitment, and the key that lets in more readers."""
+class PurgeProof:
+    """Statements of all keepers, whose signatures were checked, and a bundle for `andon verify`."""
 
-    id: bytes
-    envelope: bytes
-    commitment: bytes
-    content_key: bytes
-
-
-def new_encryption_key() -> bytes:
-    """Make the secret key of an organisation (32 bytes)."""
-    return bytes(BoxKey.generate())
-
-
-def encryption_public(secret: bytes) -> bytes:
-    """The public key to register on chain."""
-    return bytes(BoxKey(secret).public_key)
-
-
-def seal(payload: bytes, readers: Mapping[str, bytes]) -> Sealed:
-    """Seal a payload to the public keys of its readers, by organisation.
-
-    Raises:
-        InvalidInput: TOO_LARGE, TOO_MANY or BAD_KEY.
-    """
-    if len(payload) > PAYLOAD_BYTES_MAX:
-        raise InvalidInput(Code.TOO_LARGE, f"a private payload has at most {PAYLOAD_BYTES_MAX}")
-    if not 1 <= len(readers) <= READERS_MAX:
-        raise InvalidInput(Code.TOO_MANY, f"a private payload has 1 to {READERS_MAX} readers")
-    salt, key = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(SecretBox.KEY_SIZE)
-    content = encode(_Content(salt, payload, bytes(-len(payload) % PADDING_BYTES)))
-    sealed = tuple((org, seal_key(key, readers[org])) for org in sorted(readers))
-    envelope = encode(Envelope(bytes(SecretBox(key).encrypt(content)), sealed))
-    return Sealed(digest(Domain.BLOB, envelope), envelope, commitment(salt, payload), key)
-
-
-def seal_key(content_key: bytes, public: bytes) -> bytes:
-    """Seal a content key to one more reader."""
-    try:
-        return bytes(SealedBox(BoxPublicKey(public)).encrypt(content_key))
-    except (CryptoError, ValueError, TypeError):
-        raise InvalidInput(Code.BAD_KEY, "not an encryption key of a reader") from None
-
-
-def commitment(salt: bytes, payload: bytes) -> bytes:
-    """What stands on chain for the content: nobody can guess at it without the salt."""
-    return hashlib.sha256(COMMITMENT_TAG + salt + payload).digest()
-
-
-def unseal(envelope: bytes, org: str, secret: bytes, granted: bytes = b"") -> tuple[bytes, bytes]:
-    """Open an envelope as an organisation; gives salt and payload.
-
-    Raises:
-        InvalidInput: BAD_KEY if it is not sealed to this key; MALFORMED.
-    """
-    found = decode(Envelope, envelope, ENVELOPE_BYTES_MAX)
-    sealed = granted or dict(found.keys).get(org, b"")
-    try:
-        key = SealedBox(BoxKey(secret)).decrypt(sealed)
-        content = SecretBox(key).decrypt(found.content)
-    except (CryptoError, ValueError):
-        raise InvalidInput(
-            Code.BAD_KEY, f"the payload is not sealed to this key of {org}"
-        ) from None
-    inside = decode(_Content, content, ENVELOPE_BYTES_MAX)
-    return inside.salt, inside.payload
-
-
-def fetch_message(chain_id: str, node: bytes, payload: bytes, time_ms: int) -> bytes:
-    """What a member signs to fetch an envelope from one node."""
-    return FETCH_TAG + encode_value((chain_id, node, payload, time_ms))
-
-
-def purge_message(chain_id: str, payload: bytes) -> bytes:
-    """What a node signs once it holds an envelope no more."""
-    return MESSAGE_TAG + encode_value(("andon/private-purge", chain_id, payload))
+    payload: bytes
+    statements: tuple[tuple[bytes, bytes], ...]
+    """Node key and signature of `purge_message`."""
+    bundle: bytes
+    """Proof of state: the payload's entry, with status and keepers."""
 
 
 class Private:
     """The contract `private` and the nodes that keep payloads, for one member."""
 
-    def __init__(self, client: AsyncClient, key: PrivateKey) -> None:
-        self._client = client
+    def __init__(self, client: AsyncClient, key: PrivateKey | None = None) -> None:
+        self.client = client
         self._key = key
         self._height = 0
         """Highest block that holds something of ours."""
@@ -175,22 +80,125 @@ class Private:
         Raises:
             InvalidInput: NOT_FOUND for a reader without a key, or what chain or node refuse.
         """
-        publics = {org: await self._public_of(org) for org in readers}
-        sealed = seal(payload, publics)
+        sealed = await self.seal(payload, readers)
+        await self.hand_over(sealed, nodes)
+        return sealed
+
+    async def seal(self, payload: bytes, readers: Sequence[str]) -> Sealed:
+        """Seal a payload to the registered keys of organisations; sends nothing.
+
+        Raises:
+            InvalidInput: NOT_FOUND for a reader without a key, TOO_LARGE, TOO_MANY.
+        """
+        return seal(payload, {org: await self._public_of(org) for org in readers})
+
+    async def share_input(self, model_id: bytes, window: bytes, nodes: Sequence[str]) -> bytes:
+        """Seal a window to the committee of an attested model; gives the payload's id.
+
+        Name the nodes of the committee's members: a member whose node keeps no copy is absent.
+
+        Raises:
+            InvalidInput: NOT_FOUND without a committee, BAD_KEY if a member has not enrolled.
+        """
+        envelope, reference = await Attested(self.client).seal_window(model_id, window)
+        sealed = Sealed(reference[:DIGEST_BYTES], envelope, reference[DIGEST_BYTES:], b"", ())
+        await self.hand_over(sealed, nodes)
+        return sealed.id
+
+    async def ask(self, payload: bytes, model: str, purpose: str) -> int:
+        """Have the committee predict on a window that `share_input` sealed; gives the request.
+
+        Raises:
+            InvalidInput: what the contract refuses.
+        """
+        outcome = await self._send("ask", payload=payload, model=model, purpose=purpose)
+        numbers = [result for result in outcome.results if isinstance(result, int)]
+        return numbers[0]
+
+    async def answer(self, number: int) -> dict[str, Value]:
+        """The proved entry of a prediction on a payload: status, outputs, purpose.
+
+        Raises:
+            InvalidInput: NOT_FOUND.
+        """
+        return _fields(await self.client.state(CONTRACT, "asked", number), f"request {number}")
+
+    async def entry(self, payload: bytes) -> dict[str, Value]:
+        """The proved entry of a payload: owner, keepers, status.
+
+        Raises:
+            InvalidInput: NOT_FOUND.
+        """
+        found = await self.client.state(CONTRACT, "payloads", payload)
+        return _fields(found, f"payload {payload.hex()[:16]}")
+
+    async def purge_proof(self, payload: bytes) -> PurgeProof:
+        """Collect the statements of all keepers with a proof of state that they are complete.
+
+        Raises:
+            InvalidInput: NOT_FOUND; BAD_PROOF if a keeper has not confirmed or a signature fails.
+        """
+        entry = await self.entry(payload)
+        chain_id = (await self.client.genesis()).chain_id
+        statements: list[tuple[bytes, bytes]] = []
+        keepers = entry.get("keepers")
+        for node in keepers if isinstance(keepers, list) else []:
+            assert isinstance(node, bytes), "the contract checks its keepers"
+            found = await self.client.state(CONTRACT, "purges", (payload, node))
+            signature = found.get("signature") if isinstance(found, dict) else None
+            if not isinstance(signature, bytes):
+                raise InvalidInput(
+                    Code.BAD_PROOF,
+                    "a keeper has not confirmed the purge",
+                    hint="`andon private purge` asks each keeper",
+                )
+            verify(node, purge_message(chain_id, payload), signature)
+            statements.append((node, signature))
+        bundle = await self.client.state_proof(CONTRACT, "payloads", payload)
+        return PurgeProof(payload, tuple(statements), from_hex(bundle))
+
+    async def access(self, payload: bytes | None = None) -> list[Event]:
+        """Who stored, was let in, opened, asked and purged: the events of one payload, or of all.
+
+        Raises:
+            Unavailable: TOO_MANY pages; give a payload's own height to begin with.
+        """
+        found: list[Event] = []
+        cursor = "0-0-0"
+        for _ in range(AUDIT_PAGES_MAX):
+            events, after = await self.client.events_page(
+                cursor, contract=CONTRACT, limit=PAGE_EVENTS
+            )
+            found += [item for item in events if payload in (None, item.fields.get("payload"))]
+            if after == cursor:
+                return found
+            cursor = after
+        raise Unavailable(Code.TOO_MANY, f"more than {AUDIT_PAGES_MAX} pages of events")
+
+    async def hand_over(self, sealed: Sealed, nodes: Sequence[str]) -> None:
+        """Announce a payload and hand it to its keepers; those we miss copy it from the others.
+
+        Raises:
+            InvalidInput: what chain or nodes refuse. Unavailable: no keeper can be reached.
+        """
         keepers = [await _node_key(node) for node in nodes]
-        orgs: list[Value] = [org for org in sorted(publics)]  # noqa: C416 - widens the type
         await self._send(
             "store",
             payload=sealed.id,
             commitment=sealed.commitment,
             size=len(sealed.envelope),
-            readers=orgs,
+            readers=list(sealed.readers),
             keepers=list(keepers),
         )
+        failed: list[Unavailable] = []
         for node in nodes:
-            await self._wait_for(node)
-            await _put(node, sealed)
-        return sealed
+            try:
+                await self._wait_for(node)
+                await _put(node, sealed)
+            except Unavailable as error:
+                failed.append(error)
+        if len(failed) == len(nodes):
+            raise failed[0]
 
     async def grant(self, sealed: Sealed, org: str) -> Outcome:
         """Let one more organisation read."""
@@ -209,8 +217,8 @@ class Private:
         await self._send("open", payload=payload, purpose=purpose)
         await self._wait_for(node)
         envelope = await self.fetch(payload, node)
-        entry = await self._client.state(CONTRACT, "payloads", payload)
-        grant = await self._client.state(CONTRACT, "grants", (payload, org))
+        entry = await self.client.state(CONTRACT, "payloads", payload)
+        grant = await self.client.state(CONTRACT, "grants", (payload, org))
         granted = grant.get("sealed") if isinstance(grant, dict) else b""
         salt, content = unseal(
             envelope, org, secret, granted if isinstance(granted, bytes) else b""
@@ -224,9 +232,11 @@ class Private:
 
     async def fetch(self, payload: bytes, node: str) -> bytes:
         """Fetch an envelope from a node that keeps it; the chain has to allow it already."""
-        chain_id = (await self._client.genesis()).chain_id
+        chain_id = (await self.client.genesis()).chain_id
         time_ms = time.time_ns() // 1_000_000
         message = fetch_message(chain_id, await _node_key(node), payload, time_ms)
+        if self._key is None:
+            raise Misuse(Code.BAD_KEY, "a request to a node is signed", hint="give `Private` a key")
         request = FetchRequest(to_hex(self._key.public), time_ms, to_hex(self._key.sign(message)))
         transport = Transport([node], TIMEOUT_MS)
         try:
@@ -239,9 +249,38 @@ class Private:
             raise InvalidInput(Code.DIGEST_MISMATCH, "the node gave something else")
         return envelope
 
+    async def withdraw(self, payload: bytes, org: str) -> Outcome:
+        """Have nodes deliver no more to an organisation; what it has, it keeps."""
+        return await self._send("withdraw", payload=payload, org=org)
+
     async def order_purge(self, payload: bytes) -> Outcome:
         """Order all keepers to delete (an admin of the owner)."""
         return await self._send("order_purge", payload=payload)
+
+    async def purge(self, payload: bytes, nodes: Sequence[str]) -> int:
+        """Order a purge if none is, and confirm it for the nodes given; gives how many are left.
+
+        Raises:
+            InvalidInput: what the contract refuses.
+        """
+        if (await self.entry(payload)).get("status") == "STORED":
+            await self.order_purge(payload)
+        for node in nodes:
+            public = await _node_key(node)
+            known = await self.client.state(CONTRACT, "purges", (payload, public))
+            if known is None and await self.is_keeper(payload, node):
+                await self.confirm_purge(payload, node)
+        left = (await self.entry(payload)).get("left")
+        return left if isinstance(left, int) else 0
+
+    async def is_keeper(self, payload: bytes, node: str) -> bool:
+        """Tell whether the chain names a node, given by URL, a keeper of a payload.
+
+        Raises:
+            InvalidInput: NOT_FOUND for a payload that the chain does not know.
+        """
+        keepers = (await self.entry(payload)).get("keepers")
+        return isinstance(keepers, list) and await _node_key(node) in keepers
 
     async def confirm_purge(self, payload: bytes, node: str) -> Outcome:
         """Get a node's statement that it holds the envelope no more, and put it on chain.
@@ -264,7 +303,7 @@ class Private:
         )
 
     async def _public_of(self, org: str) -> bytes:
-        entry = await self._client.state(CONTRACT, "keys", org)
+        entry = await self.client.state(CONTRACT, "keys", org)
         public = entry.get("key") if isinstance(entry, dict) else None
         if not isinstance(public, bytes) or len(public) != bindings.crypto_box_PUBLICKEYBYTES:
             raise InvalidInput(
@@ -274,13 +313,13 @@ class Private:
 
     async def _send(self, method: str, **args: Value) -> Outcome:
         call = make_call(CONTRACT, method, args)
-        submission = await self._client.submit(call, key=self._key)
+        submission = await self.client.submit(call, key=self._key)
         self._height = max(self._height, submission.height or 0)
         return submission.require()
 
     async def _wait_for(self, node: str) -> None:
         """Wait until a node has seen what we know to be final."""
-        height = max(self._height, int((await self._client.status()).height))
+        height = max(self._height, int((await self.client.status()).height))
         for _ in range(POLLS_MAX):
             if int((await _status(node)).height) >= height:
                 return
@@ -288,6 +327,12 @@ class Private:
         raise Unavailable(
             Code.SYNCING, f"{node} has not reached height {height}", hint="try again later"
         )
+
+
+def _fields(found: Value, what: str) -> dict[str, Value]:
+    if not isinstance(found, dict):
+        raise InvalidInput(Code.NOT_FOUND, f"the chain has no {what}")
+    return {str(name): item for name, item in found.items()}
 
 
 async def _status(node: str) -> StatusReply:

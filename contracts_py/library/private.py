@@ -2,7 +2,8 @@
 
 The payload itself is off chain: sealed to the encryption keys of its readers and kept by the nodes
 that its owner names. The chain has its id (the digest of the sealed envelope) and a commitment to
-the content, which its owner can open later. A node hands the envelope to a member only after that
+the content, which its owner can open later. A payload without readers may be the input of an
+attested model, sealed to its committee. A node hands the envelope to a member only after that
 member has said on chain that it opens it, so the audit is complete for what nodes deliver. After
 an order to purge every keeper's node signs that it holds the envelope no more.
 """
@@ -13,12 +14,15 @@ payloads = Map(key=bytes, value=dict)
 grants = Map(key=tuple, value=dict)
 openings = Map(key=tuple, value=dict)
 purges = Map(key=tuple, value=dict)
+asked = Map(key=int, value=dict)
 KeyRegistered = Event(org=str, key=bytes, version=int, indexed=("org",))
 Stored = Event(payload=bytes, owner=str, readers=list, indexed=("payload", "owner"))
 Granted = Event(payload=bytes, org=str, by=bytes, indexed=("payload", "org"))
 Withdrawn = Event(payload=bytes, org=str, by=bytes, indexed=("payload", "org"))
 Opened = Event(payload=bytes, org=str, account=bytes, purpose=str, indexed=("payload", "org"))
 PurgeOrdered = Event(payload=bytes, owner=str, indexed=("payload",))
+Asked = Event(payload=bytes, org=str, account=bytes, number=int, purpose=str, indexed=("payload", "org"))
+Answered = Event(payload=bytes, number=int, status=str, indexed=("payload",))
 Purged = Event(payload=bytes, node=bytes, left=int, indexed=("payload",))
 
 READERS_MAX = 32
@@ -43,7 +47,7 @@ def store(payload: bytes, commitment: bytes, size: int, readers: list, keepers: 
     assert len(payload) == 32 and len(commitment) == 32, "id and commitment are digests"
     assert payload not in payloads, "this payload is stored"
     assert 0 < size, "a payload has a size"
-    assert 0 < len(readers) and len(readers) <= READERS_MAX, "1 to 32 readers"
+    assert len(readers) <= READERS_MAX, "at most 32 readers"
     assert 0 < len(keepers) and len(keepers) <= KEEPERS_MAX, "1 to 32 keepers"
     for org in readers:
         assert org in keys, "a reader has no encryption key"
@@ -94,6 +98,36 @@ def open(payload: bytes, purpose: str):
     found["opened"] += 1
     payloads[payload] = found
     Opened(payload=payload, org=ctx.org, account=ctx.sender, purpose=purpose)
+
+
+@export(role=("operator", "admin"))
+def ask(payload: bytes, model: str, purpose: str) -> int:
+    """Its owner has the committee of an attested model predict on a payload sealed to it; gives the request's number."""
+    found = owned(payload)
+    assert 0 < len(purpose) and len(purpose) <= 200, "a purpose has 1 to 200 characters"
+    number = request(model, payload + found["commitment"], "answered")
+    asked[number] = {"payload": payload, "org": ctx.org, "by": ctx.sender, "model": model, "purpose": purpose, "height": ctx.height, "status": "OPEN", "outputs": [], "margin": None}
+    found["opened"] += 1
+    payloads[payload] = found
+    Asked(payload=payload, org=ctx.org, account=ctx.sender, number=number, purpose=purpose)
+    return number
+
+
+@export
+def answered(number: int, answer: dict):
+    """The committee has decided: the outputs are public, the input stays sealed."""
+    assert ctx.caller == "predictions", "only the standard contract answers"
+    found = asked[number]
+    found["status"] = answer["status"]
+    found["outputs"] = answer["outputs"]
+    found["margin"] = answer["margin"]
+    asked[number] = found
+    Answered(payload=found["payload"], number=number, status=answer["status"])
+
+
+@view
+def answer_of(number: int) -> value:
+    return asked.get(number)
 
 
 @view

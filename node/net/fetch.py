@@ -54,9 +54,18 @@ class Fetcher:
         Raises:
             Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
         """
-        data, headers = await self._get(
-            node_key, f"blobs/{digest.hex()}", {"offset": str(offset)}, CHUNK_BYTES_MAX
-        )
+        return await self._chunk(node_key, f"blobs/{digest.hex()}", offset)
+
+    async def private_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+        """Ask a keeper of a private payload for one piece of its envelope, as `blob_chunk` does.
+
+        Raises:
+            Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
+        """
+        return await self._chunk(node_key, f"private/{digest.hex()}", offset)
+
+    async def _chunk(self, node_key: bytes, path: str, offset: int) -> tuple[int, bytes]:
+        data, headers = await self._get(node_key, path, {"offset": str(offset)}, CHUNK_BYTES_MAX)
         total = headers.get(TOTAL_HEADER, "")
         if not total.isdecimal() or int(total[:18]) > BLOB_BYTES_MAX:
             raise InvalidInput(Code.MALFORMED, "the peer claims an impossible blob size")

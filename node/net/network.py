@@ -285,7 +285,7 @@ class Network:
         if (older := self._links.get(key)) is not None:
             older.close("replaced")
         self._links[key] = link
-        self._server.grant(link.session.token_given)
+        self._server.grant(link.session.token_given, key)
         log.info("peer.linked", peer=key.hex()[:16], address=link.peer.address)
         reason = "cancelled"
         try:

@@ -46,6 +46,11 @@ class Shelf(Protocol):
     async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         """Total size of a blob and one piece of it; None if it is not here."""
 
+    async def private_chunk(
+        self, peer: bytes, digest: bytes, offset: int, size: int
+    ) -> tuple[int, bytes] | None:
+        """The same of a private payload's envelope, for a node that is a keeper of it, too."""
+
     async def snapshots(self) -> list[int]:
         """Heights of the portable states that are here."""
 
@@ -61,12 +66,13 @@ class PeerServer:
     def __init__(self, tls: ServerTls, shelf: Shelf, accept_link: Handler) -> None:
         self._tls = tls
         self._shelf = shelf
-        self._tokens: set[bytes] = set()
+        self._tokens: dict[bytes, bytes] = {}
         self._strangers: dict[RequestHandler, asyncio.TimerHandle] = {}
         application = web.Application(middlewares=[self._guard], client_max_size=1024)
         application.router.add_get("/peer/v1/link", accept_link)
         application.router.add_get("/peer/v1/blocks", self._blocks)
         application.router.add_get("/peer/v1/blobs/{digest}", self._blob)
+        application.router.add_get("/peer/v1/private/{digest}", self._private)
         application.router.add_get("/peer/v1/snapshots", self._snapshots)
         application.router.add_get("/peer/v1/snapshots/{height}/{name}", self._snapshot)
         self._runner = web.AppRunner(
@@ -116,13 +122,13 @@ class PeerServer:
             self._server.close()
         await self._runner.cleanup()
 
-    def grant(self, token: bytes) -> None:
-        """Open the fetch routes to a session token."""
-        self._tokens.add(_token_key(token))
+    def grant(self, token: bytes, node_key: bytes) -> None:
+        """Open the fetch routes to the session token of a node."""
+        self._tokens[_token_key(token)] = node_key
 
     def revoke(self, token: bytes) -> None:
         """Close them again."""
-        self._tokens.discard(_token_key(token))
+        self._tokens.pop(_token_key(token), None)
 
     def _make_handler(self) -> asyncio.Protocol:
         server = self._runner.server
@@ -149,7 +155,7 @@ class PeerServer:
             return web.Response(status=413, headers={"Connection": "close"})
         if request.path != "/peer/v1/link":
             token = request.headers.get(SESSION_HEADER, "")
-            # Comparing digests in a set leaks nothing about the token itself.
+            # Comparing digests in a table leaks nothing about the token itself.
             if _token_key_hex(token) not in self._tokens:
                 return web.Response(status=401)
         try:
@@ -169,15 +175,17 @@ class PeerServer:
         return web.Response(body=bytes(body), content_type="application/octet-stream")
 
     async def _blob(self, request: web.Request) -> web.Response:
-        name = request.match_info["digest"]
-        offset = _number(request.query.get("offset", "0"))
-        try:
-            digest = bytes.fromhex(name) if len(name) == _DIGEST_HEX else b""
-        except ValueError:
-            digest = b""
+        digest, offset = _digest(request), _number(request.query.get("offset", "0"))
         return _piece(
             await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
         )
+
+    async def _private(self, request: web.Request) -> web.Response:
+        digest, offset = _digest(request), _number(request.query.get("offset", "0"))
+        peer = self._tokens.get(_token_key_hex(request.headers.get(SESSION_HEADER, "")), b"")
+        if not digest:
+            return _piece(None)
+        return _piece(await self._shelf.private_chunk(peer, digest, offset, CHUNK_BYTES_MAX))
 
     async def _snapshots(self, request: web.Request) -> web.Response:
         del request
@@ -199,6 +207,14 @@ def _piece(found: tuple[int, bytes] | None) -> web.Response:
     return web.Response(
         body=piece, headers={TOTAL_HEADER: str(total)}, content_type="application/octet-stream"
     )
+
+
+def _digest(request: web.Request) -> bytes:
+    name = request.match_info["digest"]
+    try:
+        return bytes.fromhex(name) if len(name) == _DIGEST_HEX else b""
+    except ValueError:
+        return b""
 
 
 def _token_key(token: bytes) -> bytes:

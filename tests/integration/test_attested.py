@@ -10,7 +10,9 @@ import pytest
 from andon.client import AsyncClient
 from andon.client.attested import Attested
 from andon.client.models import Models
+from andon.client.private import Private
 from andon.core.codec import Dec, Value
+from andon.core.errors import InvalidInput
 from andon.core.json_value import from_hex
 from andon.core.model import ModelManifest, input_digest
 from node.testing.local_net import LocalNet
@@ -145,3 +147,25 @@ async def sealed(net: LocalNet, client: AsyncClient, attested: Attested, identit
     for file in (net.home("node-1").data / "blobs").rglob("*"):
         if file.is_file():
             assert secret not in file.read_bytes()
+    await on_a_private_payload(net, client, identity, secret)
+
+
+async def on_a_private_payload(
+    net: LocalNet, client: AsyncClient, identity: bytes, secret: bytes
+) -> None:
+    """The same through the private contract: kept by keepers alone, audited, purged."""
+    owner = Private(client, net.key("org-1-operator"))
+    urls = [net.node(name).rpc for name in net.names]
+    payload = await owner.share_input(identity, secret, urls)
+    with pytest.raises(InvalidInput, match="NOT_FOUND"):
+        await client.blob(payload)
+    number = await owner.ask(payload, "wear", "claim 7")
+    await Attested(client).wait(number, 60)
+    answer = await owner.answer(number)
+    assert (answer["status"], answer["purpose"]) == ("SETTLED", "claim 7")
+    assert isinstance(answer["outputs"], list)
+    assert [item.name for item in await owner.access(payload)] == ["Stored", "Asked", "Answered"]
+    await Private(client, net.key("org-1-admin")).purge(payload, urls)
+    assert len((await owner.purge_proof(payload)).statements) == len(urls)
+    with pytest.raises(InvalidInput, match="purged"):
+        await owner.ask(payload, "wear", "claim 8")

@@ -1,7 +1,12 @@
 """Private payloads over real nodes: share, audit, deliver, purge, prove."""
 
+import asyncio
+import json
+from pathlib import Path
+
 import pytest
 
+from andon.cli.main import cli, hoist
 from andon.client.private import Private, encryption_public, new_encryption_key
 from andon.core.errors import InvalidInput
 
@@ -36,6 +41,12 @@ async def test_a_payload_is_shared_audited_and_purged_with_proof(open_net: OpenN
         with pytest.raises(InvalidInput, match="NOT_FOUND"):
             await client.blob(sealed.id)
 
+        lost = net.home("node-2").data / "private" / f"{sealed.id.hex()}.blob"
+        lost.unlink()
+        async with asyncio.timeout(30):
+            while not lost.exists():  # noqa: ASYNC110 - another keeper gives it back
+                await asyncio.sleep(0.1)
+
         await owner.grant(sealed, "org-3")
         assert (
             await stranger.open(sealed.id, "claim", org="org-3", secret=secrets["org-3"], node=one)
@@ -59,3 +70,45 @@ async def test_a_payload_is_shared_audited_and_purged_with_proof(open_net: OpenN
             assert not list((net.home(name).data / "private").glob("*.blob"))
         with pytest.raises(InvalidInput, match="ROLE_DENIED"):
             await reader.fetch(sealed.id, one)
+
+
+async def test_the_command_line_leads_from_a_key_to_the_proof_of_a_purge(
+    open_net: OpenNet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_net(seed=97, validators=2) as net:
+        await net.wait_height(1, 30)
+
+        async def andon(*words: str, sender: str = "") -> dict[str, object]:
+            arguments = ["--home", str(net.plan.home), "--json", *words]
+            if sender:
+                arguments += ["--from", sender]
+            await asyncio.to_thread(cli.main, args=hoist(arguments), standalone_mode=False)
+            document = json.loads(capsys.readouterr().out.splitlines()[-1])
+            assert isinstance(document, dict)
+            return document
+
+        secret, recipe, sealed = tmp_path / "org-2.secret", tmp_path / "recipe", tmp_path / "sealed"
+        recipe.write_bytes(b"recipe 7")
+        await andon("private", "key", str(secret), sender="org-2-admin")
+        assert secret.stat().st_mode & 0o077 == 0
+        done = await andon("private", "seal", str(recipe), "--to=org-2", f"--out={sealed}")
+        payload = str(done["payload"])
+        await andon("private", "send", str(sealed))
+        got = tmp_path / "got"
+        await andon(
+            "private", "get", payload, "--org=org-2", f"--secret={secret}", "--purpose=audit 7",
+            f"--out={got}", sender="org-2-operator",
+        )  # fmt: skip
+        assert got.read_bytes() == b"recipe 7"
+        assert (await andon("private", "purge", payload))["left"] == 0
+        proof = tmp_path / "purge.proof"
+        shown = await andon("private", "proof", payload, f"--out={proof}")
+        assert isinstance(shown["statements"], list)
+        assert len(shown["statements"]) == 2
+        checked = await andon("verify", str(proof))
+        assert checked["present"] is True
+        assert "PURGED" in json.dumps(checked["value"])
+        log = (await andon("private", "access", payload))["events"]
+        assert isinstance(log, list)
+        names = [item["name"] for item in log]
+        assert names == ["Stored", "Opened", "PurgeOrdered", "Purged", "Purged"]

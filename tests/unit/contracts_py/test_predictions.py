@@ -13,7 +13,7 @@ from andon.core.model import input_digest
 from contracts_py.engine import Engine
 from contracts_py.library import source
 from tests.unit.contracts_py.test_library import network, validator
-from tests.unit.contracts_py.world import ALICE, CAROL
+from tests.unit.contracts_py.world import ALICE, BOB, CAROL
 
 MODEL = b"\x0a" * 32
 UNIT = 10**18
@@ -477,3 +477,31 @@ def test_the_node_reads_requests_as_the_contract_keeps_them() -> None:
 
 def test_the_contract_is_in_the_language() -> None:
     assert "ask" in Engine().check(source("predictions")).methods
+
+
+def test_a_private_input_is_asked_for_by_its_owner_and_the_answer_is_kept() -> None:
+    committee = Committee(sealed=True)
+    world = committee.world
+    world.put("private", source("private"))
+    for account, org in ((ALICE, "org-1"), (BOB, "org-2")):
+        world.host.roles[account], world.host.organisations[account] = ("operator",), org
+    world.value(
+        "private", "store", payload=b"p" * 32, commitment=b"c" * 32, size=9, readers=[],
+        keepers=[b"k" * 32],
+    )  # fmt: skip
+    ask: dict[str, Value] = {"payload": b"p" * 32, "model": "float", "purpose": "claim 7"}
+    assert world.code("private", "ask", sender=BOB, **ask) == "E_ASSERT"
+    assert world.code("private", "ask", **ask | {"purpose": ""}) == "E_ASSERT"
+    number = world.value("private", "ask", **ask)
+    assert isinstance(number, int)
+    assert committee.request(number)["input"] == b"c" * 32
+    forged: dict[str, Value] = {"number": number, "answer": {"status": "SETTLED"}}
+    assert world.code("private", "answered", **forged) == "E_ASSERT"
+    committee.ballot(number, equal(committee, 1000, 1000, 1000, 1000))
+    found = world.value("private", "answer_of", number=number)
+    assert isinstance(found, dict)
+    assert (found["status"], found["outputs"]) == ("SETTLED", [Dec(UNIT)])
+    assert (found["org"], found["purpose"]) == ("org-1", "claim 7")
+    names = [name for name, _ in world.events()]
+    assert "Asked" in names
+    assert "Answered" in names

@@ -2,7 +2,7 @@
 
 import pytest
 
-from andon.client.private import purge_message
+from andon.client.payloads import purge_message
 from andon.core.codec import Value
 from andon.core.keys import PrivateKey
 from contracts_py.library import source
@@ -71,7 +71,7 @@ def test_its_owner_alone_grants_and_withdraws(world: World) -> None:
         {},
         {"payload": b"short"},
         {"payload": b"q" * 32, "readers": ["org-9"]},
-        {"payload": b"q" * 32, "readers": []},
+        {"payload": b"q" * 32, "readers": ["org-2"] * 33},
         {"payload": b"q" * 32, "keepers": []},
         {"payload": b"q" * 32, "keepers": [b"k" * 32, b"k" * 32]},
     ],

@@ -41,6 +41,11 @@ class MemoryShelf:
         blob = self.blobs.get(digest)
         return None if blob is None else (len(blob), blob[offset : offset + size])
 
+    async def private_chunk(
+        self, peer: bytes, digest: bytes, offset: int, size: int
+    ) -> tuple[int, bytes] | None:
+        return (len(peer), peer) if digest == b"p" * 32 else None
+
 
 class Node:
     """A network with an inbox."""
@@ -217,6 +222,16 @@ async def test_a_blob_is_fetched_in_pieces_over_the_pinned_session() -> None:
             assert got == blob
             with pytest.raises(Unavailable):
                 await fetcher.blob_chunk(other.key.public, b"e" * 32, 0)
+
+
+async def test_a_private_envelope_is_asked_for_in_the_name_of_the_linked_node() -> None:
+    node, other = Node(KEYS[0]), Node(KEYS[1])
+    async with running(node, other), open_fetcher(node.network) as fetcher:
+        await linked(node, other)
+        asked = await fetcher.private_chunk(other.key.public, b"p" * 32, 0)
+        assert asked == (32, node.key.public)
+        with pytest.raises(Unavailable):
+            await fetcher.private_chunk(other.key.public, b"e" * 32, 0)
 
 
 async def test_fetch_routes_are_closed_without_a_session() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from andon.client.private import (
+from andon.client.payloads import (
     PAYLOAD_BYTES_MAX,
     commitment,
     encryption_public,
