@@ -27,6 +27,7 @@ from node.net.link import Counters
 disable_created_metrics()  # type: ignore[no-untyped-call] # they double the exposition and tell nothing here
 
 _INTERVALS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 15.0, 60.0)
+LAGS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0)
 _LATENCIES_S = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0, 5.0, 15.0)
 
 
@@ -76,6 +77,13 @@ class Metrics:
             buckets=_LATENCIES_S,
             registry=self.registry,
         )
+        self.lag = Histogram(
+            "andon_event_loop_lag_seconds",
+            "How late the event loop comes to a task that is due",
+            buckets=LAGS_S,
+            registry=self.registry,
+        )
+        self._phase_children: dict[str, Summary] = {}
         self._phases = Summary(
             "andon_phase_seconds",
             "Seconds in the phases of the node's work, by phase",
@@ -109,7 +117,10 @@ class Metrics:
 
     def observe_phase(self, phase: str, seconds: float) -> None:
         """Count one phase of `node.phases`; safe in any thread."""
-        self._phases.labels(phase).observe(seconds)
+        child = self._phase_children.get(phase)
+        if child is None:
+            child = self._phase_children[phase] = self._phases.labels(phase)
+        child.observe(seconds)
 
     def observe_block(self, header: Header, transactions: int, predictions: int) -> None:
         """Count a final block."""

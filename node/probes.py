@@ -17,7 +17,7 @@ from node.metrics import Metrics, Snapshot
 from node.net.network import Network
 from node.workers.supervisor import Supervisor
 
-TICK_S = 0.5
+TICK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,11 @@ class Probes:
         self.has_started = False
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Tick until cancelled, and note how late each tick comes."""
         while True:
             self._ticked_at_s = time.monotonic()
             await asyncio.sleep(TICK_S)
+            self._metrics.lag.observe(max(0.0, time.monotonic() - self._ticked_at_s - TICK_S))
 
     def health(self, probe: str, status: NodeStatus) -> Health:
         """Answer `live`, `ready` or `startup`."""

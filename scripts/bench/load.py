@@ -30,6 +30,8 @@ class Seen:
     identities: tuple[bytes, ...]
     size_bytes: int
     predictions: int = 0
+    time_ms: int = 0
+    """When its leader began it, by the leader's clock; 0 if it does not say."""
 
 
 class Target(Protocol):
@@ -69,6 +71,13 @@ class Result:
     began: float = 0.0
     blocks: int = 0
     block_bytes: int = 0
+    ages_ms: list[float] = field(default_factory=list)
+    """From the beginning of a block at its leader until the generator saw it final."""
+
+    @property
+    def proposed_ms(self) -> list[float]:
+        """Ages of blocks with transactions when they were seen final, ascending."""
+        return sorted(self.ages_ms)
 
     @property
     def seconds(self) -> float:
@@ -174,4 +183,6 @@ class _Load:
             result.predictions += seen.predictions
             result.blocks += 1
             result.block_bytes += seen.size_bytes
+            if seen.time_ms and seen.identities:
+                result.ages_ms.append(time.time_ns() / 1e6 - seen.time_ms)
             height += 1

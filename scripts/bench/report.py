@@ -58,11 +58,13 @@ class Figure:
             "refused": result.refused,
             "latency": latencies,
             "blocks": result.blocks,
+            "proposal_to_final_ms_p50": percentile(result.proposed_ms, 0.5),
             "block_bytes": result.block_bytes,
             "wire_bytes_per_transaction": usage.wire_bytes / done,
             "disk_bytes_per_transaction": usage.disk_bytes / done,
             "cpu_ms_per_transaction": 1000 * usage.cpu_total_s / done,
             "cpu_s": usage.cpu_s,
+            "loop_lag_ms_p99": usage.lag_ms(0.99),
             "rss_mib": {name: size / MEBIBYTE for name, size in usage.rss_bytes.items()},
             "phase_ms_per_block": {
                 phase: 1000 * usage.phase_s.get(phase, 0.0) / max(1, result.blocks)
@@ -89,7 +91,9 @@ class Figure:
             f"p99 {percentile(accepted, 0.99):.0f} ms; "
             f"cpu {1000 * usage.cpu_total_s / done:.2f} ms/tx; "
             f"wire {usage.wire_bytes / done:.0f} B/tx, "
-            f"disk {usage.disk_bytes / done:.0f} B/tx; {result.blocks} blocks; "
+            f"disk {usage.disk_bytes / done:.0f} B/tx; {result.blocks} blocks, "
+            f"{percentile(result.proposed_ms, 0.5):.0f} ms old when final; "
+            f"loop lag p99 {usage.lag_ms(0.99):.0f} ms; "
             f"refused: {refused or 'none'}",
             flush=True,
         )

@@ -49,7 +49,7 @@ class AndonTarget:
                 return None
         block = decode(FinalBlock, data).block
         identities = tuple(self.identify(raw) for raw in block.transactions)
-        return Seen(identities, len(data), len(block.predictions))
+        return Seen(identities, len(data), len(block.predictions), block.header.time_ms)
 
 
 class CometTarget:

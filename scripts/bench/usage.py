@@ -27,6 +27,8 @@ class Usage:
     phase_s: dict[str, float] = field(default_factory=dict)
     """Wall seconds by phase, over all nodes."""
     phase_count: dict[str, float] = field(default_factory=dict)
+    lag_count: dict[float, float] = field(default_factory=dict)
+    """Looks at all event loops that were at most so many seconds late."""
 
     def since(self, before: Usage) -> Usage:
         """What was used since `before`; memory is what it is now."""
@@ -37,7 +39,19 @@ class Usage:
             wire_bytes=self.wire_bytes - before.wire_bytes,
             phase_s=_less(self.phase_s, before.phase_s),
             phase_count=_less(self.phase_count, before.phase_count),
+            lag_count={
+                bound: count - before.lag_count.get(bound, 0.0)
+                for bound, count in self.lag_count.items()
+            },
         )
+
+    def lag_ms(self, share: float) -> float:
+        """Upper bound of the event loops' lag in a share of all looks, by the histogram."""
+        counts = sorted(self.lag_count.items())
+        if not counts or not counts[-1][1]:
+            return float("nan")
+        wanted = share * counts[-1][1]
+        return 1000 * next(bound for bound, count in counts if count >= wanted)
 
     @property
     def cpu_total_s(self) -> float:
@@ -55,10 +69,11 @@ def measure(home: Path, urls: Iterable[str]) -> Usage:
             cpu[name], rss[name] = with_stat
     phase_s: dict[str, float] = {}
     phase_count: dict[str, float] = {}
+    lag_count: dict[float, float] = {}
     wire = 0
     for url in urls:
-        wire += _scrape(url, phase_s, phase_count)
-    return Usage(cpu, rss, _disk(home), wire, phase_s, phase_count)
+        wire += _scrape(url, phase_s, phase_count, lag_count)
+    return Usage(cpu, rss, _disk(home), wire, phase_s, phase_count, lag_count)
 
 
 def _processes(home: Path) -> list[tuple[str, int]]:
@@ -100,7 +115,12 @@ def _disk(home: Path) -> int:
     return total
 
 
-def _scrape(url: str, phase_s: dict[str, float], phase_count: dict[str, float]) -> int:
+def _scrape(
+    url: str,
+    phase_s: dict[str, float],
+    phase_count: dict[str, float],
+    lag_count: dict[float, float],
+) -> int:
     try:
         with urllib.request.urlopen(url + "/metrics", timeout=5) as reply:  # noqa: S310 - loopback
             text = reply.read().decode()
@@ -114,6 +134,9 @@ def _scrape(url: str, phase_s: dict[str, float], phase_count: dict[str, float]) 
                 phase_s[phase] = phase_s.get(phase, 0.0) + sample.value
             elif sample.name == "andon_phase_seconds_count":
                 phase_count[phase] = phase_count.get(phase, 0.0) + sample.value
+            elif sample.name == "andon_event_loop_lag_seconds_bucket":
+                bound = float(sample.labels["le"])
+                lag_count[bound] = lag_count.get(bound, 0.0) + sample.value
             elif sample.name == "cometbft_p2p_message_send_bytes":
                 sent += sample.value
     return int(sent)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from andon.core.transaction import Call, TransactionBody, make_call, sign_transa
 from models.package import Package
 from node.keystore import load_key
 from scripts.cluster import Cluster
+
+if TYPE_CHECKING:
+    from models.train.networks import ConvNet2d
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = '''
@@ -33,11 +37,17 @@ def transfer(to: str, amount: int):
 @export
 def look(model: str, image: bytes) -> any:
     return predict(model, image)
+
+@export
+def look_many(model: str, images: bytes, count: int) -> any:
+    return predict_many(model, images, count)
 '''
 ACCOUNTS = 1000
 BATCH = 64
 IMAGE_SIDE = 64
 IMAGE_MODEL = "bench-image"
+IMAGES_BATCH = 15
+"""Images a transaction: a text of a contract has at most 64 KiB."""
 EXPIRES_AFTER = 2000
 GAS = 40_000_000
 
@@ -100,6 +110,7 @@ class Bench:
             Workload("prediction64", "predictions", BATCH, 180, self._predictions(BATCH)),
             Workload("deploy", "contracts", 1, 100, _deploy, role="deployer"),
             Workload("image", "predictions", 1, 400, _image),
+            Workload("image15", "predictions", IMAGES_BATCH, 30, _images),
             Workload("mixed", "transactions", 1, 800, self._mixed),
         )
         return {workload.name: workload for workload in found}
@@ -135,6 +146,13 @@ def _image(_index: int) -> tuple[Call, ...]:
     return (make_call("bench", "look", {"model": IMAGE_MODEL, "image": image}),)
 
 
+def _images(_index: int) -> tuple[Call, ...]:
+    size = IMAGES_BATCH * IMAGE_SIDE * IMAGE_SIDE
+    images = bytes(octet & 127 for octet in secrets.token_bytes(size))
+    named: dict[str, Value] = {"model": IMAGE_MODEL, "images": images, "count": IMAGES_BATCH}
+    return (make_call("bench", "look_many", named),)
+
+
 def _deploy(_index: int) -> tuple[Call, ...]:
     name = f"copy-{secrets.token_hex(6)}"
     arguments: dict[str, Value] = {"name": name, "source": CONTRACT, "args": {}}
@@ -159,20 +177,27 @@ async def prepare(cluster: Cluster, client: AsyncClient, *, with_image: bool) ->
     return bench
 
 
-def image_package() -> Package:
-    """A certified, untrained convolutional network for 64 x 64 images: speed is all it is for."""
+def image_model() -> ConvNet2d:
+    """An untrained convolutional network for 64 x 64 images, 20 million operations each."""
     from models.environment import prepare_environment  # noqa: PLC0415 - before JAX is loaded
 
     prepare_environment("cpu")
     from flax import nnx  # noqa: PLC0415 - after the environment
 
-    from models.convert import Options, certify  # noqa: PLC0415
-    from models.package import Description  # noqa: PLC0415
-    from models.quantiser import linear_quantiser  # noqa: PLC0415
     from models.train.networks import ConvNet2d  # noqa: PLC0415
 
     model = ConvNet2d(IMAGE_SIDE, 1, 6, rngs=nnx.Rngs(0))
     model.eval()  # type: ignore[no-untyped-call] # a flax module
+    return model
+
+
+def image_package() -> Package:
+    """The same network, certified: speed is all it is for."""
+    model = image_model()
+    from models.convert import Options, certify  # noqa: PLC0415 - after the environment
+    from models.package import Description  # noqa: PLC0415
+    from models.quantiser import linear_quantiser  # noqa: PLC0415
+
     random = np.random.default_rng(0)
     samples = random.integers(0, 128, (32, IMAGE_SIDE, IMAGE_SIDE, 1)).astype(np.int8)
     return certify(
