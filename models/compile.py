@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 
 import jax
@@ -23,7 +24,10 @@ from models.certificate import Certificate
 from models.package import Package
 from models.rules import FLOAT_EXACT_MAX, Ruling, Tensors, ValueType, rescale_is_direct
 
-BUCKETS = (1, 8, 64, 256)
+BUCKETS = (1, 8, 16, 64, 256)
+CALL_MULTIPLY_ADDS = 2_000_000
+"""What a call on a CPU costs beside its rows, as work of a network: some 100 us."""
+SPLITS_COUNT_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,33 @@ def evaluate_graph(
     return np.concatenate(parts)
 
 
+@lru_cache(SPLITS_COUNT_MAX)
+def split(count: int, multiply_adds: int) -> tuple[int, ...]:
+    """Give the buckets that hold `count` rows at the least cost of calls and of padded rows.
+
+    `multiply_adds` are those of one row; 0 where rows cost nothing beside a call, as on a GPU.
+    """
+    whole = (BUCKETS[-1],) * (count // BUCKETS[-1])
+    return whole + _cheapest(count % BUCKETS[-1], multiply_adds)[1]
+
+
+def call_cost(size: int, multiply_adds: int) -> int:
+    """Weigh one call: rows of small batches take twice as long, by another plan."""
+    return CALL_MULTIPLY_ADDS + size * multiply_adds * (2 if size <= _SMALL_BATCH else 1)
+
+
+def _cheapest(count: int, multiply_adds: int) -> tuple[int, tuple[int, ...]]:
+    """Either one padded bucket, or the largest full one and then the rest."""
+    if count == 0:
+        return 0, ()
+    padded = next(size for size in BUCKETS if size >= count)
+    cost = call_cost(padded, multiply_adds)
+    full = max(size for size in BUCKETS if size <= count)
+    rest_cost, rest = _cheapest(count - full, multiply_adds)
+    other = call_cost(full, multiply_adds) + rest_cost
+    return (other, (full, *rest)) if other < cost else (cost, (padded,))
+
+
 class Compiled:
     """A package compiled for padded batches of `BUCKETS` sizes; calls compile what is missing."""
 
@@ -105,6 +136,7 @@ class Compiled:
         self._device = jax.devices(backend)[0]
         self._shape = package.manifest.input_shape
         self._outputs = package.manifest.outputs
+        self._row_cost = row_cost(package, backend)
         self._ready: dict[int, jax.stages.Compiled] = {}
 
     def warm(self, bucket: int) -> jax.stages.Compiled:
@@ -121,13 +153,19 @@ class Compiled:
     def __call__(self, windows: NDArray[np.int8]) -> NDArray[np.int32]:
         """Evaluate `i8[batch, *input_shape]`; any batch size, split and padded into buckets."""
         parts = [np.zeros((0, self._outputs), np.int32)]
-        for start in range(0, len(windows), BUCKETS[-1]):
-            part = windows[start : start + BUCKETS[-1]]
-            bucket = next(size for size in BUCKETS if size >= len(part))
+        start = 0
+        for bucket in split(len(windows), self._row_cost):
+            part = windows[start : start + bucket]
+            start += bucket
             padding = [(0, bucket - len(part)), *((0, 0) for _ in self._shape)]
             padded = jax.device_put(np.pad(part, padding), self._device)
             parts.append(np.asarray(self.warm(bucket)(padded))[: len(part)])
         return np.concatenate(parts)
+
+
+def row_cost(package: Package, backend: str) -> int:
+    """What `split` weighs against a call."""
+    return package.manifest.multiply_adds if backend == "cpu" else 0
 
 
 def compile_package(

@@ -147,9 +147,9 @@ class Runtime:
         if not windows:
             return []
         batch = np.frombuffer(b"".join(windows), np.int8).reshape(-1, *manifest.input_shape)
-        bucket = _bucket(len(batch))
-        if bucket not in model.batches_checked and self.backend != "numpy":
-            _conform(model, bucket)
+        for bucket in self._buckets(model, len(batch)):
+            if bucket not in model.batches_checked:
+                _conform(model, bucket)
         outputs = model.execute(batch)
         self._spot_check(model, batch, outputs)
         return [tuple(row) for row in outputs.tolist()]
@@ -191,6 +191,13 @@ class Runtime:
             )
         return model
 
+    def _buckets(self, model: _Model, count: int) -> set[int]:
+        if self.backend == "numpy":
+            return set()
+        from models.compile import row_cost, split  # noqa: PLC0415 # imports jax
+
+        return set(split(count, row_cost(model.package, self.backend)))
+
     def _spot_check(
         self, model: _Model, batch: NDArray[np.int8], outputs: NDArray[np.int32]
     ) -> None:
@@ -202,12 +209,6 @@ class Runtime:
         graph, weights = model.package.graph, model.package.weights
         expected = interpret(graph, weights, batch[place : place + 1])
         _compare(model.package, batch[place : place + 1], expected, outputs[place : place + 1])
-
-
-def _bucket(count: int) -> int:
-    from models.compile import BUCKETS  # noqa: PLC0415 # imports jax
-
-    return next((size for size in BUCKETS if size >= count), BUCKETS[-1])
 
 
 def _conform(model: _Model, bucket: int) -> None:

@@ -65,23 +65,20 @@ class Metrics:
             ("code",),
             registry=self.registry,
         )
-        self.interval = Histogram(
+        self.interval = self._histogram(
             "cometbft_consensus_block_interval_seconds",
             "Header time between final blocks",
-            buckets=_INTERVALS_S,
-            registry=self.registry,
+            _INTERVALS_S,
         )
-        self.latency = Histogram(
+        self.latency = self._histogram(
             "andon_transaction_final_seconds",
             "From admission at this node to finality",
-            buckets=_LATENCIES_S,
-            registry=self.registry,
+            _LATENCIES_S,
         )
-        self.lag = Histogram(
+        self.lag = self._histogram(
             "andon_event_loop_lag_seconds",
             "How late the event loop comes to a task that is due",
-            buckets=LAGS_S,
-            registry=self.registry,
+            LAGS_S,
         )
         self._phase_children: dict[str, Summary] = {}
         self._phases = Summary(
@@ -90,23 +87,12 @@ class Metrics:
             ("phase",),
             registry=self.registry,
         )
-        self._received = Gauge(
-            "cometbft_p2p_message_receive_bytes",
-            "Bytes received, by peer",
-            ("peer",),
-            registry=self.registry,
+        self._received = self._by_peer(
+            "cometbft_p2p_message_receive_bytes", "Bytes received, by peer"
         )
-        self._sent = Gauge(
-            "cometbft_p2p_message_send_bytes",
-            "Bytes sent, by peer",
-            ("peer",),
-            registry=self.registry,
-        )
-        self._pending = Gauge(
-            "cometbft_p2p_peer_pending_send_bytes",
-            "Bytes waiting to be sent, by peer",
-            ("peer",),
-            registry=self.registry,
+        self._sent = self._by_peer("cometbft_p2p_message_send_bytes", "Bytes sent, by peer")
+        self._pending = self._by_peer(
+            "cometbft_p2p_peer_pending_send_bytes", "Bytes waiting to be sent, by peer"
         )
         self._ready = Gauge(
             "andon_node_ready", "1 if a criterion holds", ("check",), registry=self.registry
@@ -114,6 +100,12 @@ class Metrics:
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, registry=self.registry)
+
+    def _by_peer(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ("peer",), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self.registry)
 
     def observe_phase(self, phase: str, seconds: float) -> None:
         """Count one phase of `node.phases`; safe in any thread."""
