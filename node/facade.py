@@ -195,7 +195,7 @@ class NodeFacade(Protocol):
     async def call(
         self, contract: str, method: str, args: bytes, sender: bytes | None
     ) -> CallAnswer:
-        """Run a view (or dry-run an export) on the last final state; nothing is kept."""
+        """Run a view (or rehearse an upgrade) on the last final state; nothing is kept."""
 
     async def transaction(self, identity: bytes) -> TransactionAnswer:
         """Find a transaction. Raises InvalidInput NOT_FOUND."""

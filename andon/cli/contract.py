@@ -1,4 +1,4 @@
-"""Verbs for authors of contracts: new, check, test, gas, abi, client, approve."""
+"""Verbs for authors of contracts: new, check, test, gas, abi, client, upgrade, approve."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from andon.cli.context import Context, end, parse_arguments
-from andon.cli.contracts import finish, submission_json, submit
+from andon.cli.context import Context, end, parse_arguments, shown
+from andon.cli.contracts import deploy_command, finish, submission_json, submit
 from andon.cli.local import checkout, run_launcher
 from andon.client.contract_client import contract_client
 from andon.core.codec import Value, decode_value
@@ -107,6 +107,49 @@ def client(context: Context, *, reference: str, name: str | None, output: Path |
         return
     output.write_text(text, encoding="utf-8")
     context.show({"contract": chosen, "file": str(output)}, str(output))
+
+
+@contract_command.command("upgrade")
+@click.argument("path", type=_PATH)
+@click.option("--name", help="Contract name; the file's name without .py if not given.")
+@click.option("--from", "sender", default="deployer", show_default=True, help="Key or role.")
+@click.option("--dry-run", is_flag=True, help="Try it on the last final state.")
+@click.pass_context
+def upgrade(
+    click_context: click.Context, *, path: Path, name: str | None, sender: str, dry_run: bool
+) -> None:
+    """Replace the source of a deployed contract and run its @migrate.
+
+    With --dry-run a node does it on its last final state and forgets it: gas, keys read and
+    written, or why it is refused. Approvals are not asked for there.
+    """
+    if not dry_run:
+        click_context.invoke(deploy_command, path=path, name=name, upgrade=True, sender=sender)
+        return
+    context: Context = click_context.obj
+    contract = name or path.stem
+    given: dict[str, Value] = {"name": contract, "source": path.read_text(encoding="utf-8")}
+    with context.client() as client:
+        found = client.call("contracts", "upgrade", given, sender=context.key(sender).public)
+    context.show(value_to_json(found), _rehearsed(contract, found))
+
+
+def _rehearsed(contract: str, found: Value) -> str:
+    assert isinstance(found, dict), "a node gives a map"
+    version, gas = shown(found["version"]), shown(found["gas_used"])
+    keys = f"reading {shown(found['reads'])} and writing {shown(found['writes'])} keys"
+    lines = [f"{contract} becomes version {version}: {gas} gas, {keys}"]
+    for verb, rows in (("read", found["read"]), ("write", found["written"])):
+        assert isinstance(rows, list), "a node gives rows"
+        lines += [f"  {verb:5} {_state_name(row)}" for row in rows]
+    return "\n".join(lines)
+
+
+def _state_name(row: Value) -> str:
+    assert isinstance(row, list), "a node gives rows"
+    contract, variable, key = row
+    name = f"{shown(contract)}.{shown(variable)}"
+    return name if key is None else f"{name}[{shown(key)}]"
 
 
 @contract_command.command("approve")

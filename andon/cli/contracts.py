@@ -20,6 +20,7 @@ from andon.cli.context import (
 from andon.client.async_client import GAS_LIMIT
 from andon.client.contract import methods_of
 from andon.client.results import Submission
+from andon.client.stages import ContractFailed
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.hashing import Domain, digest
@@ -28,6 +29,7 @@ from andon.core.state_key import is_name
 from andon.core.transaction import Call, make_call
 
 SOURCE_BYTES_MAX = 256 * 1024
+NO_SUCH_VIEW = "E_NO_FUNC"
 NATIVE = ("contracts", "evidence", "params")
 """Contracts of the ledger itself, which have no source to read an interface from."""
 
@@ -99,7 +101,19 @@ def call_command(
         value = parse_value(sender)
         account = value if isinstance(value, bytes) else context.key(sender).public
     with context.client() as client:
-        result = client.call(contract, method, parse_arguments(arguments), sender=account)
+        try:
+            result = client.call(contract, method, parse_arguments(arguments), sender=account)
+        except ContractFailed as failed:
+            found = None
+            if failed.fields.get("failure") == NO_SUCH_VIEW and contract not in NATIVE:
+                found = methods_of(client.interface(contract)).get(method)
+            if found is None or found.kind == "view":
+                raise
+            raise InvalidInput(
+                Code.NO_METHOD,
+                f"{target} is no view: it changes state, so it goes into a transaction",
+                hint=" ".join(["andon send", target, *arguments]),
+            ) from None
     context.show(value_to_json(result), shown(result))
 
 

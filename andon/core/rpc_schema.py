@@ -45,7 +45,7 @@ class SubmitParams(Schema, frozen=True):
 
 
 class CallParams(Schema, frozen=True):
-    """Run a view, or dry-run an export, on the last final state; `sender` is an account."""
+    """Run a view, or rehearse `contracts.upgrade`, on the last final state, as account `sender`."""
 
     contract: str
     method: str

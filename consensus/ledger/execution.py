@@ -23,6 +23,7 @@ from consensus.ledger.directory import VALIDATORS_KEY
 from consensus.ledger.host import LedgerHost
 from consensus.ledger.overlay import Overlay
 from consensus.ledger.ports import Context, Engine, Mode, Outcome, PredictionSource, StateReader
+from consensus.ledger.rehearsal import is_rehearsal, rehearse
 from consensus.ledger.succession import close_block
 from consensus.ledger.tree import update_tree
 
@@ -150,7 +151,7 @@ class BlockExecution:
             self._overlay.forget_journal()
 
     def view(self, call: Call, sender: bytes, gas_limit: int) -> Outcome:
-        """Run a read-only call on the state so far.
+        """Run a read-only call on the state so far, or rehearse `contracts.upgrade`.
 
         Raises:
             PredictionUnavailable: the source lacks an output.
@@ -167,6 +168,8 @@ class BlockExecution:
             transaction_id=ZERO_DIGEST,
         )
         try:
+            if is_rehearsal(call):
+                return rehearse(host, self._engine, context, call, gas_limit)
             return self._engine.execute(host, context, call, gas_limit, mode=Mode.VIEW)
         finally:
             host.rollback(mark)

@@ -29,9 +29,15 @@ _CONVICTING = ((VoteKind.NOTAR, VoteKind.NOTAR), (VoteKind.FINAL, VoteKind.FINAL
 
 
 def execute(
-    host: LedgerHost, engine: Engine, context: Context, call: Call, gas_limit: int
+    host: LedgerHost,
+    engine: Engine,
+    context: Context,
+    call: Call,
+    gas_limit: int,
+    *,
+    is_rehearsal: bool = False,
 ) -> Outcome:
-    """Run one call of a native contract."""
+    """Run one call of a native contract; a rehearsal asks for no approvals."""
     gas = _price(call)
     try:
         native = NativeCall(
@@ -41,6 +47,7 @@ def execute(
             arguments=_arguments(call, gas, gas_limit),
             gas_limit=gas_limit,
             gas=gas,
+            is_rehearsal=is_rehearsal,
         )
         return _method(call)(native)
     except Refused as refused:

@@ -29,6 +29,8 @@ class NativeCall:
     arguments: dict[str, Value]
     gas_limit: int
     gas: int
+    is_rehearsal: bool = False
+    """Whether everything is undone afterwards, so that no approvals are needed."""
 
     def done(self, result: Value) -> Outcome:
         """End well."""

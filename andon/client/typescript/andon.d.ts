@@ -317,7 +317,7 @@ export class Client {
   readonly endpoint: string;
   /** Submit a signed transaction; the same bytes again give the same answer. */
   submit(params: SubmitParams, options?: AskOptions): Promise<SubmitReply>;
-  /** Run a view, or dry-run an export, on the last final state; `sender` is an account. */
+  /** Run a view, or rehearse `contracts.upgrade`, on the last final state, as account `sender`. */
   call(params: CallParams, options?: AskOptions): Promise<CallReply>;
   /** Name a deployed contract. */
   contract(params: { name: string }, options?: AskOptions): Promise<ContractReply>;

@@ -30,7 +30,7 @@ export class Client {
   /** Submit a signed transaction; the same bytes again give the same answer. */
   submit(params = {}, options = {}) { return this.ask("POST", "/v1/tx", params, options); }
 
-  /** Run a view, or dry-run an export, on the last final state; `sender` is an account. */
+  /** Run a view, or rehearse `contracts.upgrade`, on the last final state, as account `sender`. */
   call(params = {}, options = {}) { return this.ask("POST", "/v1/call", params, options); }
 
   /** Name a deployed contract. */

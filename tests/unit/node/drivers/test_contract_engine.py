@@ -200,6 +200,31 @@ async def test_from_genesis_to_an_alert_that_two_nodes_agree_on(tmp_path: Path) 
         assert outcome.result == raw
 
 
+async def test_a_node_rehearses_an_upgrade_on_its_final_state_and_keeps_nothing(
+    tmp_path: Path,
+) -> None:
+    leader, follower = RealNode(tmp_path / "a"), RealNode(tmp_path / "b")
+    text = "total = Var(int, default=5)\n\n@export\ndef add():\n    total.set(total.get() + 1)\n"
+    moving = text + "\n@migrate\ndef move():\n    total.set(total.get() * 10)\n"
+    deploy = make_call("contracts", "deploy", {"name": "counter", "source": text, "args": {}})
+    upgrade = make_call("contracts", "upgrade", {"name": "counter", "source": moving})
+    async with running(leader, follower):
+        await commit(leader, follower, raws=[signed(admin, deploy)])
+        await commit(leader, follower, raws=[signed(operator, make_call("counter", "add", {}))])
+        receipts(leader)
+        height, outcome = await follower.driver.view(upgrade, admin.public)
+        assert (height, outcome.failure) == (2, None)
+        found = decode_value(outcome.result)
+        assert isinstance(found, dict)
+        assert (found["version"], found["written"]) == (2, [["counter", "total", None]])
+        assert follower.driver.queries.state(state_key("counter", "total")).value == b"\x06"
+        _, outcome = await follower.driver.view(upgrade, bytes(32))
+        assert outcome.failure is not None
+        assert outcome.failure.code == "E_ROLE"
+        await commit(leader, follower, raws=[signed(admin, upgrade)])
+        assert follower.driver.queries.state(state_key("counter", "total")).value == b"\x3c"
+
+
 async def test_an_attested_prediction_is_a_record_of_the_block_that_settles_it(
     tmp_path: Path,
 ) -> None:
