@@ -245,7 +245,7 @@ class Node:
         self.rpc = RpcServer(
             self.service,
             rpc_settings(config),
-            extensions=[Explorer(self.service), Epcis(self.service), private],
+            extensions=[Explorer(self.service), Epcis(self.service, opened.home.data), private],
         )
 
     def _linked_keys(self) -> list[bytes]:

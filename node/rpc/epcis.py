@@ -11,25 +11,21 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
-from andon.client.factory.epcis import (
-    CONTEXT,
-    KINDS,
-    TRANSACTION,
-    bare_word,
-    capture_calls,
-    document,
-    milliseconds,
-)
+from andon.client.factory.epcis import CONTEXT, KINDS, TRANSACTION, capture_calls, document
 from andon.client.factory.gs1 import path_of
-from andon.core.codec import Key, Value, decode_value, encode_arguments
+from andon.core.codec import Value, decode_value, encode_arguments
 from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import from_hex, to_hex
+from andon.core.state_key import state_key
 from andon.core.transaction import parse_transaction
 from node.facade import NodeFacade, Wait
+from node.rpc.epcis_query import PAGING, Event, Query, query_of
+from node.rpc.epcis_standing import Standing
 from node.rpc.limits import BODY_TIMEOUT_S
 
 CONTRACT = "supply"
@@ -39,52 +35,32 @@ SCAN_MAX = 1024
 """Events that one query looks at; the next page goes on where it stopped."""
 
 CAPTURE_TIMEOUT_MS = 10_000
-_PAGING = frozenset({"perPage", "nextPageToken"})
-_EQUAL = {
-    "eventType": "kind",
-    "EQ_action": "action",
-    "EQ_bizStep": "step",
-    "EQ_disposition": "disposition",
-    "EQ_readPoint": "read_point",
-    "EQ_bizLocation": "location",
-    "EQ_eventID": "id",
-    "EQ_transformationID": "transformation",
+_COLLECTIONS = {
+    "eventTypes": "eventType",
+    "bizSteps": "EQ_bizStep",
+    "dispositions": "EQ_disposition",
+    "readPoints": "EQ_readPoint",
+    "bizLocations": "EQ_bizLocation",
 }
-_MATCH = {
-    "MATCH_epc": ("epcs", "children"),
-    "MATCH_parentID": ("parent",),
-    "MATCH_inputEPC": ("inputs",),
-    "MATCH_outputEPC": ("outputs",),
-    "MATCH_anyEPC": ("epcs", "children", "parent", "inputs", "outputs"),
-    "MATCH_epcClass": ("quantities", "child_quantities"),
-    "MATCH_inputEPCClass": ("input_quantities",),
-    "MATCH_outputEPCClass": ("output_quantities",),
-    "MATCH_anyEPCClass": (
-        "quantities", "child_quantities", "input_quantities", "output_quantities",
-    ),
-}  # fmt: skip
-_TIMES = {
-    "GE_eventTime": ("time_ms", 1),
-    "LT_eventTime": ("time_ms", -1),
-    "GE_recordTime": ("recorded_ms", 1),
-    "LT_recordTime": ("recorded_ms", -1),
-}
-_EXISTS = "EXISTS_errorDeclaration"
-_IDS = frozenset({"read_point", "location"})
+"""Collections of the binding, and the parameter that each stands for."""
+
 _encoder = msgspec.json.Encoder()
-Event = dict[Key, Value]
 ReadBody = Callable[[web.Request], Awaitable[bytes]]
 
 
 class Epcis:
     """Routes under /epcis; an extension of the RPC server."""
 
-    def __init__(self, node: NodeFacade, contract: str = CONTRACT) -> None:
+    def __init__(
+        self, node: NodeFacade, folder: Path | None = None, contract: str = CONTRACT
+    ) -> None:
         self._node = node
         self._contract = contract
+        file = None if folder is None else folder / "epcis-queries.json"
+        self._standing = Standing(self._behind, self._last, file)
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Capture, its jobs, events, one event, events of one item, vocabulary."""
+        """Capture and its jobs, events, collections of them, queries and subscriptions."""
         return [
             web.post("/epcis/capture", self._capture),
             web.get("/epcis/capture/{id}", self._job),
@@ -92,6 +68,9 @@ class Epcis:
             web.get("/epcis/events/{id:.+}", self._event),
             web.get("/epcis/epcs/{epc:.+}/events", self._events),
             web.get("/epcis/eventTypes", self._kinds),
+            *(web.get(f"/epcis/{name}/{{word:.+}}/events", self._events) for name in _COLLECTIONS),
+            web.get("/epcis/queries/{name}/events", self._events),
+            *self._standing.routes(),
         ]
 
     @contextlib.asynccontextmanager
@@ -137,7 +116,7 @@ class Epcis:
         return _answer([found], self._node.status().time_ms)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        wanted = query_of(request.query)
+        wanted = query_of(self._parameters(request))
         per_page = min(PAGE_MAX, _number(request.query.get("perPage"), PAGE_DEFAULT, "perPage"))
         after = _number(request.query.get("nextPageToken"), 0, "nextPageToken")
         item = request.match_info.get("epc")
@@ -146,12 +125,33 @@ class Epcis:
         )
         headers = {}
         if token is not None:
-            plain = {name: value for name, value in request.query.items() if name not in _PAGING}
+            plain = {name: value for name, value in request.query.items() if name not in PAGING}
             link = request.url.relative().with_query(
                 {**plain, "perPage": str(per_page), "nextPageToken": str(token)}
             )
             headers["Link"] = f'<{link}>; rel="next"'
         return _answer(events, self._node.status().time_ms, headers)
+
+    def _parameters(self, request: web.Request) -> dict[str, str]:
+        """What was asked: parameters, those of a named query, the word of a collection."""
+        given = dict(request.query.items())
+        if "name" in request.match_info:
+            given.update(self._standing.parameters(request.match_info["name"]))
+        if "word" in request.match_info:
+            given[_COLLECTIONS[request.path.split("/")[2]]] = request.match_info["word"]
+        return given
+
+    async def _behind(self, wanted: Query, after: int) -> tuple[list[Event], int]:
+        """Events with numbers above `after` that fit, and the number up to which was looked."""
+        rows = await self._view("events_from", {"after": after, "count": PAGE_MAX})
+        part = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return [row for row in part if wanted.fits(row)], after + len(part)
+
+    async def _last(self) -> int:
+        """Number of the last event that is recorded."""
+        found = await self._node.state(state_key(self._contract, "last"))
+        number = 0 if found.value is None else decode_value(found.value)
+        return number if isinstance(number, int) else 0
 
     async def _scan(
         self, wanted: Query, per_page: int, after: int, item: str | None
@@ -194,61 +194,6 @@ class Epcis:
         return decode_value(answer.result)
 
 
-class Query(msgspec.Struct, frozen=True):
-    """Conditions that all have to hold; each holds if one of its values fits."""
-
-    equal: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    match: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
-    times: tuple[tuple[str, int, int], ...] = ()
-    is_error: bool | None = None
-
-    def fits(self, event: Event) -> bool:
-        """Whether an event fits."""
-        if self.is_error is not None and (event.get("error") is not None) is not self.is_error:
-            return False
-        for field, values in self.equal:
-            if event.get(field) not in values:
-                return False
-        for fields, values in self.match:
-            ids = [one for field in fields for one in _ids(event.get(field))]
-            if not any(_is_match(pattern, one) for pattern in values for one in ids):
-                return False
-        for field, sign, moment in self.times:
-            found = event.get(field)
-            if not isinstance(found, int) or (found >= moment) is not (sign > 0):
-                return False
-        return True
-
-
-def query_of(given: Mapping[str, str]) -> Query:
-    """Parameters of the standard's simple event query.
-
-    Raises:
-        InvalidInput: BAD_REQUEST for one that is not served, MALFORMED for a value.
-    """
-    equal, match, times = [], [], []
-    is_error: bool | None = None
-    for name, text in given.items():
-        values = tuple(part.strip() for part in text.split("|" if "|" in text else ","))
-        if name in _EQUAL:
-            field = _EQUAL[name]
-            clean = path_of if field in _IDS else bare_word
-            equal.append((field, tuple(clean(value) for value in values)))
-        elif name in _MATCH:
-            match.append((_MATCH[name], tuple(_pattern(value) for value in values)))
-        elif name in _TIMES:
-            field, sign = _TIMES[name]
-            times.append((field, sign, milliseconds(text.replace(" ", "+"), name)))
-        elif name == _EXISTS:
-            is_error = text.lower() != "false"
-        elif name not in _PAGING:
-            known = ", ".join([*_EQUAL, *_MATCH, *_TIMES, _EXISTS, *sorted(_PAGING)])
-            raise InvalidInput(
-                Code.BAD_REQUEST, f"parameter {name[:40]!r} is not served", hint=f"served: {known}"
-            )
-    return Query(tuple(equal), tuple(match), tuple(times), is_error)
-
-
 def capture_transaction(body: bytes, contract: str) -> bytes:
     """The signed transaction of a capture, after checking that it says what the document says.
 
@@ -271,22 +216,6 @@ def capture_transaction(body: bytes, contract: str) -> bytes:
             hint="sign capture_calls(document) of andon.client.factory.epcis",
         )
     return transaction.raw
-
-
-def _pattern(value: str) -> str:
-    return value if value.endswith("*") else path_of(value)
-
-
-def _is_match(pattern: str, one: str) -> bool:
-    return one.startswith(pattern[:-1]) if pattern.endswith("*") else one == pattern
-
-
-def _ids(found: Value) -> list[str]:
-    if isinstance(found, str):
-        return [found]
-    rows = found if isinstance(found, list) else []
-    firsts = [row[0] if isinstance(row, list) and row else row for row in rows]
-    return [one for one in firsts if isinstance(one, str)]
 
 
 def _number(text: str | None, default: int, name: str) -> int:

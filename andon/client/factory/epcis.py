@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, Union
 
 import msgspec
 
+from andon.client.factory.epcis_shapes import check_shape
 from andon.client.factory.gs1 import path_of, uri_of
 from andon.core.codec import Dec, Key, Value
 from andon.core.errors import Code, InvalidInput
@@ -155,6 +156,7 @@ def event_of(item: Plain, place: str, prefixes: frozenset[str] = frozenset()) ->
     if "errorDeclaration" in item:
         event["error"] = _error(_object(item["errorDeclaration"], place), place)
     extension = _extension(item, place, prefixes)
+    check_shape(str(event["kind"]), item, place)
     if extension:
         event["extension"] = extension
     return event
@@ -249,7 +251,9 @@ def value_of(item: Plain, place: str, depth: int = 0) -> Value:
 def plain_of(value: Value) -> Plain:
     """A value of the ledger as JSON; the other way of `value_of`."""
     if isinstance(value, Dec):
-        return Decimal(dec_to_text(value))
+        text = dec_to_text(value)
+        # A whole decimal stays one: 26.0 written as 26 would be read as an integer.
+        return Decimal(text if "." in text else text + ".0")
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, list | tuple):
@@ -332,6 +336,11 @@ def _error_item(error: Mapping[Key, Value]) -> Plain:
     if corrective:
         found["correctiveEventIDs"] = plain_of(corrective)
     return found
+
+
+def event_text(event: Mapping[Key, Value]) -> bytes:
+    """One event as JSON on one line."""
+    return _encoder.encode(item_of(event))
 
 
 def document(events: Sequence[Mapping[Key, Value]], created_ms: int, query: str = "") -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,8 +21,9 @@ from andon.core.keys import PrivateKey
 from andon.core.state_key import state_prefix
 from contracts_py.library import source
 from node.facade import CallAnswer
-from node.rpc import RpcServer
-from node.rpc.epcis import Epcis, query_of
+from node.rpc import RpcServer, epcis_standing
+from node.rpc.epcis import Epcis
+from node.rpc.epcis_query import query_of
 from node.testing.memory_node import MemoryNode
 from tests.unit.andon.client.factory.documents import EVENTS, document
 from tests.unit.contracts_py.plants import GEAR, MOTOR, MOTORS, PALLET, network, produce
@@ -113,6 +116,13 @@ async def face() -> AsyncIterator[Face]:
         ("GE_eventTime=1970-01-01T05:00:00Z", 2),
         ("LT_eventTime=1970-01-01T05:00:00%2B00:00", 4),
         ("EXISTS_errorDeclaration=true", 0),
+        ("EXISTS_errorDeclaration=false", 6),
+        ("EXISTS_parentID=true", 2),
+        ("GE_quantity=1&eventType=TransformationEvent", 1),
+        ("GT_quantity=1000000", 0),
+        ("EQ_persistentDisposition_set=damaged", 0),
+        ("EXISTS_ilmd=true", 0),
+        ("EQ_bizTransaction_po=urn:x", 0),
     ],
 )
 async def test_queries_find_what_the_standard_says(face: Face, query: str, count: int) -> None:
@@ -141,6 +151,113 @@ async def test_events_of_one_item_and_one_event_are_resources(face: Face) -> Non
     assert events(one) == events(whole)
     status, problem, _ = await face.get("/epcis/events/urn:uuid:none")
     assert (status, problem["title"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [
+        ("eventTypes/ObjectEvent", 3),
+        ("dispositions/in_transit", 1),
+        ("bizSteps/urn:epcglobal:cbv:bizstep:nothing", 0),
+    ],
+)
+async def test_collections_of_the_binding_hold_their_events(
+    face: Face, path: str, count: int
+) -> None:
+    assert len(await face.kinds(f"/epcis/{path}/events")) == count
+
+
+def query_body(name: str, **query: object) -> bytes:
+    return json.dumps({"name": name, "query": query}).encode()
+
+
+async def test_a_named_query_is_made_asked_listed_and_deleted(face: Face) -> None:
+    base = face.url + "/epcis/queries"
+    body = query_body("made", eventType=["ObjectEvent"], EQ_action="ADD")
+    for status in (201, 409):
+        async with face.http.post(base, data=body) as response:
+            assert response.status == status
+    assert await face.kinds("/epcis/queries/made/events") == ["ObjectEvent", "ObjectEvent"]
+    _, listed, _ = await face.get("/epcis/queries")
+    assert listed == [{"name": "made", "query": {"eventType": "ObjectEvent", "EQ_action": "ADD"}}]
+    for wrong in (query_body("x y"), query_body("x", EQ_colour="red"), b"{", b"[]"):
+        async with face.http.post(base, data=wrong) as response:
+            assert response.status == 400
+    for status in (204, 404):
+        async with face.http.delete(base + "/made") as response:
+            assert response.status == status
+    status, _, _ = await face.get("/epcis/queries/made/events")
+    assert status == 404
+
+
+async def numbers(face: Face, location: str, count: int, last: str = "") -> list[str]:
+    headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
+    found: list[str] = []
+    async with (
+        asyncio.timeout(10),
+        face.http.get(face.url + location, headers=headers) as response,
+    ):
+        assert response.content_type == "text/event-stream"
+        async for line in response.content:
+            if line.startswith(b"id: "):
+                found.append(line[4:].strip().decode())
+            if line.startswith(b"data: "):
+                assert json.loads(line[6:])["type"] == "ObjectEvent"
+                if len(found) == count:
+                    break
+    return found
+
+
+async def test_a_subscription_sends_what_fits_and_resumes_where_its_reader_stopped(
+    face: Face,
+) -> None:
+    base = face.url + "/epcis/queries"
+    async with face.http.post(base, data=query_body("o", eventType="ObjectEvent")) as response:
+        assert response.status == 201
+    subscriptions = base + "/o/subscriptions"
+    async with face.http.post(subscriptions, data=b'{"stream": true, "after": 0}') as response:
+        assert response.status == 201
+        location = response.headers["Location"]
+    all_of_them = await numbers(face, location, 3)
+    assert await numbers(face, location, 2, last=all_of_them[0]) == all_of_them[1:]
+    _, listed, _ = await face.get("/epcis/queries/o/subscriptions")
+    assert [one["subscriptionID"] for one in listed] == [location.rsplit("/", 1)[1]]
+    # A node calls nobody, so nobody makes it call an address inside its network.
+    async with face.http.post(subscriptions, data=b'{"dest": "http://10.0.0.1/"}') as response:
+        assert response.status == 400
+    async with face.http.delete(face.url + location) as response:
+        assert response.status == 204
+    status, _, _ = await face.get(location)
+    assert status == 404
+
+
+async def test_queries_and_subscriptions_survive_a_restart_and_have_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = PlantNode()
+    monkeypatch.setattr(epcis_standing, "QUERIES_MAX", 1)
+    monkeypatch.setattr(epcis_standing, "SUBSCRIPTIONS_MAX", 1)
+    location = ""
+    async with (
+        RpcServer(node, extensions=[Epcis(node, tmp_path)]) as server,
+        aiohttp.ClientSession() as http,
+    ):
+        for path, body, status in (
+            ("", query_body("a"), 201),
+            ("", query_body("b"), 400),
+            ("/a/subscriptions", b"", 201),
+            ("/a/subscriptions", b"", 400),
+        ):
+            async with http.post(server.url + "/epcis/queries" + path, data=body) as response:
+                assert response.status == status
+                location = response.headers.get("Location", location)
+    async with (
+        RpcServer(node, extensions=[Epcis(node, tmp_path)]) as server,
+        aiohttp.ClientSession() as http,
+        http.get(server.url + location) as response,
+    ):
+        assert response.status == 200
+        assert json.loads(await response.text())["queryName"] == "a"
 
 
 async def test_unknown_parameters_are_refused_by_name(face: Face) -> None:
