@@ -53,13 +53,14 @@ class SignerServer:
         finally:
             os.umask(before)
         try:
-            async with server:
-                if listening is not None:
-                    listening.set()
-                log.info("signer.started", key=self._signer.public_key.hex()[:16])
-                await self._failed.wait()
+            if listening is not None:
+                listening.set()
+            log.info("signer.started", key=self._signer.public_key.hex()[:16])
+            await self._failed.wait()
         finally:
-            # No connection outlives the sign state that it writes to.
+            # No connection outlives the sign state that it writes to. It is ended before anybody
+            # waits for the server: since Python 3.12 that is to wait for all connections.
+            server.close()
             if self._talk_task is not None:
                 self._talk_task.cancel()
         raise Unavailable(Code.SIGNER_DOWN, "the sign state cannot be written")

@@ -195,6 +195,21 @@ async def test_a_signer_that_restarts_is_found_again_with_its_memory(
             client.close()
 
 
+async def test_a_signer_ends_at_once_though_its_node_stays_connected(
+    signer: FileSigner, tmp_path: Path
+) -> None:
+    listening, path = asyncio.Event(), tmp_path / "s"
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(SignerServer(signer, path).run(listening))
+        await listening.wait()
+        reader, writer = await asyncio.open_unix_connection(path)
+        await asyncio.sleep(0.05)
+        running.cancel()
+        assert await reader.read() == b""
+        writer.close()
+    assert running.cancelled()
+
+
 async def test_a_signer_that_does_not_come_back_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as down:
         await connect(tmp_path / "nobody", reconnect_s=0.0)
