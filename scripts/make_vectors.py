@@ -51,6 +51,7 @@ from andon.core.transaction import (
 from andon.core.wire import BlockWanted, FinalBlock, Status, VoteMessage, encode_frame
 from consensus.ledger import MemoryState, Overlay, state_proof, update_tree
 from scripts.light_vectors import light_vectors
+from scripts.receipt_vectors import receipt_vectors
 from scripts.signature_vectors import signature_vectors
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
@@ -83,6 +84,7 @@ def render() -> dict[str, str]:
         "genesis": _genesis,
         "frames": _frames,
         "light": light_vectors,
+        "receipts": receipt_vectors,
         "signatures": signature_vectors,
     }
     return {f"{name}.json": json.dumps(make(), indent=1) + "\n" for name, make in makers.items()}
