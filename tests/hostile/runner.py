@@ -1,15 +1,20 @@
 # ruff: noqa: T201 - what it prints is its result
 """Run hostile payloads in this process and print one verdict a line; started by the tests.
 
-Usage: runner.py FILE...   Each line: id, verdict, gas, processor milliseconds to check, to run.
-A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`. Two lines follow: digests over
-what generated programs and the descriptions of the standard contracts give.
+Usage: runner.py [--apart] FILE...   Each line: id, verdict, gas, processor milliseconds to check,
+to run, KiB that it added. A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`.
+With --apart each payload has a process of its own, bounded in memory, processor time and wall time,
+and what dies there is `killed SIGNAL`. Two lines follow: digests over what generated programs and
+the descriptions of the standard contracts give. `test_hostile.py --worst` prints the slowest and
+the largest.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +32,9 @@ from node.testing.oracle.programs import integer_program, value_program  # noqa:
 
 GAS_LIMIT = 20_000_000
 MEMORY_BYTES_MAX = 512 * 1024 * 1024
+CPU_S_MAX = 5
+WALL_S_MAX = 20
+REPLY_BYTES_MAX = 4096
 PRELUDE = """balances = Map(key=str, value=any)
 total = Var(int, default=0)
 Transfer = Event(x=any)
@@ -76,7 +84,8 @@ def run(payload: Payload) -> str:
         engine.check(source)
     except ContractRefused as refusal:
         spent = (time.process_time() - began) * 1000
-        return f"{payload.identity}\trefused {refusal.rule} {refusal.line}\t0\t{spent:.2f}\t0"
+        verdict = f"refused {refusal.rule} {refusal.line}"
+        return f"{payload.identity}\t{verdict}\t0\t{spent:.2f}\t0\t0"
     checked = time.process_time()
     host.sources["hostile"] = source
     context = Context(
@@ -92,18 +101,43 @@ def run(payload: Payload) -> str:
         assert not host.state, "a failed call leaves nothing"
         assert not host.events, "a failed call leaves nothing"
     times = f"{(checked - began) * 1000:.2f}\t{(ran - checked) * 1000:.2f}"
-    return f"{payload.identity}\t{verdict}\t{outcome.gas_used}\t{times}"
+    return f"{payload.identity}\t{verdict}\t{outcome.gas_used}\t{times}\t0"
+
+
+def run_apart(payload: Payload) -> str:
+    """Run in a child that the kernel stops at its bounds; gives the line, or how the child died."""
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S_MAX, CPU_S_MAX))
+        signal.alarm(WALL_S_MAX)
+        before = peak_kib()
+        fields = run(payload).split("\t")
+        fields[-1] = str(peak_kib() - before)
+        os.write(sending, "\t".join(fields).encode()[:REPLY_BYTES_MAX])
+        os._exit(0)
+    os.close(sending)
+    with os.fdopen(receiving, "rb") as pipe:
+        told = pipe.read(REPLY_BYTES_MAX)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+        return told.decode()
+    how = os.WTERMSIG(status) if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
+    return f"{payload.identity}\tkilled {how}\t0\t0\t0\t0"
 
 
 def main() -> None:
     """Run all payloads of the files."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
-    for name in sys.argv[1:]:
+    is_apart = sys.argv[1] == "--apart"
+    if not is_apart:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+        resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+    for name in sys.argv[1 + is_apart :]:
         for payload in payloads(Path(name)):
-            print(run(payload), flush=True)
-    print(f"programs\t{programs_digest()}\t0\t0\t0", flush=True)
-    print(f"library\t{library_digest()}\t0\t0\t0", flush=True)
+            print(run_apart(payload) if is_apart else run(payload), flush=True)
+    print(f"programs\t{programs_digest()}\t0\t0\t0\t0", flush=True)
+    print(f"library\t{library_digest()}\t0\t0\t0\t0", flush=True)
     print(f"peak\t{peak_kib()}", flush=True)
 
 

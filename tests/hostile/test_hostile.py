@@ -1,8 +1,10 @@
 """Every hostile payload ends as written in expected.txt, on any flags, seed and Python.
 
-Other interpreters of the machine are found on PATH, among those of pyenv and in `ANDON_PYTHONS`
-(separated by colons). They need no packages: `bare/` stands in for the compiled ones.
-After a wanted change of a rule or of gas: `python tests/hostile/test_hostile.py` rewrites the file.
+Each payload has a bounded process of its own in one run and shares one in the others: a cold start
+and a warm one have to end alike. Other interpreters of the machine are found on PATH, among those
+of pyenv and in `ANDON_PYTHONS` (separated by colons). They need no packages: `bare/` stands in for
+the compiled ones. After a wanted change of a rule or of gas: `python tests/hostile/test_hostile.py`
+rewrites the file; with `--worst` it prints the slowest verdicts and the largest payloads.
 """
 
 from __future__ import annotations
@@ -16,11 +18,18 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from contracts_py.engine import DEFAULT_LIMITS
+
 HERE = Path(__file__).resolve().parent
-CORPORA = (HERE / "corpus.txt", HERE / "own.txt")
+CORPORA = (HERE / "corpus.txt", HERE / "own.txt", HERE / "more.txt")
 EXPECTED = HERE / "expected.txt"
 CHECK_MS_MAX = 10.0
+SLOW_MAX = 8
 PEAK_KIB_MAX = 256 * 1024
+ENGINE_KIB = 4 * 1024
+ADDED_KIB_MAX = DEFAULT_LIMITS.memory_bytes_max // 1024 + ENGINE_KIB
+"""What the engine lets one call allocate, and what tree and closures of a source take."""
+WORST_SHOWN = 5
 
 DEVIATIONS = {
     "C11": "a loop runs over the list as it stood at its start",
@@ -36,7 +45,8 @@ DEVIATIONS = {
 
 
 Verdicts = dict[str, tuple[str, str]]
-Times = dict[str, tuple[float, float]]
+Times = dict[str, tuple[float, float, int]]
+"""Milliseconds to check, to run, KiB added (in a process of its own only)."""
 Result = tuple[Verdicts, Times, int]
 
 
@@ -75,10 +85,11 @@ def run(
     python: str = sys.executable,
     seed: str = "1",
     extra: dict[str, str] | None = None,
+    apart: bool = False,
 ) -> Result:
     """Verdicts with gas, times, and peak memory of one process over all payloads."""
     done = subprocess.run(
-        [python, *flags, str(HERE / "runner.py"), *map(str, CORPORA)],
+        [python, *flags, str(HERE / "runner.py"), *["--apart"] * apart, *map(str, CORPORA)],
         capture_output=True,
         text=True,
         check=False,
@@ -87,7 +98,7 @@ def run(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     verdicts: dict[str, tuple[str, str]] = {}
-    times: dict[str, tuple[float, float]] = {}
+    times: Times = {}
     peak = 0
     for line in done.stdout.splitlines():
         fields = line.split("\t")
@@ -95,7 +106,7 @@ def run(
             peak = int(fields[1])
             continue
         verdicts[fields[0]] = (fields[1], fields[2])
-        times[fields[0]] = (float(fields[3]), float(fields[4]))
+        times[fields[0]] = (float(fields[3]), float(fields[4]), int(fields[5]))
     return verdicts, times, peak
 
 
@@ -117,7 +128,7 @@ def wanted() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def here() -> Result:
-    return run()
+    return run(apart=True)
 
 
 def test_every_payload_ends_as_written(here: Result) -> None:
@@ -145,10 +156,11 @@ def test_flags_and_hash_seed_change_nothing(here: Result) -> None:
 def test_bounds_of_time_and_memory_hold(here: Result) -> None:
     _, times, peak = here
     assert peak < PEAK_KIB_MAX
-    # Processor time of a shared machine jitters too: two may exceed the bound.
-    slow = [identity for identity, (checked, _) in times.items() if checked > CHECK_MS_MAX]
-    assert len(slow) <= 2, slow
-    assert max(ran for _, ran in times.values()) < 2_000
+    # Processor time of a shared machine jitters too: a few may exceed the bound.
+    slow = [identity for identity, (checked, _, _) in times.items() if checked > CHECK_MS_MAX]
+    assert len(slow) <= SLOW_MAX, slow
+    assert max(ran for _, ran, _ in times.values()) < 2_000
+    assert max(added for _, _, added in times.values()) <= ADDED_KIB_MAX
 
 
 def test_stand_ins_for_compiled_packages_change_nothing(here: Result) -> None:
@@ -166,8 +178,22 @@ def test_every_supported_python_agrees(here: Result, version: str) -> None:
     assert run(python=pythons[version], extra=bare())[0] == here[0]
 
 
+def worst() -> None:
+    """Print the slowest verdicts and calls and the largest payloads of a run apart."""
+    _, times, _ = run(apart=True)
+    for place, (name, bound) in enumerate(
+        (("ms to check", CHECK_MS_MAX), ("ms to run", 0), ("KiB added", ADDED_KIB_MAX))
+    ):
+        ranked = sorted(times, key=lambda identity: -times[identity][place])[:WORST_SHOWN]
+        shown = ", ".join(f"{identity} {times[identity][place]}" for identity in ranked)
+        print(f"{name} (bound {bound or 'none'}): {shown}")  # noqa: T201 - its result
+
+
 if __name__ == "__main__":
-    rows = run()[0]
+    if sys.argv[1:] == ["--worst"]:
+        worst()
+        sys.exit()
+    rows = run(apart=True)[0]
     EXPECTED.write_text(
         "".join(
             f"{name}\t{verdict}\t{gas}\n"
