@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> list[str]:
     if options.verb == "verify":
-        return commands.verify(options.path, options.backend)
+        return commands.verify(options.path, options.backend, options.publisher)
     if options.verb == "show":
         return commands.show(options.path)
     if options.csv is not None:
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="check a package and run its vectors here")
     verify.add_argument("path", type=Path)
     verify.add_argument("--backend", choices=BACKENDS, default="cpu")
+    verify.add_argument("--publisher", default="", help="0x key that must have signed the package")
     show = verbs.add_parser("show", help="manifest, certificate and card")
     show.add_argument("path", type=Path)
     return parser

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from andon.core.errors import Code, InvalidInput
+from andon.core.publisher import SIGNATURE_NAME, check_model_signature, read_signature
 from models.certificate import describe
 from models.environment import prepare_environment
 from models.package import Package
@@ -113,14 +114,17 @@ def _save(outcome: Outcome, out: Path) -> list[str]:
     return [head, *figures, f"  convention: {outcome.convention}", f"  report: {out}/report.html"]
 
 
-def verify(path: Path, backend: str) -> list[str]:
+def verify(path: Path, backend: str, publisher: str = "") -> list[str]:
     """Open a package, check everything, and run its conformance vectors on `backend`.
 
+    A `package.sig` beside it must fit; with `publisher` (a 0x key) it must be there and be theirs.
+
     Raises:
-        InvalidInput: as `Package.from_blob`.
+        InvalidInput: as `Package.from_blob`, BAD_SIGNATURE.
         Unavailable: CONFORMANCE_FAILED, or WORKER_DOWN when the backend does not start.
     """
     package = open_package(path)
+    signed = _signature_line(path, package.id, publisher)
     runtime = Runtime(backend)
     line = runtime.warm()
     runtime.load(package.to_blob())
@@ -130,7 +134,28 @@ def verify(path: Path, backend: str) -> list[str]:
         f"blob    {package.digest.hex()}  {len(package.to_blob())} bytes",
         f"exact   certified; {len(package.golden.windows)} golden vectors and edge inputs agree",
         f"backend {line}",
+        signed,
     ]
+
+
+def _signature_line(path: Path, model_id: bytes, publisher: str) -> str:
+    beside = (path if path.is_dir() else path.parent) / SIGNATURE_NAME
+    if not beside.is_file():
+        if publisher:
+            raise InvalidInput(
+                Code.BAD_SIGNATURE,
+                f"there is no {SIGNATURE_NAME} beside the package",
+                hint="its publisher makes one with `andon models sign PATH --from KEY`",
+            )
+        return "signed  no: networks take it only from a member whose key signs as publisher"
+    found = read_signature(beside.read_bytes())
+    check_model_signature(model_id, found)
+    name = "0x" + found.publisher.hex()
+    if publisher and publisher.lower() != name:
+        raise InvalidInput(
+            Code.BAD_SIGNATURE, f"signed by {name}, not by {publisher}", hint="ask the publisher"
+        )
+    return f"signed  by {name}"
 
 
 def show(path: Path) -> list[str]:

@@ -205,3 +205,10 @@ class StoredShelf:
     ) -> tuple[int, bytes] | None:
         """One piece of a private payload's envelope and its total size."""
         return await self._envelopes.chunk(peer, digest, offset, size)
+
+    async def blob_proof(self, digest: bytes, index: int) -> bytes | None:
+        """The Merkle proof of one piece of a blob."""
+        try:
+            return await asyncio.to_thread(self._blobs.proof, digest, index)
+        except InvalidInput:
+            return None

@@ -9,14 +9,16 @@ from typing import TypeVar
 
 import click
 
+from andon.cli.audit import audit_command
 from andon.cli.context import Context, shown
-from andon.cli.models_local import appoint, ask, train, verify
+from andon.cli.models_local import appoint, ask, sign, train, verify
 from andon.client.async_client import AsyncClient
 from andon.client.models import Models, manifest_of_blob
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import Json, from_hex, to_hex, value_to_json
 from andon.core.model import model_id
+from andon.core.publisher import SIGNATURE_NAME, read_signature
 
 BLOB_NAME = "package.blob"
 T = TypeVar("T")
@@ -27,28 +29,37 @@ def models_command() -> None:
     """Train, verify, publish, alias, list, retire model packages; committees of attested ones."""
 
 
-for _verb in (train, verify, appoint, ask):
+for _verb in (train, verify, appoint, ask, audit_command, sign):
     models_command.add_command(_verb)
 
 
 @models_command.command("publish")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--alias", help="Point this alias to the model once it is active.")
+@click.option(
+    "--parent", "parents", multiple=True, help="A model (0x id or alias) it was made from."
+)
 @click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
 @click.pass_obj
-def publish(context: Context, *, path: Path, alias: str | None, sender: str) -> None:
+def publish(
+    context: Context, *, path: Path, alias: str | None, parents: tuple[str, ...], sender: str
+) -> None:
     """Publish the package in PATH (a folder with package.blob, or the blob itself).
 
+    The package.sig beside it is its publisher's signature; without one the sender's key signs.
     Waits until more than two thirds of the validators' weight have fetched it, run its golden
     vectors and attested.
     """
-    blob = (path / BLOB_NAME if path.is_dir() else path).read_bytes()
+    file = path / BLOB_NAME if path.is_dir() else path
+    blob, beside = file.read_bytes(), file.with_name(SIGNATURE_NAME)
+    signature = read_signature(beside.read_bytes()) if beside.is_file() else None
     manifest = manifest_of_blob(blob)
     identity = model_id(manifest)
     context.note(f"model {to_hex(identity)}")
 
     async def work(registry: Models) -> None:
-        await registry.publish(blob, manifest)
+        made_from = [await _identity(registry, parent) for parent in parents]
+        await registry.publish(blob, manifest, signature=signature, parents=tuple(made_from))
         context.note("proposed; waiting for the validators' attestations")
         await registry.wait_active(identity, context.timeout_ms / 1000)
         if alias is not None:
@@ -87,21 +98,46 @@ def list_models(context: Context) -> None:
 
 @models_command.command("show")
 @click.argument("reference")
+@click.option("--lineage", "with_lineage", is_flag=True, help="What it was made from, instead.")
 @click.pass_obj
-def show(context: Context, *, reference: str) -> None:
-    """Show the proved registry entry of REFERENCE (0x id or alias)."""
+def show(context: Context, *, reference: str, with_lineage: bool) -> None:
+    """Show the proved registry entry of REFERENCE (0x id or alias), or its lineage."""
 
-    async def work(registry: Models) -> tuple[bytes, dict[str, Value]]:
+    async def work(
+        registry: Models,
+    ) -> tuple[bytes, dict[str, Value], list[dict[str, Value]]]:
         identity = await _identity(registry, reference)
-        return identity, await registry.entry(identity)
+        rows = await registry.lineage(identity) if with_lineage else []
+        return identity, await registry.entry(identity), rows
 
-    identity, entry = _with(context, None, work)
+    identity, entry, rows = _with(context, None, work)
+    if with_lineage:
+        listed: list[Json] = [
+            {name: value_to_json(value) for name, value in row.items()} for row in rows
+        ]
+        context.show({"lineage": listed}, _lineage_text(rows))
+        return
     lines = [f"{name:<18}{shown(value)}" for name, value in entry.items()]
     fields: dict[str, Json] = {name: value_to_json(value) for name, value in entry.items()}
     context.show(
         {"model_id": to_hex(identity), "entry": fields},
         "\n".join([f"{'model_id':<18}{to_hex(identity)}", *lines]),
     )
+
+
+def _lineage_text(rows: list[dict[str, Value]]) -> str:
+    """One line a model, and below it what it was made from."""
+    lines = []
+    for row in rows:
+        parents, name = row.get("parents"), row.get("name") or "-"
+        lines.append(f"{shown(row.get('model_id'))}  {name!s}  {row.get('status')!s}")
+        listed = parents if isinstance(parents, list | tuple) else ()
+        lines += [f"  from {shown(parent)}" for parent in listed]
+        if row.get("run"):
+            lines.append(f"  run  {row['run']!s}")
+        if row.get("data"):
+            lines.append(f"  data {shown(row['data'])}")
+    return "\n".join(lines)
 
 
 @models_command.command("alias")

@@ -14,10 +14,12 @@ from andon.cli.context import Context, end, shown
 from andon.cli.predict import read_window
 from andon.client.async_client import AsyncClient
 from andon.client.attested import Attested
-from andon.client.models import Models
+from andon.client.models import Models, manifest_of_blob
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.json_value import Json, from_hex, value_to_json
+from andon.core.model import model_id
+from andon.core.publisher import SIGNATURE_NAME, sign_model, write_signature
 
 ENGINE = "models.__main__"
 _PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
@@ -35,6 +37,23 @@ def train(arguments: tuple[str, ...]) -> None:
 def verify(arguments: tuple[str, ...]) -> None:
     """Check the package in PATH and run its vectors on this machine. See --help."""
     _run("verify", arguments)
+
+
+@click.command("sign")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def sign(context: Context, *, path: Path, sender: str) -> None:
+    """Sign the package in PATH as its publisher: writes package.sig beside package.blob."""
+    file = path / "package.blob" if path.is_dir() else path
+    identity = model_id(manifest_of_blob(file.read_bytes()))
+    made = sign_model(identity, context.key(sender))
+    file.with_name(SIGNATURE_NAME).write_bytes(write_signature(made))
+    document: dict[str, Json] = {
+        "model_id": "0x" + identity.hex(),
+        "publisher": "0x" + made.publisher.hex(),
+    }
+    context.show(document, f"{SIGNATURE_NAME}: model {identity.hex()} by 0x{made.publisher.hex()}")
 
 
 def _run(verb: str, arguments: tuple[str, ...]) -> None:
@@ -59,6 +78,13 @@ def _engine() -> ModuleType:
 @click.command("appoint")
 @click.argument("reference")
 @click.option("--tolerance", type=click.IntRange(min=10), required=True, help="In scale units.")
+@click.option(
+    "--relative",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Also allowed, in millionths of the output.",
+)
 @click.option("--patience", type=click.IntRange(min=1), default=20, show_default=True,
               help="Blocks of each phase.")  # fmt: skip
 @click.option("--member", "members", multiple=True, help="A validator's 0x key; all by default.")
@@ -66,7 +92,7 @@ def _engine() -> ModuleType:
 @click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
 @click.pass_obj
 def appoint(
-    context: Context, *, reference: str, tolerance: int, patience: int,
+    context: Context, *, reference: str, tolerance: int, relative: int, patience: int,
     members: tuple[str, ...], sealed: bool, sender: str,
 ) -> None:  # fmt: skip
     """Appoint the committee of the attested model REFERENCE (0x id or alias); waits until ready."""
@@ -80,7 +106,12 @@ def appoint(
             ]
             attested = Attested(client, key)
             await attested.appoint(
-                identity, listed, tolerance=tolerance, patience=patience, is_sealed=sealed
+                identity,
+                listed,
+                tolerance=tolerance,
+                relative=relative,
+                patience=patience,
+                is_sealed=sealed,
             )
             await attested.wait_ready(identity, context.timeout_ms / 1000)
             return identity, len(listed)

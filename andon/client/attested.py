@@ -33,15 +33,20 @@ class Attested:
         *,
         tolerance: int,
         patience: int,
+        relative: int = 0,
         is_sealed: bool = False,
     ) -> Outcome:
-        """Name the committee of a model: validators' keys. Needs the key of a modeler."""
+        """Name the committee of a model: validators' keys. Needs the key of a modeler.
+
+        Values may spread by `tolerance` scale units plus `relative` millionths of the output.
+        """
         arguments: dict[str, Value] = {
             "model_id": model_id,
             "members": [*sorted(members)],
             "tolerance": tolerance,
             "patience": patience,
             "sealed": is_sealed,
+            "relative": relative,
         }
         return await self._send(COMMITTEES, "appoint", arguments)
 

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 from andon.client.async_client import AsyncClient
 from andon.client.results import Outcome
-from andon.core.codec import Record, Value, decode, encode
+from andon.core.codec import Key, Record, Value, decode, encode
 from andon.core.errors import Code, InvalidInput, Unavailable
-from andon.core.hashing import Domain, digest
+from andon.core.hashing import DIGEST_BYTES, Domain, digest
 from andon.core.keys import PrivateKey
 from andon.core.model import ModelManifest, model_id, validate_manifest
+from andon.core.pieces import pieces_root
+from andon.core.publisher import PackageSignature, check_model_signature, sign_model
 from andon.core.transaction import make_call
 
 CONTRACT = "models"
 ACTIVE = "ACTIVE"
 POLL_S = 0.2
+RUN_LENGTH_MAX = 128
 PACKAGE_MAGIC = "andon-model-1"
 BLOB_BYTES_MAX = 48 * 1024 * 1024
 
@@ -28,19 +31,47 @@ class Models:
     client: AsyncClient
     key: PrivateKey | None = None
 
-    async def publish(self, blob: bytes, manifest: ModelManifest) -> bytes:
+    async def publish(
+        self,
+        blob: bytes,
+        manifest: ModelManifest,
+        *,
+        signature: PackageSignature | None = None,
+        parents: tuple[bytes, ...] = (),
+    ) -> bytes:
         """Hand the blob to a node and propose the model; returns its id.
 
-        Validators fetch the blob, run its golden vectors and attest; see `wait_active`.
+        Without a `signature` (a `package.sig`) the own key signs as publisher. `parents` are ids of
+        models that this one was made from, beside the manifest's own parent. Validators fetch the
+        blob, run its golden vectors and attest; see `wait_active`.
 
         Raises:
-            InvalidInput: BAD_MODEL_PACKAGE, or the registry's refusal.
+            InvalidInput: BAD_MODEL_PACKAGE, BAD_SIGNATURE, MODEL_QUOTA, or another refusal.
         """
         validate_manifest(manifest)
         identity = model_id(manifest)
-        blob_digest = await self.client.publish_blob(blob)
-        await self._send("propose", propose_arguments(manifest, blob_digest, len(blob)))
+        if signature is None and self.key is not None:
+            signature = sign_model(identity, self.key)
+        if signature is not None:
+            check_model_signature(identity, signature)
+        arguments = propose_arguments(manifest, digest(Domain.BLOB, blob), len(blob))
+        arguments["pieces"] = pieces_root(blob)
+        arguments["origin"] = origin_of(manifest, parents)
+        if signature is not None:
+            arguments["publisher"] = signature.publisher
+            arguments["signature"] = signature.signature
+        await self.client.publish_blob(blob)
+        try:
+            await self._send("propose", arguments)
+        except InvalidInput as error:
+            raise _refusal(error) from None
         return identity
+
+    async def lineage(self, identity: bytes) -> list[dict[str, Value]]:
+        """What a model was made from, nearest first, itself in front (the node's word)."""
+        found = await self.client.call(CONTRACT, "lineage", {"model_id": identity})
+        rows = found if isinstance(found, list) else []
+        return [{str(k): v for k, v in row.items()} for row in rows if isinstance(row, dict)]
 
     async def wait_active(self, identity: bytes, timeout_s: float) -> dict[str, Value]:
         """Wait until more than two thirds of the validators' weight have attested.
@@ -149,6 +180,36 @@ def _parts(blob: bytes) -> _Parts:
     if parts.magic != PACKAGE_MAGIC:
         raise InvalidInput(Code.BAD_MODEL_PACKAGE, "not a model package of a known version")
     return parts
+
+
+def origin_of(manifest: ModelManifest, parents: tuple[bytes, ...] = ()) -> dict[Key, Value]:
+    """Parents, training run and data digest of a package, as the registry keeps them.
+
+    The run is the manifest's `run` or `recipe`, the data its `data_sha256`.
+    """
+    training = dict(manifest.training)
+    own = (manifest.parent,) if manifest.parent else ()
+    listed: list[Value] = [*dict.fromkeys((*own, *parents))]
+    try:
+        data = bytes.fromhex(training.get("data_sha256", ""))
+    except ValueError:
+        data = b""
+    return {
+        "parents": listed,
+        "run": training.get("run", training.get("recipe", ""))[:RUN_LENGTH_MAX],
+        "data": data if len(data) == DIGEST_BYTES else b"",
+    }
+
+
+def _refusal(error: InvalidInput) -> InvalidInput:
+    """The registry's refusals that a publisher can act on, with codes of their own."""
+    for mark, code, hint in (
+        ("quota: ", Code.MODEL_QUOTA, "`andon models retire` what is not needed"),
+        ("signature: ", Code.BAD_SIGNATURE, "`andon models sign PATH --from KEY`"),
+    ):
+        if mark in error.message:
+            return InvalidInput(code, error.message, hint=hint)
+    return error
 
 
 def propose_arguments(

@@ -99,6 +99,7 @@ class Code(Enum):
     NOT_CERTIFIED = 402
     CONFORMANCE_FAILED = 403
     BAD_DATASET = 404
+    MODEL_QUOTA = 405
     # 500-599 bytes and records
     MALFORMED = 500
     NOT_CANONICAL = 501

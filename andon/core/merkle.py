@@ -25,17 +25,15 @@ class MerkleProof(Record, frozen=True):
 
 def merkle_root(leaves: Sequence[bytes]) -> Digest:
     """Root over the encoded leaves; 32 zero bytes for none. Cost: 2n hashes."""
-    level = [digest(Domain.LEAF, leaf) for leaf in leaves]
+    return root_of_digests([digest(Domain.LEAF, leaf) for leaf in leaves])
+
+
+def root_of_digests(level: Sequence[Digest]) -> Digest:
+    """Root over digests of leaves; 32 zero bytes for none. Cost: n hashes."""
     if not level:
         return ZERO_DIGEST
     while len(level) > 1:
-        above = [
-            digest_many(Domain.NODE, level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)
-        ]
-        # An odd last node rises unchanged: the same shape as RFC 6962's recursive split.
-        if len(level) % 2:
-            above.append(level[-1])
-        level = above
+        level = _above(level)
     return level[0]
 
 
@@ -45,21 +43,33 @@ def merkle_proof(leaves: Sequence[bytes], index: int) -> MerkleProof:
     Raises:
         Misuse: MALFORMED if there is no such leaf.
     """
-    if not 0 <= index < len(leaves):
-        raise Misuse(Code.MALFORMED, f"no leaf {index} among {len(leaves)}")
-    level = [digest(Domain.LEAF, leaf) for leaf in leaves]
+    return proof_of_digests([digest(Domain.LEAF, leaf) for leaf in leaves], index)
+
+
+def proof_of_digests(level: Sequence[Digest], index: int) -> MerkleProof:
+    """Build the proof of leaf `index` from the digests of all leaves. Cost: n hashes.
+
+    Raises:
+        Misuse: MALFORMED if there is no such leaf.
+    """
+    size = len(level)
+    if not 0 <= index < size:
+        raise Misuse(Code.MALFORMED, f"no leaf {index} among {size}")
     position, siblings = index, []
     while len(level) > 1:
         sibling = position ^ 1
         if sibling < len(level):
             siblings.append(level[sibling])
-        above = [
-            digest_many(Domain.NODE, level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)
-        ]
-        if len(level) % 2:
-            above.append(level[-1])
-        level, position = above, position // 2
-    return MerkleProof(index=index, size=len(leaves), siblings=tuple(siblings))
+        level, position = _above(level), position // 2
+    return MerkleProof(index=index, size=size, siblings=tuple(siblings))
+
+
+def _above(level: Sequence[Digest]) -> list[Digest]:
+    above = [digest_many(Domain.NODE, level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    # An odd last node rises unchanged: the same shape as RFC 6962's recursive split.
+    if len(level) % 2:
+        above.append(level[-1])
+    return above
 
 
 def check_merkle_proof(root: bytes, leaf: bytes, proof: MerkleProof) -> None:

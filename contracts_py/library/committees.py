@@ -17,11 +17,15 @@ OPEN_MAX = 64
 PATIENCE_MAX = 10000
 DIVERGENCE_MAX = 4611686018427387904
 TOLERANCE_FACTOR = 10
+RELATIVE_MAX = 100000
 
 
 @export(role="modeler")
-def appoint(model_id: bytes, members: list, tolerance: int, patience: int, sealed: bool):
-    """The model's organisation names the committee, the tolerance and the blocks of a phase."""
+def appoint(model_id: bytes, members: list, tolerance: int, patience: int, sealed: bool, relative: int = 0):
+    """The model's organisation names the committee, the tolerance and the blocks of a phase.
+
+    Values may differ by `tolerance` units plus `relative` millionths of the output.
+    """
     found = call("models", "package", {"model_id": model_id})
     assert found is not None and found["class"] == "attested", "no attested model has this id"
     assert organisation_of(found["proposer"]) == ctx.org, "only the proposer's organisation appoints"
@@ -31,10 +35,11 @@ def appoint(model_id: bytes, members: list, tolerance: int, patience: int, seale
         assert is_validator(key), "members are validators"
         assert index == 0 or members[index - 1] < key, "members ascend, each once"
     assert TOLERANCE_FACTOR <= tolerance and tolerance < DIVERGENCE_MAX, "the tolerance is at least ten units"
+    assert 0 <= relative and relative <= RELATIVE_MAX, "the relative tolerance is at most a tenth"
     assert 1 <= patience and patience <= PATIENCE_MAX, "patience is 1 to 10000 blocks"
     former = committees.get(model_id, {"term": 0, "open": 0})
     committees[model_id] = {
-        "members": members, "tolerance": tolerance, "patience": patience, "sealed": sealed, "open": former["open"],
+        "members": members, "tolerance": tolerance, "relative": relative, "patience": patience, "sealed": sealed, "open": former["open"],
         "term": former["term"] + 1, "status": "MEASURING", "divergence": 0, "height": ctx.height,
     }
     Appointed(model=model_id, members=len(members), tolerance=tolerance)
@@ -72,6 +77,18 @@ def at_weight(rows, place):
         if place < passed:
             return row[0]
     return rows[len(rows) - 1][0]
+
+
+@view
+def verdict(shown: list, total: int) -> list:
+    """Lower weighted median, trimmed low and high of each output of rows [output, weight] (A7)."""
+    revealed, faulty = sum([row[1] for row in shown]), (total - 1) // 3
+    found = [[], [], []]
+    for index in range(len(shown[0][0])):
+        rows = sorted([[row[0][index], row[1]] for row in shown])
+        for kind, place in enumerate(((revealed - 1) // 2, faulty, revealed - faulty - 1)):
+            found[kind].append(at_weight(rows, place))
+    return found
 
 
 @export

@@ -8,16 +8,18 @@ open = Map(key=int, value=bytes)
 windows = Map(key=int, value=bytes)
 commits = Map(key=tuple, value=bytes)
 reveals = Map(key=tuple, value=list)
+decided = Map(key=int, value=int)
+decisions = Var(int, default=0)
 last = Var(int, default=0)
 Requested = Event(number=int, model=bytes, contract=str, deadline=int, indexed=("number", "model"))
 Settled = Event(number=int, model=bytes, contract=str, input=bytes, output=list, low=list, high=list, indexed=("number", "model"))
 Failed = Event(number=int, model=bytes, status=str, low=list, high=list, indexed=("number", "model"))
 Dissented = Event(number=int, validator=bytes, output=list, indexed=("number", "validator"))
 CalledBack = Event(number=int, contract=str, ok=bool, code=str, indexed=("number",))
-
 OUTPUT_MAX = 4611686018427387904
 CALLBACK_GAS = 1000000
-FINISH_GAS = 150000
+FINISH_GAS = 400000
+KEPT_MAX = 256
 INPUT_TAG = "616e646f6e2f6d6f64656c2d696e70757400"
 
 @export(reentrant=True)
@@ -43,7 +45,7 @@ def ask(model: str, window: bytes, callback: str = "") -> int:
     deadline = ctx.height + body["patience"]
     requests[number] = {
         "model": model_id, "contract": contract, "callback": callback, "input": digest, "sender": ctx.sender,
-        "members": members, "total": total, "tolerance": body["tolerance"], "patience": body["patience"],
+        "members": members, "total": total, "tolerance": body["tolerance"], "relative": body["relative"], "patience": body["patience"],
         "sealed": body["sealed"], "outputs": found["outputs"], "scale_num": found["scale_num"], "scale_den": found["scale_den"],
         "phase": "COMMIT", "deadline": deadline, "committed": 0, "revealed": 0, "height": ctx.height,
     }
@@ -102,58 +104,57 @@ def turned(number):
     current = requests[number]
     assert current["phase"] == "COMMIT" or current["phase"] == "REVEAL", "this request is decided"
     if current["phase"] == "COMMIT" and ctx.height > current["deadline"]:
-        if has_quorum(current, current["committed"]):
+        if current["committed"] * 3 > current["total"] * 2:
             current["phase"] = "REVEAL"
             current["deadline"] = ctx.height + current["patience"]
         else:
             finish(number, current, "EXPIRED", None, [], [])
     return current
 
-def has_quorum(current, weight):
-    return weight * 3 > current["total"] * 2
-
 def weight_in(current):
     assert is_validator(ctx.sender), "only a validator attests"
-    for row in current["members"]:
-        if row[0] == ctx.sender:
-            return row[1]
-    fail("not a member of the committee")
-
-def at_weight(rows, place):
-    """The value on which the unit of weight number `place` stands, in ascending rows."""
-    passed = 0
-    for row in rows:
-        passed += row[1]
-        if place < passed:
-            return row[0]
-    return rows[len(rows) - 1][0]
+    found = [row[1] for row in current["members"] if row[0] == ctx.sender]
+    assert len(found) == 1, "not a member of the committee"
+    return found[0]
 
 def settle(number, current):
     """The lower weighted median of each output; disputed if the trimmed spread is too wide (A7)."""
-    if not has_quorum(current, current["revealed"]):
+    if current["revealed"] * 3 <= current["total"] * 2:
         finish(number, current, "EXPIRED", None, [], [])
         return
     shown = [[reveals[(number, row[0])], row[1]] for row in current["members"] if (number, row[0]) in reveals]
-    faulty = (current["total"] - 1) // 3
-    output, low, high = [], [], []
-    for index in range(current["outputs"]):
-        rows = sorted([[row[0][index], row[1]] for row in shown])
-        output.append(at_weight(rows, (current["revealed"] - 1) // 2))
-        low.append(at_weight(rows, faulty))
-        high.append(at_weight(rows, current["revealed"] - faulty - 1))
-    if max([high[index] - low[index] for index in range(len(output))]) > current["tolerance"]:
+    output, low, high = committees.verdict(shown=shown, total=current["total"])
+    if any([high[place] - low[place] > allowed(current, value) for place, value in enumerate(output)]):
         finish(number, current, "DISPUTED", None, low, high)
     else:
         finish(number, current, "SETTLED", output, low, high)
 
+def allowed(current, value):
+    """How far values may lie apart around one: absolute plus relative tolerance."""
+    return current["tolerance"] + abs(value) * current["relative"] // 1000000
+
+def prune(number):
+    """Of decided requests the last KEPT_MAX stay: the state is bounded."""
+    place = decisions.get() % KEPT_MAX
+    old = decided.get(place, 0)
+    decisions.set(place + 1)
+    decided[place] = number
+    if old > 0:
+        for row in requests[old]["members"]:
+            if (old, row[0]) in commits:
+                commits.remove((old, row[0]))
+            if (old, row[0]) in reveals:
+                reveals.remove((old, row[0]))
+        requests.remove(old)
+
 def finish(number, current, status, output, low, high):
     """Write the result, then tell the contract that asked; its failure undoes nothing (A8)."""
     rows = ballot(number, current, output)
-    dissent = [row[0] for row in rows if row[1] == "dissented"]
-    current.update({"phase": status, "output": output, "low": low, "high": high, "decided": ctx.height, "dissent": dissent})
+    current.update({"phase": status, "output": output, "low": low, "high": high, "decided": ctx.height, "dissent": [row[0] for row in rows if row[1] == "dissented"]})
     requests[number] = current
     open.remove(number)
     windows.remove(number)
+    prune(number)
     committees.dismiss(model_id=current["model"], ballot=rows, is_passed=output is not None)
     if status == "SETTLED":
         Settled(number=number, model=current["model"], contract=current["contract"], input=current["input"], output=output, low=low, high=high)
@@ -174,7 +175,7 @@ def ballot(number, current, output):
             kind = "withheld"
         elif output is not None:
             shown = reveals[place]
-            if max([abs(shown[index] - output[index]) for index in range(len(output))]) > current["tolerance"]:
+            if any([abs(shown[index] - output[index]) > allowed(current, output[index]) for index in range(len(output))]):
                 kind = "dissented"
                 Dissented(number=number, validator=row[0], output=shown)
         rows.append([row[0], kind])
@@ -183,13 +184,12 @@ def ballot(number, current, output):
 def call_back(number, current, status, output):
     # Whoever reveals last pays: with less gas the callback could be made to fail on purpose.
     assert gas_left() > CALLBACK_GAS + FINISH_GAS, "send with more gas: the callback runs in this call"
-    answer = {"status": status, "value": None, "outputs": [], "margin": dec(current["tolerance"]) * current["scale_num"] / current["scale_den"]}
+    answer = {"status": status, "value": None, "outputs": [], "margin": dec(allowed(current, 0 if output is None else output[0])) * current["scale_num"] / current["scale_den"]}
     if output is not None:
         answer["outputs"] = [dec(value) * current["scale_num"] / current["scale_den"] for value in output]
         answer["value"] = answer["outputs"][0]
     found = try_call(current["contract"], current["callback"], {"number": number, "answer": answer}, CALLBACK_GAS)
-    code = "" if found[0] else found[1]
-    CalledBack(number=number, contract=current["contract"], ok=found[0], code=code)
+    CalledBack(number=number, contract=current["contract"], ok=found[0], code="" if found[0] else found[1])
 
 @view
 def status(number: int) -> value:

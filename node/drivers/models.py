@@ -19,6 +19,7 @@ from andon.core.codec import Value, decode, decode_value
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Domain, digest
 from andon.core.model import ModelManifest
+from andon.core.pieces import PIECE_BYTES, check_piece
 from andon.core.state_key import state_key, state_prefix
 from andon.core.transaction import Call, make_call
 from andon.core.worker import Loaded
@@ -44,6 +45,15 @@ class Store(Protocol):
 
     def put(self, blob: bytes) -> bytes:
         """Store a blob."""
+
+    def pieces_here(self, identity: bytes) -> int:
+        """How many pieces of an unfinished blob are on disk."""
+
+    def add_piece(self, identity: bytes, index: int, piece: bytes) -> None:
+        """Append a proved piece."""
+
+    def finish(self, identity: bytes) -> bytes:
+        """Take the pieces as the blob."""
 
 
 class StateView(Protocol):
@@ -72,7 +82,10 @@ class Source(Protocol):
     """Pieces of blobs at peers."""
 
     async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
-        """Fetch one piece; also the total size."""
+        """Fetch a part from `offset` on; also the total size."""
+
+    async def blob_piece(self, node_key: bytes, digest: bytes, index: int) -> tuple[bytes, bytes]:
+        """Fetch one piece with its Merkle proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +97,8 @@ class Announced:
     size: int
     status: str
     facts: tuple[tuple[str, Value], ...]
+    pieces: bytes
+    """Merkle root of the blob's pieces; empty if the publisher named none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +180,13 @@ class ModelsDriver:
             return await asyncio.to_thread(store.get, announced.blob)
         if announced.size > BLOB_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"a model blob has at most {BLOB_BYTES_MAX} bytes")
-        blob = await fetch_blob(
-            self._ports.source, self._ports.peers(), announced.blob, announced.size
-        )
-        await asyncio.to_thread(store.put, blob)
+        if announced.pieces:
+            blob = await fetch_pieces(self._ports, announced)
+        else:
+            blob = await fetch_blob(
+                self._ports.source, self._ports.peers(), announced.blob, announced.size
+            )
+            await asyncio.to_thread(store.put, blob)
         log.info("blob.fetched", blob=announced.blob.hex(), size_bytes=len(blob))
         return blob
 
@@ -205,7 +223,11 @@ def parse_announced(key: bytes, raw: bytes) -> Announced | None:
         return None
     names = ("input_bytes", "outputs", "scale_num", "scale_den", "gas", "class")
     facts = tuple((name, entry.get(name)) for name in names)
-    return Announced(model_id=identity, blob=blob, size=size, status=status, facts=facts)
+    pieces = entry.get("pieces")
+    root = pieces if isinstance(pieces, bytes) and len(pieces) == DIGEST_BYTES else b""
+    return Announced(
+        model_id=identity, blob=blob, size=size, status=status, facts=facts, pieces=root
+    )
 
 
 def check_announced(announced: Announced, loaded: Loaded) -> None:
@@ -225,6 +247,38 @@ def check_announced(announced: Announced, loaded: Loaded) -> None:
             raise InvalidInput(
                 Code.BAD_MODEL_PACKAGE, f"{name} is {actual!r}, not {value!r} as announced"
             )
+
+
+async def fetch_pieces(ports: Ports, announced: Announced) -> bytes:
+    """Fetch a blob whose pieces have a registered root; each is proved and kept as it comes.
+
+    A peer that fails or lies is left at that piece; what is on disk stays, also through a kill.
+
+    Raises:
+        Unavailable: UNREACHABLE if no peer gives the rest, STORAGE_FULL.
+        InvalidInput: DIGEST_MISMATCH if root and digest in the registry contradict each other.
+    """
+    store, identity = ports.store, announced.blob
+    count = -(-announced.size // PIECE_BYTES)
+    have = min(await asyncio.to_thread(store.pieces_here, identity), count)
+    for peer in ports.peers()[:PEERS_ASKED_MAX]:
+        try:
+            while have < count:
+                piece, proof = await ports.source.blob_piece(peer, identity, have)
+                check_piece(announced.pieces, announced.size, have, piece, proof)
+                await asyncio.to_thread(store.add_piece, identity, have, piece)
+                have += 1
+        except InvalidInput as error:
+            log.warning("blob.false_piece", peer=peer.hex(), piece=have, reason=error.message[:200])
+            continue
+        except Unavailable as error:
+            if error.code is Code.STORAGE_FULL:
+                raise
+            continue
+        return await asyncio.to_thread(store.finish, identity)
+    if have == count:
+        return await asyncio.to_thread(store.finish, identity)
+    raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
 
 
 async def find_blob(

@@ -13,6 +13,7 @@ import aiohttp
 
 from andon.core.codec import decode
 from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.pieces import PIECE_BYTES, PROOF_BYTES_MAX
 from andon.core.wire import FinalBlock
 from node.net.network import Network
 from node.net.server import (
@@ -21,6 +22,7 @@ from node.net.server import (
     HEIGHT_BYTES,
     LENGTH_BYTES,
     OFFERS_MAX,
+    PROOF_HEADER,
     SESSION_HEADER,
     TOTAL_HEADER,
 )
@@ -70,6 +72,19 @@ class Fetcher:
         if not total.isdecimal() or int(total[:18]) > BLOB_BYTES_MAX:
             raise InvalidInput(Code.MALFORMED, "the peer claims an impossible blob size")
         return int(total), data
+
+    async def blob_piece(self, node_key: bytes, digest: bytes, index: int) -> tuple[bytes, bytes]:
+        """Ask a peer for piece `index` of a blob and its Merkle proof, both unchecked.
+
+        Raises:
+            Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
+        """
+        query = {"offset": str(index * PIECE_BYTES), "proof": "1"}
+        data, headers = await self._get(node_key, f"blobs/{digest.hex()}", query, CHUNK_BYTES_MAX)
+        try:
+            return data, bytes.fromhex(headers.get(PROOF_HEADER, "")[: 2 * PROOF_BYTES_MAX])
+        except ValueError:
+            raise InvalidInput(Code.MALFORMED, "the peer's proof is no hexadecimal") from None
 
     async def snapshots(self, node_key: bytes) -> list[int]:
         """Ask a peer for the heights of its portable states.

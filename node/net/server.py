@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.pieces import PIECE_BYTES
 from node.net.tls import ServerTls
 
 FIRST_REQUEST_S = 5.0
@@ -24,9 +25,10 @@ STRANGERS_MAX = 64
 KEEPALIVE_S = 30.0
 BLOCKS_PER_FETCH_MAX = 64
 BLOCKS_BYTES_PER_FETCH_MAX = 16 * 1024 * 1024
-CHUNK_BYTES_MAX = 1024 * 1024
+CHUNK_BYTES_MAX = PIECE_BYTES
 SESSION_HEADER = "X-Andon-Session"
 TOTAL_HEADER = "X-Andon-Total"
+PROOF_HEADER = "X-Andon-Proof"
 LENGTH_BYTES = 4
 HEIGHT_BYTES = 8
 OFFERS_MAX = 64
@@ -50,6 +52,9 @@ class Shelf(Protocol):
         self, peer: bytes, digest: bytes, offset: int, size: int
     ) -> tuple[int, bytes] | None:
         """The same of a private payload's envelope, for a node that is a keeper of it, too."""
+
+    async def blob_proof(self, digest: bytes, index: int) -> bytes | None:
+        """The Merkle proof of one piece of a blob; None if it is not here."""
 
     async def snapshots(self) -> list[int]:
         """Heights of the portable states that are here."""
@@ -176,9 +181,12 @@ class PeerServer:
 
     async def _blob(self, request: web.Request) -> web.Response:
         digest, offset = _digest(request), _number(request.query.get("offset", "0"))
-        return _piece(
-            await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
-        )
+        found = await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
+        response = _piece(found)
+        if found is not None and offset % PIECE_BYTES == 0 and "proof" in request.query:
+            proof = await self._shelf.blob_proof(digest, offset // PIECE_BYTES)
+            response.headers[PROOF_HEADER] = "" if proof is None else proof.hex()
+        return response
 
     async def _private(self, request: web.Request) -> web.Response:
         digest, offset = _digest(request), _number(request.query.get("offset", "0"))

@@ -1,7 +1,8 @@
 """Blobs (model packages) as content-addressed files: the name is the digest of the content.
 
 A blob is written to a temporary file, synced and renamed, so a file under its final name is whole;
-reading it whole checks its digest, so rot is found before use.
+reading it whole checks its digest, so rot is found before use. A blob that is still on its way from
+peers grows as `<digest>.partial`, piece by piece, and survives a kill.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from pathlib import Path
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest
+from andon.core.pieces import PIECE_BYTES, piece_digests, piece_proof
 from node.storage.durable import flush, make_folder
 from node.storage.values import damaged
 
 BLOB_BYTES_MAX = 256 * 1024 * 1024
+LEAVES_KEPT_MAX = 8
+PARTIALS_MAX = 16
 
 
 class BlobStore:
@@ -22,9 +26,13 @@ class BlobStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._leaves: dict[bytes, list[Digest]] = {}
         make_folder(folder)
         for leftover in folder.glob("*.part"):
             leftover.unlink()
+        growing = sorted(folder.glob("*.partial"), key=lambda path: path.stat().st_mtime)
+        for forgotten in growing[:-PARTIALS_MAX]:
+            forgotten.unlink()
 
     def put(self, blob: bytes) -> Digest:
         """Store durably; storing the same content again changes nothing.
@@ -83,6 +91,68 @@ class BlobStore:
         except FileNotFoundError:
             raise _not_found(identity) from None
 
+    def proof(self, identity: bytes, index: int) -> bytes:
+        """The Merkle proof of one piece of a blob (`andon.core.pieces`); leaves are kept for a few.
+
+        Raises:
+            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED.
+        """
+        leaves = self._leaves.get(identity)
+        if leaves is None:
+            leaves = piece_digests(self.get(identity))
+            if len(self._leaves) >= LEAVES_KEPT_MAX:
+                self._leaves.pop(next(iter(self._leaves)))
+            self._leaves[identity] = leaves
+        if not 0 <= index < len(leaves):
+            raise _not_found(identity)
+        return piece_proof(leaves, index)
+
+    def pieces_here(self, identity: bytes) -> int:
+        """How many whole pieces of an unfinished blob are on disk; a torn last one is cut off."""
+        path = self._partial(identity)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            return 0
+        whole = size // PIECE_BYTES
+        if size % PIECE_BYTES:
+            os.truncate(path, whole * PIECE_BYTES)
+        return whole
+
+    def add_piece(self, identity: bytes, index: int, piece: bytes) -> None:
+        """Append a proved piece durably.
+
+        Raises:
+            Unavailable: STORAGE_FULL.
+        """
+        try:
+            with self._partial(identity).open("r+b" if index else "wb") as file:
+                file.seek(index * PIECE_BYTES)
+                file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise Unavailable(
+                Code.STORAGE_FULL, f"piece cannot be stored: {error.strerror}", hint="free space"
+            ) from None
+
+    def finish(self, identity: bytes) -> bytes:
+        """Take the pieces as the blob if they are it; otherwise drop them all.
+
+        Raises:
+            InvalidInput: DIGEST_MISMATCH. Unavailable: STORAGE_FULL.
+        """
+        path = self._partial(identity)
+        blob = path.read_bytes()
+        if digest(Domain.BLOB, blob) != identity:
+            path.unlink()
+            raise InvalidInput(
+                Code.DIGEST_MISMATCH, f"the pieces are not blob {identity.hex()[:16]}; fetch again"
+            )
+        path.replace(self._path(identity))
+        flush(self._folder)
+        return blob
+
     def has(self, identity: bytes) -> bool:
         """Tell whether the blob is here."""
         return len(identity) == DIGEST_BYTES and self._path(identity).exists()
@@ -94,6 +164,9 @@ class BlobStore:
     def remove(self, identity: bytes) -> None:
         """Forget a blob; nothing happens if it is not here."""
         self._path(identity).unlink(missing_ok=True)
+
+    def _partial(self, identity: bytes) -> Path:
+        return self._path(identity).with_suffix(".partial")
 
     def _path(self, identity: bytes) -> Path:
         if len(identity) != DIGEST_BYTES:

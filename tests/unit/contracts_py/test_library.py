@@ -41,7 +41,7 @@ def network() -> World:
     )
     for key in KEYS:
         world.host.roles[key] = ("validator",)
-    return world.put("models", source("models"))
+    return world.put("models", source("models"), allow_unsigned=True)
 
 
 @pytest.mark.parametrize("name", names())

@@ -179,6 +179,40 @@ def test_an_account_may_ask_without_a_contract() -> None:
     assert committee.request(number)["contract"] == ""
 
 
+def test_the_relative_tolerance_grows_with_the_output() -> None:
+    committee = Committee()
+    committee.appoint(relative=20_000)  # two percent beside 50 units
+    for member in committee.members:
+        committee.world.value(
+            "committees", "measure", sender=member, model_id=MODEL, term=2, divergence=1
+        )
+    number = committee.ask()
+    committee.ballot(number, equal(committee, 0, 10_000, 10_250, 10_251))
+    assert committee.request(number)["phase"] == "SETTLED"
+    assert committee.request(number)["dissent"] == [committee.members[0], committee.members[3]]
+    small = committee.ask()
+    committee.ballot(small, equal(committee, 0, 1000, 1071, 1090))
+    assert committee.request(small)["phase"] == "DISPUTED"
+
+
+def test_decided_requests_beyond_the_kept_ones_leave_the_state() -> None:
+    committee = Committee()
+    text = source("predictions").replace(b"KEPT_MAX = 256", b"KEPT_MAX = 2")
+    committee.world.put("predictions", text)
+    numbers = []
+    for _ in range(4):
+        numbers.append(committee.ask())
+        committee.ballot(numbers[-1], equal(committee, 7, 7, 7, 7))
+    for number in numbers[:2]:
+        assert committee.world.value("predictions", "status", number=number) is None
+        for member in committee.members:
+            assert committee.world.state("predictions", "commits", (number, member)) is None
+            assert committee.world.state("predictions", "reveals", (number, member)) is None
+    assert [committee.request(number)["output"] for number in numbers[2:]] == [[7], [7]]
+    assert committee.world.state("predictions", "decided", 2) is None
+    assert committee.world.state("predictions", "decided", 1) == numbers[3]
+
+
 def test_a_copied_commitment_cannot_be_revealed_by_another_validator() -> None:
     committee = Committee()
     honest, copier = committee.members[:2]

@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from andon.cli.context import Context
 from andon.cli.models import models_command
-from andon.core.errors import Misuse
+from andon.client.key_file import write_key
+from andon.core.errors import Code, InvalidInput, Misuse
+from andon.core.keys import PrivateKey
+from andon.core.publisher import SIGNATURE_NAME
+from models import commands
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -18,6 +23,29 @@ def test_a_package_is_verified_by_the_interpreter(capsys: pytest.CaptureFixture[
     result = CliRunner().invoke(models_command, ["verify", path, "--backend", "numpy"])
     assert result.exit_code == 0, result.output
     assert "golden vectors and edge inputs agree" in result.output
+
+
+def test_a_signature_beside_a_package_is_checked(tmp_path: Path) -> None:
+    blob = (ROOT / "models" / "packages" / "rul-demo" / "package.blob").read_bytes()
+    (tmp_path / "package.blob").write_bytes(blob)
+    key = PrivateKey(b"k" * 32)
+    write_key(tmp_path / "me.key", key)
+    context = Context(home=tmp_path, nodes=(), as_json=False, quiet=True, timeout_ms=1)
+    arguments = ["sign", str(tmp_path), "--from", str(tmp_path / "me.key")]
+    signed = CliRunner().invoke(models_command, arguments, obj=context)
+    assert signed.exit_code == 0, signed.output
+    name = "0x" + key.public.hex()
+    assert commands.verify(tmp_path, "numpy", name)[-1] == f"signed  by {name}"
+    with pytest.raises(InvalidInput) as caught:
+        commands.verify(tmp_path, "numpy", "0x" + bytes(32).hex())
+    assert caught.value.code is Code.BAD_SIGNATURE
+    sidecar = tmp_path / SIGNATURE_NAME
+    sidecar.write_bytes(sidecar.read_bytes()[:-1] + b"?")
+    with pytest.raises(InvalidInput):
+        commands.verify(tmp_path, "numpy")
+    sidecar.unlink()
+    with pytest.raises(InvalidInput, match="beside"):
+        commands.verify(tmp_path, "numpy", name)
 
 
 def test_a_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -34,7 +62,9 @@ def test_an_installation_without_models_says_so(monkeypatch: pytest.MonkeyPatch)
     assert "checkout" in result.exception.hint
 
 
-@pytest.mark.parametrize("verb", ["appoint", "ask", "publish", "list", "show", "alias"])
+@pytest.mark.parametrize(
+    "verb", ["appoint", "ask", "publish", "list", "show", "alias", "audit", "sign"]
+)
 def test_every_verb_explains_itself(verb: str) -> None:
     result = CliRunner().invoke(models_command, [verb, "--help"])
     assert result.exit_code == 0

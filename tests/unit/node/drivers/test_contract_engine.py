@@ -61,7 +61,7 @@ def make_genesis() -> Genesis:
         params=Params(),
         contracts=(
             contract_at_genesis("identity", source("identity"), setup),
-            contract_at_genesis("models", source("models"), {}),
+            contract_at_genesis("models", source("models"), {"allow_unsigned": True}),
             contract_at_genesis("committees", source("committees"), {}),
             contract_at_genesis("predictions", source("predictions"), {}),
             contract_at_genesis("scores", source("scores"), {}),

@@ -1,15 +1,28 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from andon.core.codec import Value, encode, encode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.model import ModelManifest, model_id
+from andon.core.pieces import PIECE_BYTES, piece_digests, piece_proof, pieces_root
 from andon.core.state_key import state_key
 from andon.core.transaction import Call
 from andon.core.worker import Loaded
-from node.drivers.models import ModelsDriver, Ports, fetch_blob, parse_announced
+from node.drivers.models import (
+    Announced,
+    ModelsDriver,
+    Ports,
+    fetch_blob,
+    fetch_pieces,
+    parse_announced,
+)
+from node.storage import BlobStore
 
 BLOB = bytes(range(256)) * 10
+LARGE = bytes(range(256)) * (PIECE_BYTES // 256 * 3) + b"tail"
 BLOB_ID = bytes(digest(Domain.BLOB, BLOB))
 MANIFEST = ModelManifest(
     name="m",
@@ -92,6 +105,15 @@ class Blobs:
         self.kept[identity] = blob
         return identity
 
+    def pieces_here(self, identity: bytes) -> int:
+        return 0
+
+    def add_piece(self, identity: bytes, index: int, piece: bytes) -> None:
+        raise AssertionError("no entry of these tests names a root of pieces")
+
+    def finish(self, identity: bytes) -> bytes:
+        raise AssertionError("no entry of these tests names a root of pieces")
+
 
 class Peers:
     """Peer b"good" gives true pieces, b"lies" false ones, b"half" stops midway."""
@@ -105,6 +127,14 @@ class Peers:
         if node_key == b"half" and offset >= 1000:
             raise Unavailable(Code.UNREACHABLE, "gone")
         return len(BLOB), bytes(len(piece)) if node_key == b"lies" else piece
+
+    async def blob_piece(self, node_key: bytes, digest: bytes, index: int) -> tuple[bytes, bytes]:
+        self.asked.append((node_key, index))
+        if node_key == b"half" and index >= 1:
+            raise Unavailable(Code.UNREACHABLE, "gone")
+        piece = LARGE[index * PIECE_BYTES : (index + 1) * PIECE_BYTES]
+        proof = piece_proof(piece_digests(LARGE), index)
+        return bytes(len(piece)) if node_key == b"lies" and index == 2 else piece, proof
 
 
 class World:
@@ -120,17 +150,16 @@ class World:
         async def attest(call: Call) -> None:
             self.calls.append(call)
 
-        self.driver = ModelsDriver(
-            Ports(
-                store=self.blobs,
-                state=self.registry,
-                worker=self.worker,
-                source=self.peers,
-                peers=lambda: list(peers),
-                attest=attest if votes else None,
-                validator_key=VALIDATOR,
-            )
+        self.ports = Ports(
+            store=self.blobs,
+            state=self.registry,
+            worker=self.worker,
+            source=self.peers,
+            peers=lambda: list(peers),
+            attest=attest if votes else None,
+            validator_key=VALIDATOR,
         )
+        self.driver = ModelsDriver(self.ports)
 
 
 def attested(*, ok: bool) -> bytes:
@@ -208,6 +237,54 @@ async def test_a_lying_peer_costs_time_but_not_truth() -> None:
     assert await fetch_blob(peers, [b"lies", b"good"], BLOB_ID, len(BLOB)) == BLOB
     with pytest.raises(Unavailable):
         await fetch_blob(peers, [b"lies"], BLOB_ID, len(BLOB))
+
+
+def ports(folder: Path, *peers: bytes) -> tuple[Ports, Peers]:
+    world, source = World(peers), Peers()
+    return replace(world.ports, store=BlobStore(folder), source=source), source
+
+
+def large(root: bytes | None = None) -> Announced:
+    return Announced(
+        model_id=MODEL, blob=digest(Domain.BLOB, LARGE), size=len(LARGE), status="ACTIVE",
+        facts=(), pieces=root or pieces_root(LARGE),
+    )  # fmt: skip
+
+
+def tear(folder: Path) -> None:
+    """What a kill leaves while a piece is written."""
+    (torn,) = folder.glob("*.partial")
+    with torn.open("ab") as file:
+        file.write(b"half a piece")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def test_pieces_on_disk_survive_a_kill_and_are_not_fetched_again(tmp_path: Path) -> None:
+    first, _ = ports(tmp_path, b"half")
+    with pytest.raises(Unavailable):
+        await fetch_pieces(first, large())
+    tear(tmp_path)
+    again, source = ports(tmp_path, b"good")
+    assert await fetch_pieces(again, large()) == LARGE
+    assert source.asked == [(b"good", 1), (b"good", 2), (b"good", 3)]
+    assert BlobStore(tmp_path).get(large().blob) == LARGE
+    assert names(tmp_path) == {f"{large().blob.hex()}.blob"}
+
+
+async def test_a_false_piece_is_known_at_once_and_what_came_before_is_kept(tmp_path: Path) -> None:
+    found, source = ports(tmp_path, b"lies", b"good")
+    assert await fetch_pieces(found, large()) == LARGE
+    assert source.asked == [(b"lies", 0), (b"lies", 1), (b"lies", 2), (b"good", 2), (b"good", 3)]
+
+
+async def test_a_root_that_no_blob_has_is_never_fulfilled(tmp_path: Path) -> None:
+    found, _ = ports(tmp_path, b"good")
+    with pytest.raises(Unavailable):
+        await fetch_pieces(found, large(b"r" * 32))
+    assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("entry", [None, 7, {}, {"blob": b"short", "size": 1, "status": "ACTIVE"}])

@@ -11,6 +11,7 @@ import pytest
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
+from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
 from andon.core.wire import BlockWanted, Message, Status, Transactions
 from node.net import server
 from node.net.fetch import open_fetcher
@@ -45,6 +46,10 @@ class MemoryShelf:
         self, peer: bytes, digest: bytes, offset: int, size: int
     ) -> tuple[int, bytes] | None:
         return (len(peer), peer) if digest == b"p" * 32 else None
+
+    async def blob_proof(self, digest: bytes, index: int) -> bytes | None:
+        blob = self.blobs.get(digest)
+        return None if blob is None else piece_proof(piece_digests(blob), index)
 
 
 class Node:
@@ -232,6 +237,17 @@ async def test_a_private_envelope_is_asked_for_in_the_name_of_the_linked_node() 
         assert asked == (32, node.key.public)
         with pytest.raises(Unavailable):
             await fetcher.private_chunk(other.key.public, b"e" * 32, 0)
+
+
+async def test_a_piece_comes_with_the_proof_that_it_belongs_to_the_blob() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    blob = bytes(range(256)) * 5000
+    high.shelf.blobs[b"d" * 32] = blob
+    async with running(low, high), open_fetcher(low.network) as fetcher:
+        await linked(low, high)
+        for index in (0, 1):
+            piece, proof = await fetcher.blob_piece(high.key.public, b"d" * 32, index)
+            check_piece(pieces_root(blob), len(blob), index, piece, proof)
 
 
 async def test_fetch_routes_are_closed_without_a_session() -> None:
