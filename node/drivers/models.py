@@ -78,11 +78,15 @@ class ModelWorker(Protocol):
         """Check and load a package."""
 
 
-class Source(Protocol):
-    """Pieces of blobs at peers."""
+class Chunks(Protocol):
+    """Parts of blobs at peers."""
 
     async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """Fetch a part from `offset` on; also the total size."""
+
+
+class Source(Chunks, Protocol):
+    """Parts of blobs at peers, and pieces with their proofs."""
 
     async def blob_piece(self, node_key: bytes, digest: bytes, index: int) -> tuple[bytes, bytes]:
         """Fetch one piece with its Merkle proof."""
@@ -282,7 +286,7 @@ async def fetch_pieces(ports: Ports, announced: Announced) -> bytes:
 
 
 async def find_blob(
-    store: Store, source: Source, peers: Callable[[], list[bytes]], identity: bytes
+    store: Store, source: Chunks, peers: Callable[[], list[bytes]], identity: bytes
 ) -> bytes:
     """Give a blob of unknown size from here or from peers, and keep it.
 
@@ -304,7 +308,7 @@ async def find_blob(
     raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
 
 
-async def fetch_blob(source: Source, peers: list[bytes], identity: bytes, size: int) -> bytes:
+async def fetch_blob(source: Chunks, peers: list[bytes], identity: bytes, size: int) -> bytes:
     """Fetch a blob piece by piece; a peer that fails is replaced and the pieces kept.
 
     Raises:
