@@ -3,7 +3,9 @@
 python -m scripts.bench.explorer_pages --blocks 1000000: stores so many blocks (built and executed,
 but signed by nobody: no consensus runs), serves the explorer from that store by the queries of a
 node, and asks every page over loopback. Two sizes are measured, so that growth would show. A
-million blocks take hours to make; --folder keeps the store for the next time.
+million blocks take hours to make; --folder keeps the store for the next time. With --home DIR a
+real node is started on a home that `scripts.bench.generated_store` has filled, and asked instead:
+the same million in minutes, with real contracts, votes and certificates.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ import asyncio
 import statistics
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncGenerator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
+from andon.cli.network import load_network
 from andon.core.block import block_hash
 from andon.core.certificate import Certificate, ValidatorSet, Vote
 from andon.core.errors import Code, InvalidInput, Unavailable
@@ -42,9 +48,11 @@ from node.rpc import RpcServer
 from node.storage import ChainStore
 from node.testing.lab.chain import CHAIN_ID, LabChain
 from scripts.bench.conditions import print_conditions
+from scripts.cluster import Cluster
 
 RUNS = 7
 BUDGET_MS = 100.0
+START_S = 60.0
 PROGRESS_BLOCKS = 10_000
 PAGES = (
     "/", "/blocks", "/blocks?before={half}", "/block/{half}", "/transactions", "/predictions",
@@ -182,21 +190,38 @@ def fill(chain: LabChain, store: ChainStore, blocks: int) -> None:
 
 async def times_ms(node: StoreNode, runs: int) -> dict[str, float]:
     """Median server time by page, warm: the first look fills the memory of recent blocks."""
-    half = node.status().height // 2
+    async with RpcServer(node, extensions=[Explorer(node)]) as server:
+        return await page_times_ms(server.url, node.status().height // 2, runs)
+
+
+async def page_times_ms(url: str, half: int, runs: int) -> dict[str, float]:
+    """Ask each page of a server `runs` times after a first look."""
     found: dict[str, float] = {}
-    async with (
-        RpcServer(node, extensions=[Explorer(node)]) as server,
-        aiohttp.ClientSession() as http,
-    ):
+    async with aiohttp.ClientSession() as http:
         for page in PAGES:
             path, taken = page.format(half=half), []
             for _ in range(runs + 1):
                 began = time.perf_counter()
-                async with http.get(server.url + path) as response:
+                async with http.get(url + path) as response:
                     await response.read()
+                    assert response.status < HTTPStatus.INTERNAL_SERVER_ERROR, (page, response)
                 taken.append((time.perf_counter() - began) * 1000)
             found[page] = statistics.median(taken[1:])
     return found
+
+
+def ask_home(home: Path, runs: int) -> tuple[int, dict[str, float]]:
+    """Start the node of a generated home, ask it, stop it; height and times."""
+    cluster = Cluster(load_network(home))
+    cluster.up()
+    try:
+        cluster.wait_ready(START_S)
+        url = cluster.urls()[0]
+        with urllib.request.urlopen(url + "/v1/status", timeout=5) as reply:  # noqa: S310 - loopback
+            height = int(msgspec.json.decode(reply.read())["height"])
+        return height, asyncio.run(page_times_ms(url, height // 2, runs))
+    finally:
+        cluster.down()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -205,8 +230,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--blocks", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--folder", type=Path, help="keep the store here")
+    parser.add_argument("--home", type=Path, help="a network that generated_store has made")
     options = parser.parse_args(arguments)
     print_conditions()
+    if options.home is not None:
+        return _report([ask_home(options.home, options.runs)])
     with tempfile.TemporaryDirectory(prefix="andon-explorer-") as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,6 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             node = StoreNode(store, chain)
             columns.append((node.status().height, asyncio.run(times_ms(node, options.runs))))
         store.close()
+    return _report(columns)
+
+
+def _report(columns: list[tuple[int, dict[str, float]]]) -> int:
     heads = "".join(f"{f'{size:,} blocks':>20}" for size, _ in columns)
     print(f"{'page, median ms':<32}{heads}")
     for page in PAGES:
