@@ -76,6 +76,20 @@ def measure(home: Path, urls: Iterable[str]) -> Usage:
     return Usage(cpu, rss, _disk(home), wire, phase_s, phase_count, lag_count)
 
 
+def anonymous_bytes(home: Path) -> dict[str, int]:
+    """Memory by process that no file stands behind: without the pages of the database."""
+    found: dict[str, int] = {}
+    for name, pid in _processes(home):
+        try:
+            text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        except OSError:
+            continue  # the process ended while we looked
+        line = next((row for row in text.splitlines() if row.startswith("RssAnon:")), None)
+        if line is not None:
+            found[name] = 1024 * int(line.split()[1])
+    return found
+
+
 def _processes(home: Path) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     prefix = str(home.resolve())

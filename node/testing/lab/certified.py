@@ -7,6 +7,8 @@ For tests and campaigns that need a chain which anybody can check from its genes
 
 from __future__ import annotations
 
+import msgspec
+
 from andon.core.block import Block, Header, Justification, block_hash
 from andon.core.certificate import (
     Certificate,
@@ -17,7 +19,7 @@ from andon.core.certificate import (
     vote_signing_bytes,
 )
 from andon.core.codec import Value
-from andon.core.genesis import Genesis, Params, contract_at_genesis
+from andon.core.genesis import Genesis, GenesisContract, Params, contract_at_genesis
 from andon.core.keys import PrivateKey
 from andon.core.transaction import (
     Call,
@@ -102,11 +104,24 @@ class _Sums:
 class CertifiedChain:
     """Makes blocks one after another; stores them where it is told."""
 
-    def __init__(self, chain_id: str = "made", params: Params | None = None) -> None:
+    def __init__(
+        self,
+        chain_id: str = "made",
+        params: Params | None = None,
+        *,
+        contracts: tuple[GenesisContract, ...] = (),
+        window_bytes: int = WINDOW_BYTES,
+        gas_limit: int = GAS,
+    ) -> None:
+        """Make the genesis, with more `contracts` if told; the model takes `window_bytes`."""
         self.keys = [PrivateKey(bytes([65 + n]) * 32) for n in range(VALIDATORS + 1)]
         self.admin = PrivateKey(b"a" * 32)
         self.engine = ContractEngine()
-        self.genesis: Genesis = _genesis(chain_id, self.keys[:VALIDATORS], self.admin, params)
+        document = _genesis(chain_id, self.keys[:VALIDATORS], self.admin, params, window_bytes)
+        self.genesis: Genesis = msgspec.structs.replace(
+            document, contracts=document.contracts + contracts
+        )
+        self._gas_limit = gas_limit
         self._by_public = {bytes(key.public): key for key in self.keys}
         self._sums = _Sums()
         self._state = MemoryState()
@@ -135,7 +150,7 @@ class CertifiedChain:
             nonce=self._nonce.to_bytes(8, "big"),
             expires_height=self.parent.header.height
             + min(100, self.genesis.params.expiry_window_blocks),
-            gas_limit=GAS,
+            gas_limit=self._gas_limit,
             calls=calls,
         )
         return parse_transaction(sign_transaction(body, self.admin))
@@ -159,15 +174,25 @@ class CertifiedChain:
 
     def extend(self, *transactions: Transaction, is_certified: bool = True) -> StoredBlock:
         """Make the next block; without `is_certified` only a descendant proves it final."""
+        turn = self.turn()
+        block, executed, left_out = build_block(
+            self.parent, turn, transactions, self.engine, self._sums
+        )
+        assert not left_out, left_out
+        return self.take(block, executed, is_certified=is_certified)
+
+    def turn(self) -> Turn:
+        """What the leader of the next block is given."""
         parent = self.parent
-        slot = 1 if parent.header.closes_epoch else parent.header.slot + 1
-        turn = Turn(
-            slot=slot,
+        return Turn(
+            slot=1 if parent.header.closes_epoch else parent.header.slot + 1,
             justification=Justification(parent_certificate=self._certificate, skips=()),
             time_ms=parent.header.time_ms + 250,
         )
-        block, executed, left_out = build_block(parent, turn, transactions, self.engine, self._sums)
-        assert not left_out, left_out
+
+    def take(self, block: Block, executed: Executed, *, is_certified: bool = True) -> StoredBlock:
+        """Go on upon a block that stands on the last one; gives it with its certificate."""
+        parent = self.parent
         final = self._certify(VoteKind.FINAL, block.header, parent.validators)
         kind = VoteKind.FINAL if block.header.closes_epoch else VoteKind.NOTAR
         self._certificate = self._certify(kind, block.header, parent.validators)
@@ -200,7 +225,11 @@ class CertifiedChain:
 
 
 def _genesis(
-    chain_id: str, keys: list[PrivateKey], admin: PrivateKey, params: Params | None
+    chain_id: str,
+    keys: list[PrivateKey],
+    admin: PrivateKey,
+    params: Params | None,
+    window_bytes: int,
 ) -> Genesis:
     validators: list[Value] = [_validator(key, n) for n, key in enumerate(keys)]
     member: Value = {"account": admin.public, "org": "org-1", "roles": ["admin"]}
@@ -212,7 +241,7 @@ def _genesis(
     }
     contracts = (
         contract_at_genesis("identity", source("identity"), identity),
-        contract_at_genesis("models", MODELS, {"model": MODEL_ID, "window": WINDOW_BYTES}),
+        contract_at_genesis("models", MODELS, {"model": MODEL_ID, "window": window_bytes}),
         contract_at_genesis("notes", NOTES, {}),
     )
     return Genesis(chain_id, 1_700_000_000_000, params or Params(), contracts)
