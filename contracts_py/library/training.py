@@ -104,6 +104,7 @@ def reveal(run: str, number: int, attempt: int, shares: list):
     group = peers(runs[run], current["announced"], ctx.sender)
     assert ctx.sender in group, "this member announced no keys"
     holder = place(group, ctx.sender)
+    assert len(shares) <= len(group), "at most one share of each member"
     for row in shares:
         dealer = group[row[0]]
         assert row[1] == (0 if dealer in current["frozen"] else 1), "a share of the wrong kind: never both of one member"
@@ -125,7 +126,10 @@ def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score
     assert not voted[("attest", run, number, attempt, ctx.sender)], "this validator has attested already"
     voted[("attest", run, number, attempt, ctx.sender)] = True
     assert len(state) == 32 and len(blob) == 32 and len(flags) + len(contributions) <= 2 * MEMBERS_MAX, "digests have 32 bytes"
-    words = [str(score)] + [hex(account) for account in flags] + [str(amount) for amount in contributions]
+    for account in flags:
+        assert len(account) == 32, "an account has 32 bytes"
+    # With the counts: else an amount could be read as an account, and the other way round.
+    words = [str(score), str(len(flags)), str(len(contributions))] + [hex(account) for account in flags] + [str(amount) for amount in contributions]
     key = ("attest", run, number, attempt, hash256(state + blob + ",".join(words).encode()))
     tally[key] = tally[key] + identity.weight_of(account=ctx.sender)
     if tally[key] * 3 > identity.total_weight() * 2:

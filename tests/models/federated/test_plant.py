@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from andon.core.codec import Value
 from andon.core.errors import Corrupt, InvalidInput, Misuse
 from models.federated.journal import Entry, Journal
 from models.federated.plant import Action, Done, Floats, Plant, Send, Trained, Wait
@@ -294,3 +295,51 @@ def test_a_stranger_and_an_ended_run_are_told_so(tmp_path: Path) -> None:
     chain.call(b"\xee" * 32, "stop", run="run")
     action = members[0].plant.next_action(sight(chain))
     assert action == Done("the run has ended")
+
+
+def test_a_last_validator_cannot_move_a_contribution_among_the_flags(tmp_path: Path) -> None:
+    members = sites(4, tmp_path)
+    chain = Chain.make(plants(4))
+    create(chain, plants(4))
+    for _ in ("announce", "deal", "commit", "reveal"):
+        for site in members:
+            site.act(chain)
+    seen = sight(chain)
+    words: dict[str, Value] = {
+        "run": "run",
+        "number": seen.progress.number,
+        "attempt": seen.progress.attempt,
+        "state": bytes(32),
+        "blob": seen.progress.base_blob,
+        "score": 5,
+    }
+    first, second, third, fourth = chain.validators()
+    for key in (first, second):
+        chain.call(key, "attest", **words, flags=[], contributions=[12, 34])
+    # Joined without their counts, 12 and the account b"\x12" were the same words.
+    with pytest.raises(Refused, match="an account has 32 bytes"):
+        chain.call(third, "attest", **words, flags=[b"\x12"], contributions=[34])
+    account = b"\x12" * 32
+    chain.call(third, "attest", **words, flags=[account], contributions=[34])
+    assert sight(chain).progress.phase == "AGGREGATE"
+    chain.call(fourth, "attest", **words, flags=[], contributions=[12, 34])
+    assert sight(chain).progress.number == 2
+    assert chain.events("Flagged") == []
+
+
+def test_nobody_reveals_more_shares_than_there_are_members(tmp_path: Path) -> None:
+    members = sites(4, tmp_path)
+    chain = Chain.make(plants(4))
+    create(chain, plants(4))
+    for _ in ("announce", "deal", "commit"):
+        for site in members:
+            site.act(chain)
+    seen = sight(chain)
+    place: dict[str, Value] = {
+        "run": "run",
+        "number": seen.progress.number,
+        "attempt": seen.progress.attempt,
+    }
+    share: Value = [0, 0, bytes(32), bytes(32)]
+    with pytest.raises(Refused, match="at most one share of each member"):
+        chain.call(members[0].name, "reveal", **place, shares=[share] * 5)
