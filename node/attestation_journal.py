@@ -5,12 +5,11 @@ A float model may give other bits after a restart; without the journal a member 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from andon.core.codec import Value, decode_value, encode_value
 from andon.core.errors import InvalidInput
-from node.storage.durable import flush, make_folder
+from node.storage.durable import make_folder, replace_file
 
 SUFFIX = ".commit"
 ENTRIES_MAX = 4096
@@ -39,15 +38,8 @@ class AttestationJournal:
     def save(self, number: int, salt: bytes, output: tuple[int, ...]) -> None:
         """Keep them, flushed to disk."""
         make_folder(self._folder)
-        path = self._path(number)
-        fresh = path.with_suffix(".new")
         listed: Value = [salt, [*output]]
-        with fresh.open("wb") as stream:
-            stream.write(encode_value(listed))
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(path)
-        flush(self._folder)
+        replace_file(self._path(number), encode_value(listed))
 
     def keep_only(self, numbers: set[int]) -> None:
         """Forget requests that are decided."""

@@ -279,10 +279,10 @@ async def fetch_pieces(ports: Ports, announced: Announced) -> bytes:
             if error.code is Code.STORAGE_FULL:
                 raise
             continue
-        return await asyncio.to_thread(store.finish, identity)
-    if have == count:
-        return await asyncio.to_thread(store.finish, identity)
-    raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
+        break
+    if have < count:
+        raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
+    return await asyncio.to_thread(store.finish, identity)
 
 
 async def find_blob(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from andon.core.codec import Value, decode_value
 from andon.core.errors import InvalidInput
 from andon.core.transaction import Call, Transaction
+from consensus.ledger.directory import text_map
 
 LEARNT_AFTER = 2
 RECHECK_EVERY = 64
@@ -96,12 +97,9 @@ def _place(transaction: Transaction, call: Call) -> _Place:
 
 def _arguments(call: Call) -> dict[str, Value]:
     try:
-        value = decode_value(call.args)
+        return text_map(decode_value(call.args))
     except InvalidInput:
         return {}
-    if not isinstance(value, dict):
-        return {}
-    return {name: item for name, item in value.items() if isinstance(name, str)}
 
 
 def _rule(call: Call, asked: Sequence[Question]) -> _Rule | None:

@@ -22,9 +22,9 @@ from node.rpc.proofs import voters_of
 ROWS = 25
 ENTRIES_MAX = 200
 CONTRACTS_MAX = 200
+"""How many contracts are listed, and asked whether they keep something that a page shows."""
 TOKEN_CHARACTERS_MAX = 44
 """A longer word of an event is cut in the middle; its transaction shows all of it."""
-"""How many contracts are asked whether they keep something that a page shows."""
 
 
 @dataclass(frozen=True, slots=True)

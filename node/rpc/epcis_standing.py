@@ -8,8 +8,6 @@ kept in one file. A node calls out to nobody: `andon sink` delivers to web hooks
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
 import secrets
 import time
@@ -25,6 +23,7 @@ from andon.client.factory.epcis import event_text
 from andon.core.errors import Code, InvalidInput, Unavailable
 from node.rpc.access import SUBMIT, require
 from node.rpc.epcis_query import NAME_CHARACTERS_MAX, Event, Query, query_of
+from node.storage.durable import replace_file
 
 QUERIES_MAX = 64
 SUBSCRIPTIONS_MAX = 256
@@ -243,16 +242,9 @@ class Standing:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    part = file.with_suffix(".part")
     try:
-        with part.open("wb") as output:
-            output.write(data)
-            output.flush()
-            os.fsync(output.fileno())
-        part.replace(file)
+        replace_file(file, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise Unavailable(
             Code.STORAGE_FULL, f"queries cannot be kept: {error.strerror}", hint="free space"
         ) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest
 from andon.core.pieces import PIECE_BYTES, piece_digests, piece_proof
-from node.storage.durable import flush, make_folder
+from node.storage.durable import flush, make_folder, replace_file
 from node.storage.values import damaged
 
 BLOB_BYTES_MAX = 256 * 1024 * 1024
@@ -48,16 +48,9 @@ class BlobStore:
         path = self._path(identity)
         if path.exists():
             return identity
-        part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
-                file.write(blob)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            flush(self._folder)
+            replace_file(path, blob)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise Unavailable(
                 Code.STORAGE_FULL, f"blob cannot be stored: {error.strerror}", hint="free space"
             ) from None

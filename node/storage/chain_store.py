@@ -16,7 +16,7 @@ from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Misuse
 from consensus.ledger import Executed, GenesisState, tree_root
 from node.storage.environment import DATA_FILE, Environment
-from node.storage.high_water import HighWater, Mark, older
+from node.storage.high_water import Mark, older, open_mark
 from node.storage.portable import Checked
 from node.storage.rewriting import Writer, install, prune, put_leaves
 from node.storage.snapshot import (
@@ -64,9 +64,7 @@ class ChainStore:
         Raises:
             Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED or STORAGE_FULL.
         """
-        self._mark = None if mark is None else HighWater(mark)
-        if self._mark is not None and not (folder / DATA_FILE).exists():
-            self._mark.reset()
+        self._mark = open_mark(mark, folder / DATA_FILE)
         self._environment = Environment(folder, TABLES, map_bytes, is_readonly=is_readonly)
         self._delay_s = delay_ms / 1000
         try:

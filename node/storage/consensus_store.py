@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from node.storage.environment import DATA_FILE, Environment
-from node.storage.high_water import HighWater, Mark, older
+from node.storage.high_water import Mark, older, open_mark
 from node.storage.values import seal, unseal
 
 TABLE = "consensus"
@@ -27,9 +27,7 @@ class LmdbConsensusStore:
         Raises:
             Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED, also for a store behind its mark.
         """
-        self._mark = None if mark is None else HighWater(mark)
-        if self._mark is not None and not (folder / DATA_FILE).exists():
-            self._mark.reset()
+        self._mark = open_mark(mark, folder / DATA_FILE)
         self._environment = Environment(folder, (TABLE,), MAP_BYTES)
         self._table = self._environment.tables[TABLE]
         try:

@@ -113,6 +113,20 @@ class HighWater:
         return max(found, key=lambda slot: slot[0])
 
 
+def open_mark(mark: Path | None, data: Path) -> HighWater | None:
+    """Open the mark of the store whose database is `data`; where there is none, both begin anew.
+
+    Raises:
+        Corrupt: STORAGE_DAMAGED.
+    """
+    if mark is None:
+        return None
+    found = HighWater(mark)
+    if not data.exists():
+        found.reset()
+    return found
+
+
 def older(name: str, found: int, mark: Mark) -> Corrupt:
     """Make the error for a store that is behind its mark, or on another branch."""
     return Corrupt(

@@ -132,14 +132,18 @@ def _be_writer(chain: LabChain, home: Path, writing: int) -> None:
         os._exit(1)
 
 
+def open_stores(home: Path) -> tuple[ChainStore, SignStateFile, LmdbConsensusStore]:
+    """Open a home in the order of node/home.py: the sign state before the chain is begun."""
+    store = ChainStore(home / "chain", MAP_BYTES, mark=home / "chain_mark")
+    signs = SignStateFile(home / "sign_state", may_create=store.is_empty())
+    return store, signs, LmdbConsensusStore(home / "consensus", home / "votes_mark")
+
+
 def _write(chain: LabChain, home: Path, writing: int) -> None:
     def say(kind: bytes, value: int) -> None:
         os.write(writing, _WORD.pack(kind, value))
 
-    store = ChainStore(home / "chain", MAP_BYTES, mark=home / "chain_mark")
-    # In the order of node/home.py: the sign state is opened before the chain is begun.
-    signs = SignStateFile(home / "sign_state", may_create=store.is_empty())
-    consensus = LmdbConsensusStore(home / "consensus", home / "votes_mark")
+    store, signs, consensus = open_stores(home)
     chain.open(store)
     with store.snapshot() as snapshot:
         say(b"B", snapshot.height())

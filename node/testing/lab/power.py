@@ -21,12 +21,12 @@ from pathlib import Path
 from andon.core.errors import AndonError
 from andon.core.keys import PrivateKey
 from node.keystore import load_key, save_key
-from node.signer import SignState, SignStateFile
-from node.storage import BlobStore, ChainStore, LmdbConsensusStore, scrub
+from node.signer import SignState
+from node.storage import BlobStore, scrub
 from node.testing.lab.chain import LabChain
+from node.testing.lab.kill import open_stores
 from node.testing.lab.trace import Cut, Event, Made, Removed, Renamed, Synced, Wrote, trace
 
-MAP_BYTES = 1024**3
 SECTOR_BYTES = 512
 ACKS = "acks"
 BLOCKS = 12
@@ -304,7 +304,7 @@ def _reopen(chain: LabChain, home: Path, acks: bytes) -> str:
     blobs = BlobStore(home / "blobs")
     if b"p" in promised and [blobs.get(identity) for identity in blobs.digests()] != [b"blob"]:
         return "an acknowledged blob is gone"
-    store, signs, consensus = _open(home)
+    store, signs, consensus = open_stores(home)
     chain.open(store)
     with store.snapshot() as snapshot:
         found = {
@@ -321,13 +321,6 @@ def _reopen(chain: LabChain, home: Path, acks: bytes) -> str:
     return ""
 
 
-def _open(home: Path) -> tuple[ChainStore, SignStateFile, LmdbConsensusStore]:
-    # In the order of node/home.py.
-    store = ChainStore(home / "chain", MAP_BYTES, mark=home / "chain_mark")
-    signs = SignStateFile(home / "sign_state", may_create=store.is_empty())
-    return store, signs, LmdbConsensusStore(home / "consensus", home / "votes_mark")
-
-
 def _live(home: Path) -> None:
     """The traced life: a home from nothing to some blocks, all said aloud when it is durable."""
     acks = os.open(home / ACKS, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -340,7 +333,7 @@ def _live(home: Path) -> None:
     BlobStore(home / "blobs").put(b"blob")
     say(b"p", 1)
     chain = LabChain()
-    store, signs, consensus = _open(home)
+    store, signs, consensus = open_stores(home)
     chain.open(store)
     for position in range(1, BLOCKS + 1):
         signs.write(SignState(epoch=0, floor=position, entries=()))
