@@ -89,9 +89,7 @@ async def _run(
     context: Context, first: int, last: int | None, backend: str, seconds: float
 ) -> Result:
     engine = _engine()
-    async with AsyncClient(
-        context.endpoints(), genesis=context.genesis(), timeout_ms=context.timeout_ms
-    ) as client:
+    async with context.async_client() as client:
         genesis = await client.genesis()
         top = int((await client.status()).height) if last is None else last
         if first > top:

@@ -24,6 +24,7 @@ from andon.core.json_value import (
 
 if TYPE_CHECKING:
     from andon.cli.network import LocalNetwork
+    from andon.client.async_client import AsyncClient
     from andon.client.sync import Client
     from andon.core.genesis import Genesis
     from andon.core.keys import PrivateKey
@@ -103,6 +104,23 @@ class Context:
         from andon.client.sync import Client
 
         return Client(self.endpoints(), genesis=self.genesis(), key=key, timeout_ms=self.timeout_ms)
+
+    def async_client(self, key: PrivateKey | None = None) -> AsyncClient:
+        """An asynchronous client for the endpoints."""
+        from andon.client.async_client import AsyncClient
+
+        return AsyncClient(
+            self.endpoints(), genesis=self.genesis(), key=key, timeout_ms=self.timeout_ms
+        )
+
+    def account(self, name: str) -> bytes:
+        """The account of a key (as `key` finds it), or a 0x public key itself.
+
+        Raises:
+            InvalidInput: NOT_FOUND or BAD_KEY.
+        """
+        value = parse_value(name)
+        return value if isinstance(value, bytes) else bytes(self.key(name).public)
 
     def key(self, name: str) -> PrivateKey:
         """Find a key: a file, a name in the wallet, an account of the local network, or a role.

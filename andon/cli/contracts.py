@@ -14,7 +14,6 @@ from andon.cli.context import (
     Context,
     end,
     parse_arguments,
-    parse_value,
     shown,
 )
 from andon.client.async_client import GAS_LIMIT
@@ -96,10 +95,7 @@ def call_command(
 ) -> None:
     """Run the view TARGET (contract.method) with name=value arguments; writes nothing."""
     contract, method = split_target(target)
-    account = None
-    if sender is not None:
-        value = parse_value(sender)
-        account = value if isinstance(value, bytes) else context.key(sender).public
+    account = None if sender is None else context.account(sender)
     with context.client() as client:
         try:
             result = client.call(contract, method, parse_arguments(arguments), sender=account)

@@ -17,7 +17,7 @@ from andon.client.federated import CONTRACT, TrainingLedger
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis
-from andon.core.json_value import from_hex, value_to_json
+from andon.core.json_value import value_to_json
 
 ENGINE = "models.federated.command"
 
@@ -119,7 +119,7 @@ def create(
     key = context.key(sender)
     engine = _engine()
     create_run: CreateRun = engine.create_run
-    accounts = [_account(context, name) for name in members]
+    accounts = [context.account(name) for name in members]
 
     async def work() -> int:
         async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
@@ -150,12 +150,6 @@ def fetch(context: Context, *, run: str, out: Path, sender: str) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(data)
     context.show({"out": str(out), "state": digest}, f"{out}: state {digest}")
-
-
-def _account(context: Context, name: str) -> bytes:
-    if name.startswith("0x"):
-        return from_hex(name)
-    return bytes(context.key(name).public)
 
 
 @fl_command.command("join")

@@ -11,16 +11,13 @@ import click
 
 from andon.cli.audit import audit_command
 from andon.cli.context import Context, shown
-from andon.cli.models_local import appoint, ask, sign, train, verify
-from andon.client.async_client import AsyncClient
-from andon.client.models import Models, manifest_of_blob
+from andon.cli.models_local import appoint, ask, identity_of, sign, train, verify
+from andon.client.models import Models, manifest_of_blob, package_file
 from andon.core.codec import Value
-from andon.core.errors import Code, InvalidInput
-from andon.core.json_value import Json, from_hex, to_hex, value_to_json
+from andon.core.json_value import Json, to_hex, value_to_json
 from andon.core.model import model_id
 from andon.core.publisher import SIGNATURE_NAME, read_signature
 
-BLOB_NAME = "package.blob"
 T = TypeVar("T")
 
 
@@ -50,7 +47,7 @@ def publish(
     Waits until more than two thirds of the validators' weight have fetched it, run its golden
     vectors and attested.
     """
-    file = path / BLOB_NAME if path.is_dir() else path
+    file = package_file(path)
     blob, beside = file.read_bytes(), file.with_name(SIGNATURE_NAME)
     signature = read_signature(beside.read_bytes()) if beside.is_file() else None
     manifest = manifest_of_blob(blob)
@@ -58,7 +55,7 @@ def publish(
     context.note(f"model {to_hex(identity)}")
 
     async def work(registry: Models) -> None:
-        made_from = [await _identity(registry, parent) for parent in parents]
+        made_from = [await identity_of(registry, parent) for parent in parents]
         await registry.publish(blob, manifest, signature=signature, parents=tuple(made_from))
         context.note("proposed; waiting for the validators' attestations")
         await registry.wait_active(identity, context.timeout_ms / 1000)
@@ -106,7 +103,7 @@ def show(context: Context, *, reference: str, with_lineage: bool) -> None:
     async def work(
         registry: Models,
     ) -> tuple[bytes, dict[str, Value], list[dict[str, Value]]]:
-        identity = await _identity(registry, reference)
+        identity = await identity_of(registry, reference)
         rows = await registry.lineage(identity) if with_lineage else []
         return identity, await registry.entry(identity), rows
 
@@ -149,7 +146,7 @@ def set_alias(context: Context, *, alias: str, reference: str, sender: str) -> N
     """Point ALIAS to the active model REFERENCE (0x id or another alias)."""
 
     async def work(registry: Models) -> bytes:
-        identity = await _identity(registry, reference)
+        identity = await identity_of(registry, reference)
         await registry.set_alias(alias, identity)
         return identity
 
@@ -175,7 +172,7 @@ def retire(context: Context, *, reference: str, sender: str) -> None:
     """Take the model REFERENCE (0x id or alias) out of use."""
 
     async def work(registry: Models) -> bytes:
-        identity = await _identity(registry, reference)
+        identity = await identity_of(registry, reference)
         await registry.retire(identity)
         return identity
 
@@ -183,24 +180,11 @@ def retire(context: Context, *, reference: str, sender: str) -> None:
     context.show({"model_id": to_hex(identity), "status": "RETIRED"}, f"{to_hex(identity)} retired")
 
 
-async def _identity(registry: Models, reference: str) -> bytes:
-    if reference.startswith("0x"):
-        return from_hex(reference)
-    found = await registry.resolve(reference)
-    if found is None:
-        raise InvalidInput(
-            Code.NOT_FOUND, f"there is no alias {reference!r}", hint="`andon models list`"
-        )
-    return found
-
-
 def _with(context: Context, sender: str | None, work: Callable[[Models], Awaitable[T]]) -> T:
     key = None if sender is None else context.key(sender)
 
     async def run() -> T:
-        async with AsyncClient(
-            context.endpoints(), genesis=context.genesis(), key=key, timeout_ms=context.timeout_ms
-        ) as client:
+        async with context.async_client(key) as client:
             return await work(Models(client, key))
 
     return asyncio.run(run())

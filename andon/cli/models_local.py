@@ -12,9 +12,8 @@ import click
 
 from andon.cli.context import Context, end, shown
 from andon.cli.predict import read_window
-from andon.client.async_client import AsyncClient
 from andon.client.attested import Attested
-from andon.client.models import Models, manifest_of_blob
+from andon.client.models import Models, manifest_of_blob, package_file
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.json_value import Json, from_hex, value_to_json
@@ -45,7 +44,7 @@ def verify(arguments: tuple[str, ...]) -> None:
 @click.pass_obj
 def sign(context: Context, *, path: Path, sender: str) -> None:
     """Sign the package in PATH as its publisher: writes package.sig beside package.blob."""
-    file = path / "package.blob" if path.is_dir() else path
+    file = package_file(path)
     identity = model_id(manifest_of_blob(file.read_bytes()))
     made = sign_model(identity, context.key(sender))
     file.with_name(SIGNATURE_NAME).write_bytes(write_signature(made))
@@ -99,8 +98,8 @@ def appoint(
     key = context.key(sender)
 
     async def work() -> tuple[bytes, int]:
-        async with _client(context) as client:
-            identity = await _identity(client, reference)
+        async with context.async_client() as client:
+            identity = await identity_of(Models(client), reference)
             listed = [from_hex(member) for member in members] or [
                 from_hex(entry.key) for entry in (await client.validators()).validators
             ]
@@ -131,8 +130,8 @@ def ask(context: Context, *, reference: str, window: str, sender: str) -> None:
     data, key = read_window(window), context.key(sender)
 
     async def work() -> tuple[int, dict[str, Value]]:
-        async with _client(context) as client:
-            identity = await _identity(client, reference)
+        async with context.async_client() as client:
+            identity = await identity_of(Models(client), reference)
             attested = Attested(client, key)
             name = identity.hex()
             if (await attested.committee(identity)).is_sealed:
@@ -151,16 +150,15 @@ def ask(context: Context, *, reference: str, window: str, sender: str) -> None:
     )
 
 
-def _client(context: Context) -> AsyncClient:
-    return AsyncClient(
-        context.endpoints(), genesis=context.genesis(), timeout_ms=context.timeout_ms
-    )
+async def identity_of(registry: Models, reference: str) -> bytes:
+    """The id of a model that is named by 0x id or by alias.
 
-
-async def _identity(client: AsyncClient, reference: str) -> bytes:
+    Raises:
+        InvalidInput: NOT_FOUND, MALFORMED.
+    """
     if reference.startswith("0x"):
         return from_hex(reference)
-    found = await Models(client).resolve(reference)
+    found = await registry.resolve(reference)
     if found is None:
         raise InvalidInput(
             Code.NOT_FOUND, f"there is no alias {reference!r}", hint="`andon models list`"

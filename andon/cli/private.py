@@ -12,7 +12,6 @@ import click
 
 from andon.cli.context import Context, shown
 from andon.cli.query import event_json, event_text
-from andon.client.async_client import AsyncClient
 from andon.client.attested import Attested
 from andon.client.models import Models
 from andon.client.payloads import (
@@ -246,9 +245,7 @@ def _with(context: Context, sender: str | None, work: Callable[[Private], Awaita
     key = None if sender is None else context.key(sender)
 
     async def run() -> T:
-        async with AsyncClient(
-            context.endpoints(), genesis=context.genesis(), key=key, timeout_ms=context.timeout_ms
-        ) as client:
+        async with context.async_client(key) as client:
             return await work(Private(client, key))
 
     return asyncio.run(run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 from andon.client.async_client import AsyncClient
 from andon.client.results import Outcome
@@ -22,6 +23,7 @@ POLL_S = 0.2
 RUN_LENGTH_MAX = 128
 PACKAGE_MAGIC = "andon-model-1"
 BLOB_BYTES_MAX = 48 * 1024 * 1024
+BLOB_NAME = "package.blob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,11 @@ def _parts(blob: bytes) -> _Parts:
     if parts.magic != PACKAGE_MAGIC:
         raise InvalidInput(Code.BAD_MODEL_PACKAGE, "not a model package of a known version")
     return parts
+
+
+def package_file(path: Path) -> Path:
+    """The blob of a package that is given as its folder, or as the blob itself."""
+    return path / BLOB_NAME if path.is_dir() else path
 
 
 def origin_of(manifest: ModelManifest, parents: tuple[bytes, ...] = ()) -> dict[Key, Value]:

@@ -21,6 +21,7 @@ from nacl.secret import SecretBox
 from andon.core.codec import Record, decode, encode, encode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain, digest
+from andon.core.keys import CONTRACT_MESSAGE_TAG
 
 CONTRACT = "private"
 PAYLOAD_BYTES_MAX = 1024 * 1024
@@ -30,8 +31,6 @@ SALT_BYTES = 32
 READERS_MAX = 32
 COMMITMENT_TAG = b"andon/private-content\0"
 FETCH_TAG = b"andon/private-fetch\0"
-MESSAGE_TAG = b"andon/contract-message\0"
-"""What `signature_is_valid` of contracts puts before a message."""
 
 
 class Envelope(Record, frozen=True):
@@ -143,4 +142,4 @@ def fetch_message(chain_id: str, node: bytes, payload: bytes, time_ms: int) -> b
 
 def purge_message(chain_id: str, payload: bytes) -> bytes:
     """What a node signs once it holds an envelope no more."""
-    return MESSAGE_TAG + encode_value(("andon/private-purge", chain_id, payload))
+    return CONTRACT_MESSAGE_TAG + encode_value(("andon/private-purge", chain_id, payload))

@@ -17,6 +17,8 @@ from andon.core.errors import Code, InvalidInput, Misuse
 PublicKey = NewType("PublicKey", bytes)
 """32 bytes; also the id of an account and of a validator."""
 
+CONTRACT_MESSAGE_TAG = b"andon/contract-message\0"
+"""Stands before what is signed for contracts, so that it is no transaction and no vote."""
 PUBLIC_KEY_BYTES = 32
 SEED_BYTES = 32
 SIGNATURE_BYTES = 64

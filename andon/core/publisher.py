@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from andon.core.codec import Record, decode, encode, encode_value
 from andon.core.errors import Code, InvalidInput
-from andon.core.keys import SigningKey, verify
+from andon.core.keys import CONTRACT_MESSAGE_TAG, SigningKey, verify
 
 SIGNATURE_NAME = "package.sig"
-MESSAGE_TAG = b"andon/contract-message\0"
 _STATEMENT = "andon/model-publisher"
 _BYTES_MAX = 256
 
@@ -61,4 +60,4 @@ def read_signature(data: bytes) -> PackageSignature:
 
 
 def _message(model_id: bytes) -> bytes:
-    return MESSAGE_TAG + encode_value((_STATEMENT, model_id))
+    return CONTRACT_MESSAGE_TAG + encode_value((_STATEMENT, model_id))

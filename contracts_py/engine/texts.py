@@ -7,7 +7,7 @@ from typing import Final
 
 from andon.core.codec import DEC_SCALE, Dec, Value, decode_value, encode_value
 from andon.core.errors import InvalidInput
-from andon.core.keys import verify
+from andon.core.keys import CONTRACT_MESSAGE_TAG, verify
 from contracts_py.engine import gas
 from contracts_py.engine.builtins import Builtin, elements_of, integer
 from contracts_py.engine.faults import Fault
@@ -15,9 +15,6 @@ from contracts_py.engine.run import Run
 from contracts_py.engine.values import bounded, check_keys, decimal, measure, type_name
 
 CONTRACT_TAG: Final = b"andon/contract\0"
-
-
-MESSAGE_TAG: Final = b"andon/contract-message\0"
 
 
 DIGITS_MAX: Final = 78
@@ -143,7 +140,7 @@ def _signature_is_valid(run: Run, args: list[Value]) -> Value:
         raise Fault("E_TYPE", "key, message and signature are bytes")
     run.charge(gas.SIGNATURE + gas.HASH_BYTE * len(message))
     try:
-        verify(key, MESSAGE_TAG + message, signature)
+        verify(key, CONTRACT_MESSAGE_TAG + message, signature)
     except InvalidInput:
         return False
     return True
