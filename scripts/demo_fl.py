@@ -33,6 +33,7 @@ from andon.core.genesis import Genesis, Params, genesis_from_json
 from andon.core.keys import PrivateKey
 from andon.core.transaction import make_call
 from models.federated import privacy
+from models.federated.command import DELTA, FINE_BITS
 from models.federated.journal import Journal
 from models.federated.plant import Floats, Plant, Trained
 from models.federated.rul import Data, Local
@@ -50,7 +51,7 @@ from models.federated.strategies import (
 from models.package import Description, Package
 from node.local_network import Plan
 from scripts.cluster import ROOT, Cluster, make_or_load
-from scripts.demo_fl_acts import DELTA, EPSILON, FINE_BITS, Act, PlantKilledError
+from scripts.demo_fl_acts import EPSILON, Act, PlantKilledError
 from scripts.demo_fl_data import Sites, cmapss_sites, generated_sites
 
 HOME = Path("out") / "demo-fl"

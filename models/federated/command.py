@@ -18,6 +18,7 @@ from models.federated.journal import Journal
 from models.federated.plant import Floats, Plant, Train
 from models.federated.service import Ledger, Report, run_plant, run_validator
 from models.federated.strategies import (
+    ONE,
     initial_state,
     model_from_fine,
     model_to_fine,
@@ -30,7 +31,6 @@ SCALE_BITS = 16
 FINE_BITS = SCALE_BITS + robust.FINE_BITS
 LIMIT, NORM_LIMIT = 1 << 20, 1 << 22
 """An element of an update is at most 16, its norm at most 64; both in units of 2^-16."""
-ONE = 1 << 16
 DELTA = 1e-5
 
 
@@ -45,6 +45,7 @@ class Terms:
     patience: int = 30
     epsilon: float = 0.0
     tolerance: int = 0
+    contributions: bool = False
 
 
 async def create_run(
@@ -59,31 +60,43 @@ async def create_run(
     """
     weights = np.asarray(_load(initial, "initial weights")(), np.float32)
     start = initial_state(model_to_fine(weights, FINE_BITS))
-    rho = privacy.budget_micro_rho(terms.epsilon, DELTA) if terms.epsilon else 0
+    blob = await ledger.publish(state_to_bytes(start))
+    arguments = run_arguments(run, members, len(weights), (state_digest(start), blob), terms)
+    await ledger.send("create", arguments)
+    return len(weights)
+
+
+def run_arguments(
+    run: str,
+    members: Sequence[bytes],
+    elements: int,
+    start: tuple[bytes, bytes],
+    terms: Terms,
+) -> dict[str, Value]:
+    """The arguments of the contract's `create`; `start` is digest and blob of the first state."""
     rows: list[Value] = [[name, 0, 1] for name in sorted(members)]
     strategy: list[Value] = ["average", ONE, 0, 0, 0]
     recipe: dict[Key, Value] = {
         "rule": terms.rule,
         "tolerated": terms.tolerated,
         "strategy": strategy,
-        "contributions": False,
+        "contributions": terms.contributions,
     }
-    arguments: dict[str, Value] = {
+    rho = privacy.budget_micro_rho(terms.epsilon, DELTA) if terms.epsilon else 0
+    return {
         "run": run,
         "members": rows,
         "mode": terms.mode,
-        "elements": len(weights),
+        "elements": elements,
         "encoding": [SCALE_BITS, LIMIT, NORM_LIMIT, 1],
         "recipe": recipe,
-        "state": state_digest(start),
-        "blob": await ledger.publish(state_to_bytes(start)),
+        "state": start[0],
+        "blob": start[1],
         "patience": terms.patience,
         "rounds_max": terms.rounds,
         "rho_budget": rho,
         "tolerance": terms.tolerance,
     }
-    await ledger.send("create", arguments)
-    return len(weights)
 
 
 async def fetch_model(ledger: Ledger, run: str) -> tuple[bytes, str]:
