@@ -8,7 +8,7 @@ import pytest
 from andon.core.codec import Value
 from andon.core.errors import Corrupt, InvalidInput, Misuse
 from models.federated.journal import Entry, Journal
-from models.federated.plant import Action, Done, Floats, Plant, Send, Trained, Wait
+from models.federated.plant import Action, Done, Floats, Plant, Send, Sight, Trained, Wait
 from models.federated.rounds import Material, recompute
 from tests.models.federated.ledger import Chain, Refused, act, attest, create, plants, sight
 
@@ -297,18 +297,25 @@ def test_a_stranger_and_an_ended_run_are_told_so(tmp_path: Path) -> None:
     assert action == Done("the run has ended")
 
 
-def test_a_last_validator_cannot_move_a_contribution_among_the_flags(tmp_path: Path) -> None:
-    members = sites(4, tmp_path)
-    chain = Chain.make(plants(4))
-    create(chain, plants(4))
-    for _ in ("announce", "deal", "commit", "reveal"):
+def acted(members: list[Site], phases: int) -> Chain:
+    """A chain whose run has so many phases behind it."""
+    chain = Chain.make(plants(len(members)))
+    create(chain, plants(len(members)))
+    for _ in range(phases):
         for site in members:
             site.act(chain)
+    return chain
+
+
+def place_of(seen: Sight) -> dict[str, Value]:
+    return {"run": "run", "number": seen.progress.number, "attempt": seen.progress.attempt}
+
+
+def test_a_last_validator_cannot_move_a_contribution_among_the_flags(tmp_path: Path) -> None:
+    chain = acted(sites(4, tmp_path), 4)
     seen = sight(chain)
     words: dict[str, Value] = {
-        "run": "run",
-        "number": seen.progress.number,
-        "attempt": seen.progress.attempt,
+        **place_of(seen),
         "state": bytes(32),
         "blob": seen.progress.base_blob,
         "score": 5,
@@ -329,17 +336,8 @@ def test_a_last_validator_cannot_move_a_contribution_among_the_flags(tmp_path: P
 
 def test_nobody_reveals_more_shares_than_there_are_members(tmp_path: Path) -> None:
     members = sites(4, tmp_path)
-    chain = Chain.make(plants(4))
-    create(chain, plants(4))
-    for _ in ("announce", "deal", "commit"):
-        for site in members:
-            site.act(chain)
-    seen = sight(chain)
-    place: dict[str, Value] = {
-        "run": "run",
-        "number": seen.progress.number,
-        "attempt": seen.progress.attempt,
-    }
+    chain = acted(members, 3)
+    place = place_of(sight(chain))
     share: Value = [0, 0, bytes(32), bytes(32)]
     with pytest.raises(Refused, match="at most one share of each member"):
         chain.call(members[0].name, "reveal", **place, shares=[share] * 5)

@@ -16,75 +16,19 @@ from andon.client.light import (
     trusted_from_genesis,
 )
 from andon.core.block import Header, block_hash
-from andon.core.certificate import (
-    Certificate,
-    Signer,
-    Validator,
-    ValidatorSet,
-    Vote,
-    VoteKind,
-    check_signed_vote,
-    make_validator_set,
-    validators_hash,
-    vote_signing_bytes,
-)
+from andon.core.certificate import Signer, ValidatorSet, check_signed_vote
 from andon.core.errors import Code, InvalidInput
-from andon.core.hashing import ZERO_DIGEST
-from andon.core.keys import PrivateKey
 from andon.core.proof import FinalHeader, TrustedSet
-
-CHAIN = "light"
-KEYS = {key.public: key for key in (PrivateKey(bytes([n + 1]) * 32) for n in range(9))}
-PUBLIC = sorted(KEYS)
-NOW_MS = 10_000_000
-PERIOD_MS = 1_000_000
-
-
-def make_set(*weights: tuple[int, int]) -> ValidatorSet:
-    """Members by (index into PUBLIC, weight)."""
-    return make_validator_set(tuple(Validator(PUBLIC[n], weight) for n, weight in weights))
-
-
-FOUR = make_set((0, 1), (1, 1), (2, 1), (3, 1))
-
-
-def make_header(
-    height: int,
-    validators: ValidatorSet = FOUR,
-    *,
-    epoch: int = 0,
-    slot: int | None = None,
-    time_ms: int | None = None,
-    closes_to: ValidatorSet | None = None,
-    salt: int = 0,
-) -> Header:
-    return Header(
-        version=1,
-        chain_id=CHAIN,
-        epoch=epoch,
-        slot=height if slot is None else slot,
-        height=height,
-        time_ms=NOW_MS - 100_000 + height if time_ms is None else time_ms,
-        parent=ZERO_DIGEST,
-        proposer=ZERO_DIGEST,
-        justification_digest=ZERO_DIGEST,
-        transactions_root=ZERO_DIGEST,
-        predictions_root=ZERO_DIGEST,
-        receipts_root=ZERO_DIGEST,
-        state_root=ZERO_DIGEST,
-        validators_hash=validators_hash(validators),
-        next_validators_hash=validators_hash(closes_to or validators),
-        gas_used=salt,
-    )
-
-
-def certify(
-    header: Header, validators: ValidatorSet = FOUR, signers: tuple[int, ...] = (0, 1, 2)
-) -> FinalHeader:
-    vote = Vote(VoteKind.FINAL, header.epoch, header.slot, block_hash(header))
-    message = vote_signing_bytes(CHAIN, vote)
-    signed = tuple(Signer(n, KEYS[validators.validators[n].key].sign(message)) for n in signers)
-    return FinalHeader(header, (), Certificate(vote, signed))
+from scripts.light_vectors import (
+    CHAIN,
+    FOUR,
+    NOW_MS,
+    PERIOD_MS,
+    PUBLIC,
+    certify,
+    make_header,
+    make_set,
+)
 
 
 def make_client(at: Header | None = None, validators: ValidatorSet = FOUR) -> LightClient:
