@@ -52,7 +52,7 @@ class Peers:
     async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
         await asyncio.sleep(0)
         if self.lies and node_key not in self.lies:
-            await self._liars_first(name)
+            await self._liars_first()
         left = self.answers_left.get(node_key)
         if left is not None:
             self.answers_left[node_key] = left - 1
@@ -65,15 +65,18 @@ class Peers:
             return lie_about(name, data)
         return data
 
-    async def _liars_first(self, name: str) -> None:
-        """Hold an honest answer back until a liar was asked for such a file, at most 2 s."""
-        for kind in self.lies.values():
-            for _ in range(200):
-                if not name.startswith(kind) or any(
-                    peer in self.lies and served.startswith(kind) for peer, served in self.served
-                ):
-                    break
-                await asyncio.sleep(0.01)
+    async def _liars_first(self) -> None:
+        """Hold every honest answer back until the liars have lied, at most 2 s.
+
+        Only then do they get that far: chunks are taken in order, whoever is free takes the next.
+        """
+        for _ in range(200):
+            asked = {
+                peer for peer, name in self.served if name.startswith(self.lies.get(peer, "-"))
+            }
+            if asked == set(self.lies):
+                break
+            await asyncio.sleep(0.01)
 
     def driver(self, chain: CertifiedChain, folder: Path) -> StateSync:
         return StateSync(
