@@ -71,6 +71,15 @@ class TransactionAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A state key that a transaction changed; None where there is no value."""
+
+    key: bytes
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateAnswer:
     """The value of one state key (None if absent) with its path in the block's state root."""
 
@@ -199,6 +208,14 @@ class NodeFacade(Protocol):
 
     async def transaction(self, identity: bytes) -> TransactionAnswer:
         """Find a transaction. Raises InvalidInput NOT_FOUND."""
+
+    async def changes(self, identity: bytes) -> tuple[Change, ...]:
+        """What a final transaction changed in the state, by key.
+
+        Raises:
+            InvalidInput: NOT_FOUND; HEIGHT_UNKNOWN if the state before it is no longer kept;
+                TOO_LARGE if its block is too costly to execute again.
+        """
 
     async def block(self, reference: int | bytes | None) -> BlockAnswer:
         """Find a final block by height or hash; None is the last.

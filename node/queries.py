@@ -11,10 +11,13 @@ import asyncio
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES
 from andon.core.proof import FinalHeader
+from node.drivers.changes import ChangeReader
+from node.drivers.contract_engine import ContractEngine
 from node.drivers.queries import BlockRead, ChainQueries
 from node.envelopes import Envelopes
 from node.facade import (
     BlockAnswer,
+    Change,
     Cursor,
     EventAnswer,
     PredictionAnswer,
@@ -37,6 +40,7 @@ class Queries:
     def __init__(self, store: ChainStore, chain: ChainQueries) -> None:
         self._store = store
         self._chain = chain
+        self._changes = ChangeReader(store, ContractEngine())
         self._pages: dict[Cursor, asyncio.Future[tuple[list[EventAnswer], Cursor]]] = {}
 
     async def block(self, reference: int | bytes | None) -> BlockAnswer:
@@ -68,6 +72,11 @@ class Queries:
         block = _answer(self._chain.block(height))
         raw = block.final.block.transactions[index]
         return TransactionAnswer(transaction_id=identity, raw=raw, block=block, index=index)
+
+    async def changes(self, identity: bytes) -> tuple[Change, ...]:
+        """What a final transaction changed. Raises as `ChangeReader.changes`."""
+        found = await asyncio.to_thread(self._changes.changes, identity)
+        return tuple(Change(key=key, before=before, after=after) for key, before, after in found)
 
     async def prediction(self, identity: bytes) -> PredictionAnswer:
         """Find a prediction. Raises InvalidInput NOT_FOUND."""

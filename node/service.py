@@ -19,6 +19,7 @@ from node.drivers.sync import SyncDriver
 from node.facade import (
     BlockAnswer,
     CallAnswer,
+    Change,
     Cursor,
     EventAnswer,
     Health,
@@ -155,6 +156,10 @@ class NodeService:
                 hint="it may have expired; submit it again under a new expiry height",
             )
         return TransactionAnswer(transaction_id=identity, raw=waiting.raw, block=None, index=None)
+
+    async def changes(self, identity: bytes) -> tuple[Change, ...]:
+        """What a final transaction changed in the state."""
+        return await self._parts.queries.changes(identity)
 
     # -- the chain ------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from consensus.ledger.ports import (
     Schedule,
     StateReader,
 )
+from consensus.ledger.showing import Write, writes_of_last
 from consensus.ledger.tree import state_proof, tree_root, update_tree
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Schedule",
     "StateReader",
     "Turn",
+    "Write",
     "build_block",
     "check_and_execute_block",
     "check_block",
@@ -75,4 +77,5 @@ __all__ = [
     "top_nodes",
     "tree_root",
     "update_tree",
+    "writes_of_last",
 ]

@@ -92,9 +92,9 @@ class BlockExecution:
     ) -> None:
         self._environment = environment
         self._engine = engine
-        self._overlay = Overlay(parent)
+        self.overlay = Overlay(parent)
         self._validators_before = parent.get(VALIDATORS_KEY)
-        self.host = LedgerHost(self._overlay, source, environment.height)
+        self.host = LedgerHost(self.overlay, source, environment.height)
         self._receipts: list[Receipt] = []
         self._predictions: list[PredictionRecord] = []
         self._transactions_bytes = 0
@@ -125,8 +125,8 @@ class BlockExecution:
             host.rollback(mark)
             host.forget_outputs(outputs_before)
             raise
-        self._overlay.forget_journal()
-        self._overlay.transaction_ids.add(transaction.id)
+        self.overlay.forget_journal()
+        self.overlay.transaction_ids.add(transaction.id)
         self._transactions_bytes += _size_bytes(transaction)
         self._receipts.append(receipt)
         self._predictions.extend(host.predictions)
@@ -148,7 +148,7 @@ class BlockExecution:
             return self._run(transaction)
         finally:
             host.rollback(mark)
-            self._overlay.forget_journal()
+            self.overlay.forget_journal()
 
     def view(self, call: Call, sender: bytes, gas_limit: int) -> Outcome:
         """Run a read-only call on the state so far, or rehearse `contracts.upgrade`.
@@ -173,7 +173,7 @@ class BlockExecution:
             return self._engine.execute(host, context, call, gas_limit, mode=Mode.VIEW)
         finally:
             host.rollback(mark)
-            self._overlay.forget_journal()
+            self.overlay.forget_journal()
 
     def finish(self) -> Executed:
         """Run what is scheduled, apply what the end of a block does natively, compute the roots.
@@ -182,10 +182,10 @@ class BlockExecution:
         """
         for item in schedule.due(self.host):
             self._run_scheduled(item)
-        validators, params = close_block(self._overlay, self._environment, self._validators_before)
-        root, nodes = update_tree(self._overlay, self._overlay.writes)
-        self._overlay.tree_writes.update(nodes)
-        self._overlay.forget_journal()
+        validators, params = close_block(self.overlay, self._environment, self._validators_before)
+        root, nodes = update_tree(self.overlay, self.overlay.writes)
+        self.overlay.tree_writes.update(nodes)
+        self.overlay.forget_journal()
         receipt_bytes = tuple(encode(receipt) for receipt in self._receipts)
         prediction_bytes = tuple(encode(record) for record in self._predictions)
         return Executed(
@@ -195,7 +195,7 @@ class BlockExecution:
             prediction_bytes=prediction_bytes,
             prediction_outputs=tuple(self.host.outputs.values()),
             prediction_inputs=tuple(self.host.inputs),
-            overlay=self._overlay,
+            overlay=self.overlay,
             state_root=root,
             receipts_root=merkle_root(receipt_bytes),
             predictions_root=merkle_root(prediction_bytes),
@@ -258,7 +258,7 @@ class BlockExecution:
         if not outcome.ok:
             host.rollback(mark)
         schedule.advance(host, item)
-        self._overlay.forget_journal()
+        self.overlay.forget_journal()
         self._receipts.append(
             Receipt(
                 transaction_id=identity,
@@ -301,7 +301,7 @@ class BlockExecution:
             )
 
     def _rule_not_included(self, transaction: Transaction) -> None:
-        if self._overlay.has_transaction(transaction.id):
+        if self.overlay.has_transaction(transaction.id):
             raise InvalidInput(
                 Code.DUPLICATE,
                 f"transaction {transaction.id.hex()[:16]} is already in this chain",

@@ -9,6 +9,7 @@ from andon.core.certificate import ValidatorSet
 from andon.core.errors import InvalidInput
 from andon.core.transaction import parse_transaction
 from node.explorer import pages_fl
+from node.explorer.changes import changes
 from node.explorer.html import Child, Markup, code, facts, link, place, section, table, tag
 from node.explorer.svg import sparkline
 from node.explorer.view import (
@@ -213,6 +214,7 @@ async def transaction(desk: Desk, identity: bytes) -> Page:
         rest += [
             section("Results", [value_block(result) for result in receipt.results]),
             section("Events", event_list(receipt)),
+            await changes(desk, identity),
         ]
         mine = [r for r in answer.block.predictions if r.transaction_id == identity]
         rest.append(

@@ -28,6 +28,7 @@ from node.storage.snapshot import (
     Snapshot,
     height_key,
 )
+from node.storage.undo import UndoLog
 from node.storage.values import damaged
 
 FORMAT = b"andon-1"
@@ -64,6 +65,7 @@ class ChainStore:
         Raises:
             Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED or STORAGE_FULL.
         """
+        self.undo = UndoLog()
         self._mark = open_mark(mark, folder / DATA_FILE)
         self._environment = Environment(folder, TABLES, map_bytes, is_readonly=is_readonly)
         self._delay_s = delay_ms / 1000
@@ -134,6 +136,8 @@ class ChainStore:
                         Code.MALFORMED,
                         f"block {stored.block.header.height} does not follow {height}",
                     )
+                writes = stored.executed.overlay.writes
+                self.undo.take(height + 1, writes, lambda key: table.get("state", key))
                 _write_block(table, stored)
                 height += 1
         if blocks:
@@ -145,6 +149,7 @@ class ChainStore:
         Raises:
             InvalidInput: BAD_PROOF for a chunk that does not fit. Corrupt: as `append`.
         """
+        self.undo.clear()
         with self._environment.write() as transaction:
             install(Writer(transaction, self._environment.tables), checked, read)
         self._write_mark(checked.manifest.final.header)

@@ -9,10 +9,24 @@ from andon.core.model import input_digest
 from andon.core.state_key import state_key
 from andon.core.transaction import Transaction
 from consensus.ledger.tree import update_tree
+from node.facade import BlockAnswer, Cursor, EventAnswer
 
 MODEL_ID = digest(Domain.MODEL, b"memory")
 FAILING = ("fail", "breaks")
 """Methods that fail; `fail` is a word of the language, so no source can declare it."""
+
+
+def events_of(block: BlockAnswer, height: int) -> list[EventAnswer]:
+    """Events of a block with their cursors."""
+    return [
+        EventAnswer(
+            cursor=Cursor(height, place, number),
+            transaction_id=receipt.transaction_id,
+            event=event,
+        )
+        for place, receipt in enumerate(block.receipts)
+        for number, event in enumerate(receipt.events)
+    ]
 
 
 class MemoryTree:

@@ -48,6 +48,7 @@ from contracts_py.engine.memory_host import MemoryHost
 from node.facade import (
     BlockAnswer,
     CallAnswer,
+    Change,
     Cursor,
     EventAnswer,
     Health,
@@ -59,7 +60,7 @@ from node.facade import (
     TransactionAnswer,
     Wait,
 )
-from node.testing.memory_ledger import MemoryTree, execute
+from node.testing.memory_ledger import MemoryTree, events_of, execute
 
 TIME_MS = 1_700_000_000_000
 VIEW_GAS_MAX = 50_000_000
@@ -78,6 +79,7 @@ class MemoryNode:
         self._state: dict[bytes, bytes] = {}
         self._blocks: list[BlockAnswer] = []
         self._raws: dict[bytes, bytes] = {}
+        self._changes: dict[bytes, tuple[Change, ...]] = {}
         self._places: dict[bytes, tuple[int, int]] = {}
         self._blobs: dict[bytes, bytes] = {}
         self._grown = asyncio.Condition()
@@ -157,6 +159,12 @@ class MemoryNode:
         index = None if place is None else place[1]
         return TransactionAnswer(transaction_id=identity, raw=raw, block=block, index=index)
 
+    async def changes(self, identity: bytes) -> tuple[Change, ...]:
+        """Give what a transaction changed; below `pruned_below` nothing is kept."""
+        if self._places.get(identity, (self.pruned_below,))[0] < self.pruned_below:
+            raise InvalidInput(Code.HEIGHT_UNKNOWN, "the state before it is no longer kept")
+        return self._changes.get(identity, ())
+
     async def block(self, reference: int | bytes | None) -> BlockAnswer:
         """Find a block."""
         if reference is None:
@@ -227,7 +235,7 @@ class MemoryNode:
         height = cursor.height
         while True:
             while height < len(self._blocks):
-                for answer in _events_of(self._blocks[height], height):
+                for answer in events_of(self._blocks[height], height):
                     if after is None or answer.cursor > after:
                         yield answer
                 height += 1
@@ -315,6 +323,10 @@ class MemoryNode:
         changes: dict[bytes, bytes | None] = {}
         receipt = execute(transaction, height, records, changes)
         self._places[transaction.id] = (height, 0)
+        self._changes[transaction.id] = tuple(
+            Change(key=key, before=self._state.get(key), after=changes[key])
+            for key in sorted(changes)
+        )
         self._append((transaction.raw,), (receipt,), tuple(records), changes)
         async with self._grown:
             self._grown.notify_all()
@@ -379,15 +391,3 @@ def _genesis(chain_id: str, validators: ValidatorSet) -> Genesis:
     ]
     identity = contract_at_genesis("identity", b"# identity", {"validators": entries})
     return Genesis(chain_id, TIME_MS, Params(), (identity,))
-
-
-def _events_of(block: BlockAnswer, height: int) -> list[EventAnswer]:
-    return [
-        EventAnswer(
-            cursor=Cursor(height, place, number),
-            transaction_id=receipt.transaction_id,
-            event=event,
-        )
-        for place, receipt in enumerate(block.receipts)
-        for number, event in enumerate(receipt.events)
-    ]

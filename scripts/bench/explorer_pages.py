@@ -33,6 +33,7 @@ from node.explorer import Explorer
 from node.facade import (
     BlockAnswer,
     CallAnswer,
+    Change,
     Cursor,
     EventAnswer,
     Health,
@@ -92,6 +93,10 @@ class StoreNode:
         if found is None:
             raise InvalidInput(Code.NOT_FOUND, "no such transaction")
         return found
+
+    async def changes(self, identity: bytes) -> tuple[Change, ...]:
+        """What a transaction changed, if the lab's engine were a real one."""
+        return await self._queries.changes(identity)
 
     async def block(self, reference: int | bytes | None) -> BlockAnswer:
         """Find a block."""

@@ -7,18 +7,20 @@ import aiohttp
 import pytest
 
 from andon.client.models import manifest_of_blob, propose_arguments
-from andon.core.codec import Dec, Key, Value
+from andon.core.codec import Dec, Key, Value, encode_value
 from andon.core.hashing import Domain, digest
 from andon.core.keys import PrivateKey
 from andon.core.model import model_id
+from andon.core.state_key import state_key
 from andon.core.transaction import TransactionBody, make_call, sign_transaction
 from node.explorer import Explorer
+from node.explorer.changes import rows_of
 from node.explorer.charts import Box, Series, graph, lines
 from node.explorer.html import render
 from node.explorer.pages_models import stability_index
 from node.explorer.recent import BACKFILL_BLOCKS, Recent
 from node.explorer.svg import Point, round_ticks, tick_text
-from node.facade import Wait
+from node.facade import Change, Wait
 from node.rpc import RpcServer
 from node.testing.memory_node import MemoryNode
 
@@ -175,20 +177,39 @@ def test_ticks_are_round_and_differ(low: float, high: float, texts: list[str]) -
     assert written == texts
 
 
+async def test_a_transaction_shows_what_it_changed_or_why_not(door: Door) -> None:
+    door.node.put("maintenance", "machines", {"press-0": {"rul": 90, "machine": "press-0"}})
+    identity = await _assess(door.node)
+    page = await door.get(f"/tx/{identity.hex()}")
+    assert "machines[press-0].rul" in page
+    assert ">90<" in page
+    assert ">50<" in page
+    assert "machines[press-0].machine" not in page  # it stayed
+    door.node.pruned_below = 99
+    assert "no longer kept" in await door.get(f"/tx/{identity.hex()}")
+
+
+def test_changes_name_their_variable_key_and_field() -> None:
+    key = state_key("labels", "samples", ("steel", b"\x01" * 32))
+    told: Value = {"org": "a", "answers": [[b"\x02", 1]], "deep": {"x": 1, "y": 2}}
+    now: Value = {"org": "a", "answers": [], "deep": {"x": 1, "y": 3}, "new": True}
+    contract, rows = rows_of(Change(key=key, before=encode_value(told), after=encode_value(now)))
+    assert contract == "labels"
+    start = f"samples[steel, {'01' * 8}… (32 bytes)]"
+    assert sorted(row.name for row in rows) == [
+        f"{start}.answers", f"{start}.deep.y", f"{start}.new"
+    ]  # fmt: skip
+    _, (row,) = rows_of(Change(key=state_key("labels", "count"), before=None, after=b"\x01"))
+    assert (row.name, row.after) == ("count", 1)
+    _, rows = rows_of(Change(key=key, before=encode_value(told), after=None))
+    assert len(rows) == 4
+
+
 async def test_a_quiet_night_does_not_empty_the_pages() -> None:
     node = MemoryNode()
     for number in range(3):
         node.put("maintenance", "machines", {f"press-{number}": {"state": "HEALTHY"}})
-    call = make_call("maintenance", "assess", {"machine": "press-0", "window": b"\x32"})
-    body = TransactionBody(
-        chain_id=node.genesis.chain_id,
-        sender=KEY.public,
-        nonce=bytes(8),
-        expires_height=1_000,
-        gas_limit=1_000_000,
-        calls=(call,),
-    )
-    await node.submit(sign_transaction(body, KEY), Wait.FINAL, 1_000)
+    await _assess(node)
     for _ in range(2 * BACKFILL_BLOCKS):
         node.put("identity", "quiet", {})
     recent = Recent(node)
@@ -205,3 +226,17 @@ async def test_a_quiet_night_does_not_empty_the_pages() -> None:
     heights = [row.height for row in recent.blocks]
     assert heights[0] == node.status().height
     assert heights == list(range(heights[0], heights[-1] - 1, -1))
+
+
+async def _assess(node: MemoryNode) -> bytes:
+    """One final transaction that predicts 50 for press-0."""
+    call = make_call("maintenance", "assess", {"machine": "press-0", "window": b"\x32"})
+    body = TransactionBody(
+        chain_id=node.genesis.chain_id,
+        sender=KEY.public,
+        nonce=bytes(8),
+        expires_height=1_000,
+        gas_limit=1_000_000,
+        calls=(call,),
+    )
+    return (await node.submit(sign_transaction(body, KEY), Wait.FINAL, 1_000)).transaction_id
