@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from andon.client.async_client import AsyncClient
-from andon.client.federated import CONTRACT, TrainingLedger
+from andon.client.federated import CONTRACTS, TrainingLedger, contract_of
 from andon.client.models import Models
 from andon.client.wallet import load_key_file
 from andon.core.block import prediction_id
@@ -120,13 +120,15 @@ class Demo:
         return await self.activate(private)
 
     async def deploy(self) -> None:
-        """Deploy contract `training`."""
-        source = (ROOT / "contracts_py" / "library" / "training.py").read_text(encoding="utf-8")
-        arguments: dict[str, Value] = {"name": CONTRACT, "source": source, "args": {}}
-        call = make_call("contracts", "deploy", arguments)
-        submission = await self.client.submit(call, key=self.account("deployer"))
-        submission.require()
-        self.say(f"contract {CONTRACT} deployed at height {submission.height}")
+        """Deploy the contracts of federated runs."""
+        for name in CONTRACTS:
+            path = ROOT / "contracts_py" / "library" / f"{name}.py"
+            source = path.read_text(encoding="utf-8")
+            arguments: dict[str, Value] = {"name": name, "source": source, "args": {}}
+            call = make_call("contracts", "deploy", arguments)
+            submission = await self.client.submit(call, key=self.account("deployer"))
+            submission.require()
+        self.say(f"{len(CONTRACTS)} contracts deployed, the last at height {submission.height}")
 
     async def federate(self, act: Act, start: ServerState) -> ServerState:
         """Create a run, let plants and validators work, watch until it ends."""
@@ -257,8 +259,8 @@ class Demo:
         lineage = (
             ("recipe", "scripts.demo_fl"),
             ("data", sites.title),
-            ("run.masked", "masked"),
-            ("run.private", "private"),
+            ("run", "private"),
+            ("run.before", "masked"),
             ("state", state_digest(state).hex()),
             ("privacy", f"acts: masked sums without DP, then record-level epsilon {EPSILON:g}"),
         )
@@ -271,6 +273,9 @@ class Demo:
         identity = await registry.publish(package.to_blob(), package.manifest)
         await registry.wait_active(identity, ACTIVE_TIMEOUT_S)
         await registry.set_alias(ALIAS, identity)
+        adoption: dict[str, Value] = {"run": "private", "model_id": identity}
+        call = make_call(contract_of("adopt"), "adopt", adoption)
+        (await self.client.submit(call, key=self.account("modeler"))).require()
         self.say(f"model {identity.hex()[:16]} certified, attested and active as {ALIAS}")
         places = np.linspace(0, len(sites.test.lives) - 1, PREDICTIONS).astype(int)
         floats = network.predict(weights, sites.test.inputs[places])

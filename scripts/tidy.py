@@ -17,8 +17,6 @@ PURE = ("andon/core", "consensus", "contracts_py/engine")
 FILE_LINES_MAX = 400
 LIBRARY = "contracts_py/library"
 LIBRARY_LINES_MAX = 200
-LIBRARY_LONG = frozenset({"training.py"})
-"""Standard contracts that are still too long: its rounds and its votes are to become two."""
 FUNCTION_LINES_MAX = 60
 TODO = re.compile(r"#\s*(TODO|FIXME|XXX)(?!\(#\d+\))")
 
@@ -43,7 +41,7 @@ def check_library() -> Iterator[str]:
     """Standard contracts that nobody can read at one sitting."""
     for path in sorted((ROOT / LIBRARY).glob("*.py")):
         count = len(path.read_text(encoding="utf-8").splitlines())
-        if count > LIBRARY_LINES_MAX and path.name not in LIBRARY_LONG:
+        if count > LIBRARY_LINES_MAX:
             name = f"{LIBRARY}/{path.name}"
             yield f"{name}:1: contract has {count} lines, at most {LIBRARY_LINES_MAX}"
 

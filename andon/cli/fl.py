@@ -13,13 +13,15 @@ from typing import Protocol
 import click
 
 from andon.cli.context import Context, shown
-from andon.client.federated import CONTRACT, TrainingLedger
+from andon.client.federated import CONTRACT, TrainingLedger, contract_of, holder_of
+from andon.client.sync import Client
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis
-from andon.core.json_value import value_to_json
+from andon.core.json_value import from_hex, to_hex, value_to_json
 
 ENGINE = "models.federated.command"
+ROUNDS_SHOWN = 256
 
 
 class TakePart(Protocol):
@@ -83,6 +85,8 @@ def status(context: Context, *, run: str) -> None:
     assert isinstance(current, dict)
     lines = [f"run {run}: {plan['status']!s}, mode {plan['mode']!s}, round {plan['round']}"]
     lines.append(f"attempt {current['attempt']!s}, phase {current['phase']!s}")
+    if isinstance(reason := plan.get("reason"), str):
+        lines[0] += f", {reason}"
     lines.append(f"deadline height {current['deadline']!s}, score {shown(plan['score'])}")
     for field in ("announced", "dealt", "committed", "frozen", "revealed"):
         names = current[field]
@@ -103,6 +107,13 @@ def status(context: Context, *, run: str) -> None:
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--patience", default=30, show_default=True, help="Blocks a phase may last.")
 @click.option("--epsilon", default=0.0, help="Privacy budget of a member at delta 1e-5; 0: none.")
+@click.option("--data", default="", help="Digest of the dataset version, hex.")
+@click.option("--cohort", default=3, show_default=True, help="Fewer members abort a round.")
+@click.option("--target", type=int, help="End at this score.")
+@click.option("--stale", default=0, help="End after so many rounds without a better score.")
+@click.option("--reward", default=0, help="Units of the token for each counted update.")
+@click.option("--budget", default=0, help="End before the run owes more units than this.")
+@click.option("--reliability", default=0, help="Refuse members below this, 0 to 1000.")
 @click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
 @click.pass_obj
 def create(
@@ -113,7 +124,7 @@ def create(
     initial: str,
     members: tuple[str, ...],
     sender: str,
-    **terms: str | float,
+    **terms: str | float | None,
 ) -> None:
     """Open RUN for its members; everybody starts from the same published weights."""
     key = context.key(sender)
@@ -161,7 +172,7 @@ def join(context: Context, *, run: str, sender: str) -> None:
     key = context.key(sender)
     with context.client() as client:
         plan = client.state(CONTRACT, "runs", run)
-        spent = client.state(CONTRACT, "spent", (run, bytes(key.public)))
+        spent = client.state(holder_of("spent"), "spent", (run, bytes(key.public)))
     members = plan["members"] if isinstance(plan, dict) else None
     if not isinstance(plan, dict) or not isinstance(members, list):
         raise InvalidInput(Code.NOT_FOUND, f"there is no run {run}")
@@ -198,6 +209,55 @@ def run_plant(context: Context, *, run: str, train: str, sender: str, journal: P
 
 
 fl_command.add_command(run_plant, "resume")
+
+
+@fl_command.command("adopt")
+@click.argument("run")
+@click.argument("model")
+@click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
+@click.pass_obj
+def adopt(context: Context, *, run: str, model: str, sender: str) -> None:
+    """As the owner of RUN, say that MODEL (0x id or alias) was made from it."""
+    key = context.key(sender)
+    with context.client(key) as client:
+        identity = _model(client, model)
+        words: dict[str, Value] = {"run": run, "model_id": identity}
+        client.send(contract_of("adopt"), "adopt", **words)
+    text = f"model {identity.hex()[:16]} was made from run {run}"
+    context.show({"run": run, "model_id": to_hex(identity)}, text)
+
+
+@fl_command.command("lineage")
+@click.argument("model")
+@click.pass_obj
+def lineage(context: Context, *, model: str) -> None:
+    """Show the rounds that made MODEL (0x id or alias), once its run's owner adopted it."""
+    with context.client() as client:
+        identity = _model(client, model)
+        wanted: dict[str, Value] = {"model_id": identity, "after": 0, "count": ROUNDS_SHOWN}
+        found = client.call(contract_of("lineage"), "lineage", wanted)
+    assert isinstance(found, dict)
+    lines = [f"model {identity.hex()[:16]} of run {found['run']!s}"]
+    for row in found["rounds"] if isinstance(found["rounds"], list) else []:
+        assert isinstance(row, list)
+        number, state, score, kept, members, height = row
+        assert isinstance(state, bytes)
+        assert isinstance(members, list)
+        word = "kept" if kept else "rolled back"
+        lines.append(
+            f"round {number!s}: state {state.hex()[:16]}, score {score!s}, {word}, "
+            f"{len(members)} members, height {height!s}"
+        )
+    context.show(value_to_json(found), "\n".join(lines))
+
+
+def _model(client: Client, reference: str) -> bytes:
+    if reference.startswith("0x"):
+        return from_hex(reference)
+    found = client.state("models", "aliases", reference)
+    if not isinstance(found, bytes):
+        raise InvalidInput(Code.NOT_FOUND, f"no model has the alias {reference}")
+    return found
 
 
 @fl_command.command("attest")

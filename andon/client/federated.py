@@ -1,4 +1,4 @@
-"""Contract `training` over RPC: what a plant or validator reads and sends in a federated run.
+"""Contracts of federated runs over RPC: what a plant or validator reads and sends.
 
 Reads are proved against certificates of final blocks: a plant reveals shares only for survivors
 that more than two thirds of the validators have frozen. Outbound connections only.
@@ -17,8 +17,33 @@ from andon.core.keys import PrivateKey
 from andon.core.transaction import make_call
 
 CONTRACT = "training"
+CONTRACTS = ("conduct", "terms", "training", "updates", "verdicts", "routes", "origins")
+"""What federated runs need beside `identity` and `models`, in order of deployment."""
+_EXPORTS = {
+    "updates": ("announce", "deal", "commit", "reveal", "sent"),
+    "verdicts": ("attest",),
+    "routes": ("give", "take", "order", "parcel"),
+    "conduct": ("accuse", "reinstate", "pay", "record", "standing"),
+    "origins": ("adopt", "lineage", "packages_of"),
+}
+_STATE = {
+    "updates": ("keys", "dealings", "commits", "reveals"),
+    "routes": ("given",),
+    "conduct": ("spent", "earned", "owed", "suspended", "reliability", "faults"),
+    "origins": ("adopted", "made_by"),
+}
 GAS_LIMIT = 50_000_000
 SEND_TIMEOUT_MS = 30_000
+
+
+def contract_of(method: str) -> str:
+    """The contract that has a method of a federated run."""
+    return next((name for name, found in _EXPORTS.items() if method in found), CONTRACT)
+
+
+def holder_of(variable: str) -> str:
+    """The contract whose state has a variable of a federated run."""
+    return next((name for name, found in _STATE.items() if variable in found), CONTRACT)
 
 
 class TrainingLedger:
@@ -30,10 +55,8 @@ class TrainingLedger:
         key: PrivateKey,
         *,
         genesis: Genesis,
-        contract: str = CONTRACT,
     ) -> None:
         self.chain_id = genesis.chain_id
-        self._contract = contract
         self._client = AsyncClient(endpoints, genesis=genesis, key=key)
         # A blob lies with the node that it was given to until its peers fetch it.
         self._stores = [AsyncClient(url, genesis=genesis) for url in endpoints]
@@ -46,8 +69,8 @@ class TrainingLedger:
             await client.close()
 
     async def state(self, variable: str, key: Key) -> Value:
-        """A proved entry of the contract's state, None if absent."""
-        return await self._client.state(self._contract, variable, key)
+        """A proved entry of the contracts' state, None if absent."""
+        return await self._client.state(holder_of(variable), variable, key)
 
     async def height(self) -> int:
         """Height of the last final block of the node that is asked."""
@@ -56,7 +79,7 @@ class TrainingLedger:
     async def send(self, method: str, arguments: dict[str, Value]) -> None:
         """Submit a call, wait until it is final and require success."""
         submission = await self._client.submit(
-            make_call(self._contract, method, arguments),
+            make_call(contract_of(method), method, arguments),
             timeout_ms=SEND_TIMEOUT_MS,
             gas_limit=GAS_LIMIT,
         )

@@ -1,155 +1,46 @@
-"""Federated rounds: who took part, what they committed, the aggregate that validators agree on.
+"""Federated runs: their terms, their rounds, and where each round stands.
 
 A round goes KEYS, DEAL, COMMIT, REVEAL, AGGREGATE, CLOSED (COMMIT, AGGREGATE, CLOSED when updates
-are plain), by deadlines in heights. Entering REVEAL freezes the survivors. An attempt that fails
-before that is repeated with fresh keys. One that fails later is not: with another set of survivors
-the difference of two sums would show single updates; the next round starts with fresh training.
+are plain; KEYS, ROUTE, TAKE, CLOSED when models wander), by deadlines in heights. Members speak
+through `updates` and `routes`, validators through `verdicts`, and `conduct` keeps the books.
+
+Entering REVEAL freezes the survivors. An attempt that fails before that is repeated with fresh
+keys. One that fails later is not: with another set of survivors the difference of two sums would
+show single updates; the next round starts with fresh training.
 """
-import identity
+import conduct
+import terms
 
 runs = Map(key=str, value=dict)
 rounds = Map(key=tuple, value=dict)
-keys = Map(key=tuple, value=dict)
-dealings = Map(key=tuple, value=dict)
-commits = Map(key=tuple, value=dict)
-reveals = Map(key=tuple, value=list)
-tally = Map(key=tuple, value=int, default=0)
-voted = Map(key=tuple, value=bool, default=False)
-charged = Map(key=tuple, value=int, default=0)
-spent = Map(key=tuple, value=int, default=0)
-suspended = Map(key=bytes, value=str)
-earned = Map(key=tuple, value=int, default=0)
 Opened = Event(run=str, number=int, attempt=int, phase=str, deadline=int, indexed=("run",))
 Frozen = Event(run=str, number=int, attempt=int, survivors=int, indexed=("run",))
 Closed = Event(run=str, number=int, state=bytes, score=int, kept=bool, indexed=("run",))
-Flagged = Event(run=str, number=int, account=bytes, indexed=("run", "account"))
-Suspended = Event(run=str, account=bytes, reason=str, indexed=("run", "account"))
 Stopped = Event(run=str, reason=str, indexed=("run",))
 
-HEADROOM = 2147483648
-MEMBERS_MAX = 256
 FAILURES_MAX = 3
-MASKED = ("KEYS", "DEAL", "COMMIT", "REVEAL", "AGGREGATE")
+FIELDS = ("announced", "dealt", "committed", "frozen", "revealed", "given", "taken")
 
 
 @export(role="modeler")
-def create(run: str, members: list, mode: str, elements: int, encoding: list, recipe: dict, state: bytes, blob: bytes, patience: int, rounds_max: int, rho_budget: int, tolerance: int):
-    """Members are [account, group, weight]; encoding is [scale_bits, limit, norm_limit, weight_max]."""
+def create(run: str, members: list, mode: str, elements: int, encoding: list, recipe: dict, state: bytes, blob: bytes, patience: int, rounds_max: int, rho_budget: int, tolerance: int, conditions: value = None):
+    """Members are [account, group, weight]; encoding is [scale_bits, limit, norm_limit, weight_max].
+
+    `conditions` are optional and described in contract `terms`: data, cohort_min, target, ...
+    """
     assert run not in runs and 0 < len(run) and len(run) <= 64, "a new name of 1 to 64 characters"
-    assert mode == "plain" or mode == "grouped" or mode == "full", "mode is plain, grouped or full"
-    assert 3 <= len(members) and len(members) <= MEMBERS_MAX, "3 to 256 members"
     assert 0 < patience and 0 < rounds_max and 0 < elements, "patience, rounds and elements are positive"
     assert len(state) == 32 and len(blob) == 32, "digests have 32 bytes"
-    assert 0 <= encoding[0] and encoding[0] <= 30 and min(encoding[1:]) > 0, "the encoding is out of range"
-    assert len(members) * encoding[3] * encoding[1] < HEADROOM, "members * weight * limit must stay below 2^31"
-    sizes = {}
-    for row in members:
-        assert len(row[0]) == 32 and organisation_of(row[0]) != "", "a member belongs to an organisation"
-        assert 0 < row[2] and row[2] <= encoding[3], "a weight is out of range"
-        assert mode == "grouped" or row[1] == 0, "only grouped mode has groups"
-        sizes[row[1]] = sizes.get(row[1], 0) + 1
-    names = [row[0] for row in members]
-    assert names == sorted(names), "members are in ascending order"
-    for index in range(1, len(names)):
-        assert names[index] != names[index - 1], "a member stands twice"
-    for group in sizes:
-        assert sizes[group] >= 3, "a group has at least three members"
-    runs[run] = {
+    plan = {
         "owner": ctx.sender, "members": members, "mode": mode, "elements": elements, "encoding": encoding,
-        "recipe": recipe, "state": state, "blob": blob, "score": None, "patience": patience, "rounds_max": rounds_max,
-        "rho_budget": rho_budget, "tolerance": tolerance, "round": 0, "status": "RUNNING", "groups": len(sizes), "failures": 0,
+        "recipe": recipe, "state": state, "blob": blob, "score": None, "patience": patience,
+        "rounds_max": rounds_max, "rho_budget": rho_budget, "tolerance": tolerance, "round": 0,
+        "status": "RUNNING", "groups": terms.groups_of(members=members, mode=mode, encoding=encoding),
+        "failures": 0, "stale": 0, "paid": 0,
     }
-    open_round(run, runs[run], 1, 1)
-
-
-@export
-def announce(run: str, number: int, attempt: int, mask_key: bytes, seal_key: bytes, seed_digest: bytes):
-    current = entered(run, number, attempt, "KEYS", "announced")
-    assert len(mask_key) == 32 and len(seal_key) == 32 and len(seed_digest) == 32, "keys have 32 bytes"
-    keys[(run, number, attempt, ctx.sender)] = {"mask_key": mask_key, "seal_key": seal_key, "seed_digest": seed_digest}
-    noted(run, number, current, "announced")
-
-
-@export
-def deal(run: str, number: int, attempt: int, sealed: list, seed_commitments: list, key_commitments: list):
-    current = entered(run, number, attempt, "DEAL", "dealt")
-    count = len(peers(runs[run], current["announced"], ctx.sender))
-    assert ctx.sender in current["announced"], "this member announced no keys"
-    assert len(sealed) == count and len(seed_commitments) == count and len(key_commitments) == count, "one share for each member of the group"
-    dealings[(run, number, attempt, ctx.sender)] = {"sealed": sealed, "seed": seed_commitments, "key": key_commitments}
-    noted(run, number, current, "dealt")
-
-
-@export
-def commit(run: str, number: int, attempt: int, blob: bytes, size: int, rho: int):
-    """Commit to an update (masked unless the mode is plain) and to the privacy it costs, in micro-rho."""
-    current = entered(run, number, attempt, "COMMIT", "committed")
-    plan = runs[run]
-    assert plan["mode"] == "plain" or ctx.sender in current["dealt"], "this member dealt no shares"
-    assert len(blob) == 32 and size == 4 * plan["elements"], "an update has four bytes an element"
-    assert rho >= 0, "privacy is not earned back"
-    # A repeated attempt sends the same noisy update: only what it costs more is charged.
-    cost = max(0, rho - charged[(run, number, ctx.sender)])
-    assert plan["rho_budget"] == 0 or spent[(run, ctx.sender)] + cost <= plan["rho_budget"], "the privacy budget is spent"
-    spent[(run, ctx.sender)] = spent[(run, ctx.sender)] + cost
-    charged[(run, number, ctx.sender)] = charged[(run, number, ctx.sender)] + cost
-    commits[(run, number, attempt, ctx.sender)] = {"blob": blob, "size": size, "rho": rho}
-    noted(run, number, current, "committed")
-
-
-@export
-def reveal(run: str, number: int, attempt: int, shares: list):
-    """Shares are [dealer, kind, share, salt]: kind 0 of a survivor's seed, 1 of a dropped member's key."""
-    current = entered(run, number, attempt, "REVEAL", "revealed")
-    group = peers(runs[run], current["announced"], ctx.sender)
-    assert ctx.sender in group, "this member announced no keys"
-    holder = place(group, ctx.sender)
-    assert len(shares) <= len(group), "at most one share of each member"
-    for row in shares:
-        dealer = group[row[0]]
-        assert row[1] == (0 if dealer in current["frozen"] else 1), "a share of the wrong kind: never both of one member"
-        dealt = dealings[(run, number, attempt, dealer)]
-        committed = dealt["seed"][holder] if row[1] == 0 else dealt["key"][holder]
-        if hash256(b"fl-share:" + row[2] + row[3]) != committed:
-            suspend(run, ctx.sender, "wrong share")
-            return
-    reveals[(run, number, attempt, ctx.sender)] = shares
-    noted(run, number, current, "revealed")
-
-
-@export
-def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score: int, flags: list, contributions: list):
-    """A validator's result of recomputing the round; more than two thirds of the weight close it."""
-    current = rounds[(run, number)]
-    assert is_validator(ctx.sender), "only a validator attests"
-    assert current["phase"] == "AGGREGATE" and current["attempt"] == attempt, "the round is not at its aggregate"
-    assert not voted[("attest", run, number, attempt, ctx.sender)], "this validator has attested already"
-    voted[("attest", run, number, attempt, ctx.sender)] = True
-    assert len(state) == 32 and len(blob) == 32 and len(flags) + len(contributions) <= 2 * MEMBERS_MAX, "digests have 32 bytes"
-    for account in flags:
-        assert len(account) == 32, "an account has 32 bytes"
-    # With the counts: else an amount could be read as an account, and the other way round.
-    words = [str(score), str(len(flags)), str(len(contributions))] + [hex(account) for account in flags] + [str(amount) for amount in contributions]
-    key = ("attest", run, number, attempt, hash256(state + blob + ",".join(words).encode()))
-    tally[key] = tally[key] + identity.weight_of(account=ctx.sender)
-    if tally[key] * 3 > identity.total_weight() * 2:
-        close(run, number, current, state, blob, score, flags, contributions)
-
-
-@export
-def accuse(run: str, account: bytes, reason: str):
-    """Validators agree that a member provably broke the protocol, for example dealt wrong secrets."""
-    assert is_validator(ctx.sender), "only a validator accuses"
-    assert not voted[("accuse", run, account, ctx.sender)] and len(reason) <= 64, "one short accusation a validator"
-    voted[("accuse", run, account, ctx.sender)] = True
-    tally[("accuse", run, account)] = tally[("accuse", run, account)] + identity.weight_of(account=ctx.sender)
-    if tally[("accuse", run, account)] * 3 > identity.total_weight() * 2:
-        suspend(run, account, reason)
-
-
-@export(role="admin")
-def reinstate(account: bytes):
-    suspended.remove(account)
+    plan.update(terms.checked(given={} if conditions is None else conditions, plan=plan))
+    conduct.require(accounts=[row[0] for row in members], least=plan["reliability_min"])
+    open_round(run, plan, 1, 1)
 
 
 @export
@@ -159,71 +50,69 @@ def advance(run: str):
     current = rounds[(run, plan["round"])]
     assert plan["status"] == "RUNNING", "the run has ended"
     assert ctx.height > current["deadline"], "the deadline has not passed"
-    move_on(run, plan["round"], current)
+    move_on(run, plan, plan["round"], current)
 
 
 @export(role="modeler")
 def stop(run: str):
     assert runs[run]["owner"] == ctx.sender, "only the owner stops a run"
-    finish(run, "stopped by its owner")
+    finish(run, runs[run], "stopped by its owner")
 
 
-def entered(run, number, attempt, phase, field):
-    current = rounds[(run, number)]
-    assert runs[run]["status"] == "RUNNING" and current["phase"] == phase and current["attempt"] == attempt, "the round is not in this phase"
-    assert ctx.height <= current["deadline"], "the deadline has passed"
-    assert ctx.sender not in suspended, "this account is suspended"
-    assert ctx.sender in [row[0] for row in runs[run]["members"]], "not a member of the run"
-    assert ctx.sender not in current[field], "sent already"
-    return current
-
-
-def noted(run, number, current, field):
-    names = current[field]
-    names.append(ctx.sender)
-    current[field] = sorted(names)
-    rounds[(run, number)] = current
-    awaited = {"announced": len(active(run)), "dealt": len(current["announced"]), "committed": len(current["dealt"]), "revealed": len(current["announced"])}
-    if runs[run]["mode"] == "plain":
-        awaited["committed"] = len(active(run))
-    if len(names) >= awaited[field]:
-        move_on(run, number, current)
-
-
-def move_on(run, number, current):
+@view
+def entered(run: str, number: int, attempt: int, phase: str, field: str) -> dict:
+    """The run and its round, if the sender may act in this phase and has not."""
     plan = runs[run]
+    current = rounds[(run, number)]
+    is_now = current["phase"] == phase and current["attempt"] == attempt
+    assert plan["status"] == "RUNNING" and is_now, "the round is not in this phase"
+    assert ctx.height <= current["deadline"], "the deadline has passed"
+    assert len(conduct.standing(accounts=[ctx.sender])) == 1, "this account is suspended"
+    assert ctx.sender in [row[0] for row in plan["members"]], "not a member of the run"
+    assert ctx.sender not in current[field], "sent already"
+    return {"run": plan, "round": current}
+
+
+@export
+def noted(run: str, number: int, field: str):
+    """`updates` or `routes` has taken the sender's part; the last one moves the round on."""
+    assert ctx.caller == "updates" or ctx.caller == "routes", "only the standard contracts note a part"
+    plan = runs[run]
+    current = rounds[(run, number)]
+    current[field] = sorted(current[field] + [ctx.sender])
+    rounds[(run, number)] = current
+    before = {"dealt": "announced", "committed": "dealt", "revealed": "announced", "given": "announced", "taken": "given"}
+    if field == "announced" or plan["mode"] == "plain" and field == "committed":
+        awaited = active(plan)
+    else:
+        awaited = current[before[field]]
+    if len(current[field]) >= len(awaited):
+        move_on(run, plan, number, current)
+
+
+def move_on(run, plan, number, current):
     phase = current["phase"]
     if phase == "AGGREGATE":
         again(run, plan, number, current, "no quorum for an aggregate")
         return
-    if plan["mode"] == "plain":
-        current["frozen"] = current["committed"]
-        if len(current["frozen"]) < 3:
-            again(run, plan, number, current, "too few updates")
-            return
-        enter(run, plan, number, current, "AGGREGATE")
+    if phase == "TAKE":
+        # Who has not taken keeps its own model: nothing is lost, the model merely does not wander.
+        current["phase"] = "CLOSED"
+        rounds[(run, number)] = current
+        plan["failures"] = 0
+        follow(run, plan, number)
         return
-    field = {"KEYS": "announced", "DEAL": "dealt", "COMMIT": "committed", "REVEAL": "revealed"}[phase]
-    kept = enough(plan, current["announced"], current[field])
-    if len(kept) * 2 <= plan["groups"]:
+    field = {"KEYS": "announced", "DEAL": "dealt", "COMMIT": "committed", "REVEAL": "revealed", "ROUTE": "given"}[phase]
+    staying = terms.staying(plan=plan, number=number, announced=current["announced"], present=current[field])
+    if len(staying) == 0:
         again(run, plan, number, current, "too few members in " + phase)
         return
     if phase != "REVEAL":
-        current[field] = [row[0] for row in plan["members"] if row[1] in kept and row[0] in current[field]]
+        current[field] = staying
     if phase == "COMMIT":
-        current["frozen"] = current["committed"]
-        Frozen(run=run, number=number, attempt=current["attempt"], survivors=len(current["frozen"]))
-    enter(run, plan, number, current, MASKED[{"KEYS": 1, "DEAL": 2, "COMMIT": 3, "REVEAL": 4}[phase]])
-
-
-def enough(plan, announced, present):
-    """Groups in which three, and more than two thirds of those that announced keys, are present."""
-    base = {}
-    here = {}
-    for row in plan["members"]:
-        base[row[1]] = base.get(row[1], 0) + (1 if row[0] in announced else 0)
-        here[row[1]] = here.get(row[1], 0) + (1 if row[0] in present else 0)
-    return [group for group in base if here[group] >= 3 and here[group] >= 2 * base[group] // 3 + 1]
+        current["frozen"] = staying
+        Frozen(run=run, number=number, attempt=current["attempt"], survivors=len(staying))
+    enter(run, plan, number, current, terms.following(plan=plan, number=number, phase=phase))
 
 
 def enter(run, plan, number, current, phase):
@@ -237,8 +126,10 @@ def enter(run, plan, number, current, phase):
 def open_round(run, plan, number, attempt):
     plan["round"] = number
     runs[run] = plan
-    fresh = {"attempt": attempt, "base": plan["state"], "blob": plan["blob"], "announced": [], "dealt": [], "committed": [], "frozen": [], "revealed": []}
-    enter(run, plan, number, fresh, "COMMIT" if plan["mode"] == "plain" else "KEYS")
+    fresh = {"attempt": attempt, "base": plan["state"], "blob": plan["blob"]}
+    for field in FIELDS:
+        fresh[field] = []
+    enter(run, plan, number, fresh, terms.following(plan=plan, number=number, phase=""))
 
 
 def again(run, plan, number, current, reason):
@@ -247,66 +138,55 @@ def again(run, plan, number, current, reason):
     current["phase"] = "ABORTED"
     current["reason"] = reason
     rounds[(run, number)] = current
-    if plan["failures"] >= FAILURES_MAX or len(active(run)) < 3 or (is_revealed and number >= plan["rounds_max"]):
-        runs[run] = plan
-        finish(run, reason)
+    is_last = is_revealed and number >= plan["rounds_max"]
+    if plan["failures"] >= FAILURES_MAX or len(active(plan)) < plan["cohort_min"] or is_last:
+        finish(run, plan, reason)
     elif is_revealed:
         open_round(run, plan, number + 1, 1)
     else:
         open_round(run, plan, number, current["attempt"] + 1)
 
 
-def close(run, number, current, state, blob, score, flags, contributions):
+@export
+def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: list, contributions: list):
+    """`verdicts` closes a round with what more than two thirds of the validators' weight attest."""
+    assert ctx.caller == "verdicts", "only the standard contract closes a round"
     plan = runs[run]
+    current = rounds[(run, number)]
     plan["failures"] = 0
     kept = plan["score"] is None or score >= plan["score"] - plan["tolerance"]
+    plan["stale"] = 0 if plan["best"] is None or score > plan["best"] else plan["stale"] + 1
+    plan["best"] = score if plan["stale"] == 0 else plan["best"]
     if kept:
-        plan["state"] = state
-        plan["blob"] = blob
-        plan["score"] = score
+        plan.update({"state": state, "blob": blob, "score": score})
     current["phase"] = "CLOSED"
     current["result"] = {"state": state, "blob": blob, "score": score, "kept": kept, "flags": flags, "height": ctx.height}
     rounds[(run, number)] = current
-    for account in flags:
-        Flagged(run=run, number=number, account=account)
-    for index in range(min(len(contributions), len(plan["members"]))):
-        account = plan["members"][index][0]
-        earned[(run, account)] = earned[(run, account)] + contributions[index]
+    counted = [account for account in current["frozen"] if account not in flags]
+    conduct.settle(run=run, members=active(plan), counted=counted, present=current["frozen"], reward=plan["reward"])
+    conduct.credit(run=run, members=[row[0] for row in plan["members"]], contributions=contributions)
+    plan["paid"] += plan["reward"] * len(counted)
     Closed(run=run, number=number, state=state, score=score, kept=kept)
-    if number < plan["rounds_max"]:
+    follow(run, plan, number)
+
+
+def follow(run, plan, number):
+    reason = terms.ending(plan=plan, number=number, able=conduct.able(run=run, number=number, accounts=active(plan), budget=plan["rho_budget"]))
+    if reason == "":
         open_round(run, plan, number + 1, 1)
     else:
-        runs[run] = plan
-        finish(run, "all rounds are done")
+        finish(run, plan, reason)
 
 
-def finish(run, reason):
-    plan = runs[run]
+def finish(run, plan, reason):
     plan["status"] = "STOPPED"
+    plan["reason"] = reason
     runs[run] = plan
     Stopped(run=run, reason=reason)
 
 
-def suspend(run, account, reason):
-    suspended[account] = reason
-    Suspended(run=run, account=account, reason=reason)
-
-
-def active(run):
-    return [row[0] for row in runs[run]["members"] if row[0] not in suspended]
-
-
-def peers(plan, announced, account):
-    """Members of the account's group that announced keys, in order."""
-    own = [row[1] for row in plan["members"] if row[0] == account]
-    return [row[0] for row in plan["members"] if row[1] == own[0] and row[0] in announced]
-
-
-def place(names, account):
-    for index, name in enumerate(names):
-        if name == account:
-            return index
-    fail("not in this group")
+def active(plan):
+    return conduct.standing(accounts=[row[0] for row in plan["members"]])
 
 
 @view
@@ -318,14 +198,3 @@ def status(run: str) -> dict:
 @view
 def round_at(run: str, number: int) -> dict:
     return rounds[(run, number)]
-
-
-@view
-def sent(run: str, number: int, attempt: int, account: bytes) -> dict:
-    key = (run, number, attempt, account)
-    return {"keys": keys.get(key), "dealing": dealings.get(key), "commit": commits.get(key), "reveal": reveals.get(key)}
-
-
-@view
-def privacy(run: str, account: bytes) -> dict:
-    return {"spent": spent[(run, account)], "budget": runs[run]["rho_budget"], "earned": earned[(run, account)], "suspended": suspended.get(account)}

@@ -50,7 +50,7 @@ def main(weights_file: str, out: str) -> None:
         print(f"{name}: RMSE {error:.1f} cycles")
     description = Description(
         name="tutorial-rul", version="1", task="rul", scale_num=1, scale_den=256,
-        training=(("recipe", "docs/examples/plants.py"),), card="Trained by three plants.",
+        training=(("run", "life"),), card="Trained by three plants.",
     )  # fmt: skip
     package = network.package(weights, quantiser, windows(public).inputs, description)
     package.save(Path(out))

@@ -36,7 +36,12 @@ DELTA = 1e-5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the owner of a run chooses; the contract checks it."""
+    """What the owner of a run chooses; the contract checks it.
+
+    `data` names the dataset version by its digest in hex. The run ends at a score of `target`,
+    after `stale` rounds without a better one, or before it owes more than `budget` units of the
+    token at `reward` a counted update; 0 and None are no rule.
+    """
 
     mode: str = "full"
     rule: str = "mean"
@@ -46,6 +51,13 @@ class Terms:
     epsilon: float = 0.0
     tolerance: int = 0
     contributions: bool = False
+    data: str = ""
+    cohort: int = 3
+    target: int | None = None
+    stale: int = 0
+    reward: int = 0
+    budget: int = 0
+    reliability: int = 0
 
 
 async def create_run(
@@ -96,6 +108,23 @@ def run_arguments(
         "rounds_max": terms.rounds,
         "rho_budget": rho,
         "tolerance": terms.tolerance,
+        "conditions": _conditions(terms),
+    }
+
+
+def _conditions(terms: Terms) -> dict[Key, Value]:
+    try:
+        data = bytes.fromhex(terms.data.removeprefix("0x"))
+    except ValueError:
+        raise InvalidInput(Code.BAD_ARGUMENTS, f"{terms.data!r} is not a digest in hex") from None
+    return {
+        "data": data,
+        "cohort_min": terms.cohort,
+        "target": terms.target,
+        "stale_max": terms.stale,
+        "reward": terms.reward,
+        "budget": terms.budget,
+        "reliability_min": terms.reliability,
     }
 
 

@@ -11,6 +11,7 @@ from node.explorer.svg import Point
 from node.explorer.view import ENTRIES_MAX, Desk, Page, names_of, plain, texts
 
 CONTRACT = "training"
+CONDUCT = "conduct"
 MICRO = 1_000_000
 """Privacy is counted in millionths of rho (zero-concentrated differential privacy)."""
 
@@ -132,9 +133,9 @@ async def _members(desk: Desk, name: str, plan: dict[str, Value]) -> Markup:
         if not isinstance(row, list) or len(row) != 3 or not isinstance(row[0], bytes):
             continue
         account = row[0]
-        spent = await _number(desk, state_key(CONTRACT, "spent", (name, account)))
-        earned = await _number(desk, state_key(CONTRACT, "earned", (name, account)))
-        raw = (await desk.node.state(state_key(CONTRACT, "suspended", account))).value
+        spent = await _number(desk, state_key(CONDUCT, "spent", (name, account)))
+        earned = await _number(desk, state_key(CONDUCT, "earned", (name, account)))
+        raw = (await desk.node.state(state_key(CONDUCT, "suspended", account))).value
         word = tag("span", f"suspended: {decode_value(raw)!s}", class_="bad") if raw else "active"
         rows.append(
             [

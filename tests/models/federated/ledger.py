@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from andon.client.federated import CONTRACTS, contract_of
 from andon.core.codec import Key, Value, decode_value, encode_arguments
 from andon.core.hashing import Domain, digest
 from contracts_py.engine import Context, Engine, Mode
@@ -49,7 +50,7 @@ class Chain:
     @staticmethod
     def make(members: list[bytes], validators: int = 4) -> "Chain":
         chain = Chain()
-        for name in ("identity", "training"):
+        for name in ("identity", "models", *CONTRACTS):
             chain.host.sources[name] = source(name)
         keys = chain.validators(validators)
         for key in keys:
@@ -74,10 +75,15 @@ class Chain:
         return sorted(hashlib.sha256(b"validator %d" % k).digest() for k in range(count))
 
     def call(self, sender: bytes, method: str, **arguments: Value) -> Value:
-        return self._run(sender, "training", method, arguments, Mode.CALL)
+        return self._run(sender, contract_of(method), method, arguments, Mode.CALL)
 
     def view(self, method: str, **arguments: Value) -> Value:
-        return self._run(OWNER, "training", method, arguments, Mode.VIEW)
+        return self._run(OWNER, contract_of(method), method, arguments, Mode.VIEW)
+
+    def run(
+        self, sender: bytes, contract: str, method: str, mode: Mode = Mode.CALL, /, **args: Value
+    ) -> Value:
+        return self._run(sender, contract, method, args, mode)
 
     def events(self, name: str) -> list[Value]:
         return [decode_value(f) for _, event, f in self.host.events if event == name]

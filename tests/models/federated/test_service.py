@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from andon.client.federated import holder_of
 from andon.core.codec import Key, Value, decode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.state_key import state_key
@@ -32,7 +33,7 @@ class ChainLedger:
         if self.failures:
             self.failures -= 1
             raise Unavailable(Code.UNREACHABLE, "the node restarts")
-        value = self.chain.host.read(state_key("training", variable, key))
+        value = self.chain.host.read(state_key(holder_of(variable), variable, key))
         return None if value is None else decode_value(value)
 
     async def height(self) -> int:

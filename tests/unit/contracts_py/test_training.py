@@ -4,7 +4,9 @@ import hashlib
 
 import pytest
 
-from andon.core.codec import Value
+from andon.core.codec import Key, Value
+from contracts_py.engine import Mode
+from contracts_py.library import source
 from tests.models.federated.ledger import OWNER, Chain, Refused, create, plants, sight
 
 MEMBERS = plants(4)
@@ -149,7 +151,7 @@ def test_the_privacy_budget_is_kept_and_a_repeated_attempt_costs_nothing_more() 
     chain.call(MEMBERS[0], "advance", run="run")
     assert sight(chain).progress.attempt == 2
     committed(chain, MEMBERS[0], rho=100, attempt=2)
-    spent = chain.view("privacy", run="run", account=MEMBERS[0])
+    spent = chain.view("record", run="run", account=MEMBERS[0])
     assert isinstance(spent, dict)
     assert spent["spent"] == 100
     with pytest.raises(Refused, match="budget is spent"):
@@ -201,3 +203,169 @@ def test_three_failures_in_a_row_stop_the_run() -> None:
     assert status["run"]["status"] == "STOPPED"
     with pytest.raises(Refused, match="has ended"):
         chain.call(MEMBERS[0], "advance", run="run")
+
+
+def closed(chain: Chain, number: int, score: int, names: list[bytes] = MEMBERS) -> None:
+    """One plain round up to its end; members that are not named are passed over."""
+    place: dict[str, Value] = {**HERE, "number": number}
+    for name in names:
+        chain.call(name, "commit", blob=chain.publish(name), size=20, rho=100, **place)
+    if len(names) < len(MEMBERS):
+        chain.height += 11
+        chain.call(names[0], "advance", run="run")
+    state = bytes([number]) * 32
+    words: dict[str, Value] = {"state": state, "blob": state, "score": score, "flags": []}
+    for key in chain.validators()[:3]:
+        chain.call(key, "attest", **words, contributions=[1, 2, 3, 4], **place)
+
+
+def run_of(chain: Chain) -> dict[Key, Value]:
+    status = chain.view("status", run="run")
+    assert isinstance(status, dict)
+    run = status["run"]
+    assert isinstance(run, dict)
+    return run
+
+
+def record(chain: Chain, name: bytes) -> dict[Key, Value]:
+    found = chain.view("record", run="run", account=name)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("conditions", "scores", "reason"),
+    [
+        ({"target": 50}, [10, 49, 50], "the target score is reached"),
+        ({"stale_max": 2}, [10, 9, 10], "no better score for as many rounds as agreed"),
+        ({"reward": 5, "budget": 49}, [1, 2], "the budget is spent"),
+        ({}, [1, 2, 3, 4, 5], "all rounds are done"),
+    ],
+)
+def test_a_run_ends_by_its_own_rules(
+    conditions: dict[Key, Value], scores: list[int], reason: str
+) -> None:
+    chain = opened("plain", rounds_max=5, conditions=conditions, tolerance=100)
+    for number, score in enumerate(scores, start=1):
+        assert run_of(chain)["status"] == "RUNNING"
+        closed(chain, number, score)
+    run = run_of(chain)
+    assert (run["status"], run["reason"]) == ("STOPPED", reason)
+
+
+def test_a_run_ends_when_too_few_members_can_pay_for_privacy() -> None:
+    chain = opened("plain", rounds_max=9, rho_budget=250)
+    closed(chain, 1, 1)
+    assert run_of(chain)["status"] == "RUNNING"
+    closed(chain, 2, 2)
+    assert run_of(chain)["reason"] == "privacy budgets are spent"
+
+
+def test_fewer_than_the_agreed_cohort_close_no_round() -> None:
+    chain = opened("plain", conditions={"cohort_min": 4})
+    for name in MEMBERS[:3]:
+        committed(chain, name)
+    chain.height += 11
+    chain.call(MEMBERS[0], "advance", run="run")
+    assert sight(chain).progress.attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        ({"cohort_min": 2}, "a cohort"),
+        ({"cohort_min": 5}, "a cohort"),
+        ({"reward": 5, "budget": 19}, "pays one round"),
+        ({"data": b"short"}, "32 bytes"),
+        ({"reliability_min": 1001}, "thousandths"),
+        ({"routes": 1}, "differential privacy"),
+        ({"anything": 1}, "unknown condition"),
+    ],
+)
+def test_conditions_that_cannot_hold_are_refused(conditions: dict[Key, Value], reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        opened(conditions=conditions)
+
+
+def test_a_member_that_stays_away_becomes_less_reliable_and_is_owed_nothing() -> None:
+    chain = opened("plain", conditions={"reward": 5, "budget": 100})
+    closed(chain, 1, 1, MEMBERS[:3])
+    assert record(chain, MEMBERS[0])["owed"] == 5
+    away = record(chain, MEMBERS[3])
+    assert (away["owed"], away["reliability"]) == (0, 980)
+    with pytest.raises(Refused, match="less reliable"):
+        create(chain, MEMBERS, run="next", conditions={"reliability_min": 1000})
+
+
+def test_a_proved_fault_costs_what_is_owed_and_half_of_the_reliability() -> None:
+    chain = opened("plain", conditions={"reward": 5, "budget": 100})
+    closed(chain, 1, 1)
+    for key in chain.validators():
+        chain.call(key, "accuse", run="run", account=MEMBERS[0], reason="dealt wrong secrets")
+    found = record(chain, MEMBERS[0])
+    assert (found["owed"], found["reliability"]) == (0, 500)
+    # Once, although a fourth validator said so too.
+    assert found["faults"] == [["run", "dealt wrong secrets", chain.height, 5]]
+    with pytest.raises(Refused, match="nothing is owed"):
+        chain.call(OWNER, "pay", run="run", account=MEMBERS[0])
+    with pytest.raises(Refused, match="only the owner"):
+        chain.call(MEMBERS[1], "pay", run="run", account=MEMBERS[1])
+    with pytest.raises(Refused, match="suspended"):
+        create(chain, MEMBERS, run="next")
+
+
+def test_the_owner_pays_in_the_token_of_the_run() -> None:
+    chain = opened("plain", conditions={"reward": 5, "budget": 100, "token": "quota"})
+    chain.host.sources["quota"] = source("token")
+    chain.host.roles[OWNER] = ("modeler", "issuer")
+    chain.run(OWNER, "quota", "issue", target=OWNER, amount=20)
+    closed(chain, 1, 1)
+    assert chain.call(OWNER, "pay", run="run", account=MEMBERS[2]) == 5
+    assert chain.run(OWNER, "quota", "balance_of", account=MEMBERS[2]) == 5
+    assert record(chain, MEMBERS[2])["owed"] == 0
+
+
+def test_only_the_contracts_of_a_run_move_it() -> None:
+    chain = opened("plain")
+    books: dict[str, Value] = {"members": MEMBERS, "run": "run"}
+    for contract, method, words in (
+        ("training", "noted", {"run": "run", "number": 1, "field": "committed"}),
+        ("conduct", "credit", {**books, "contributions": [9]}),
+        ("conduct", "fault", {"run": "run", "account": MEMBERS[0], "reason": "none"}),
+        ("conduct", "charge", {"run": "run", "number": 1, "rho": 0, "budget": 0}),
+    ):
+        with pytest.raises(Refused, match="only the standard contract"):
+            chain.run(OWNER, contract, method, **words)
+
+
+def test_a_package_leads_to_the_run_and_each_round_that_made_it() -> None:
+    data = b"\x0d" * 32
+    chain = opened("plain", conditions={"data": data}, tolerance=5)
+    closed(chain, 1, 100)
+    closed(chain, 2, 90)
+    model = b"\x0a" * 32
+    entry: dict[str, Value] = {
+        "name": "rul", "manifest_digest": bytes(32), "blob": bytes(32), "size": 1, "input_bytes": 1,
+        "outputs": 1, "scale_num": 1, "scale_den": 1, "gas": 1, "kind": "exact",
+    }  # fmt: skip
+    chain.run(OWNER, "models", "setup", Mode.INIT, allow_unsigned=True)
+    for identity, origin, reason in (
+        (b"\x0b" * 32, {"run": "other", "data": data}, "does not name this run"),
+        (b"\x0c" * 32, {"run": "run", "data": bytes(32)}, "other data"),
+    ):
+        words: dict[Key, Value] = {**origin}
+        chain.run(OWNER, "models", "propose", model_id=identity, origin=words, **entry)
+        with pytest.raises(Refused, match=reason):
+            chain.call(OWNER, "adopt", run="run", model_id=identity)
+    made: dict[Key, Value] = {"run": "run", "data": data}
+    chain.run(OWNER, "models", "propose", model_id=model, origin=made, **entry)
+    chain.call(OWNER, "adopt", run="run", model_id=model)
+    found = chain.view("lineage", model_id=model, after=0, count=10)
+    assert isinstance(found, dict)
+    assert (found["run"], found["data"]) == ("run", data)
+    rows = found["rounds"]
+    assert isinstance(rows, list)
+    assert [row[:4] for row in rows if isinstance(row, list)] == [
+        [1, b"\x01" * 32, 100, True],
+        [2, b"\x02" * 32, 90, False],
+    ]

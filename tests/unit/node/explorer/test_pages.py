@@ -91,7 +91,7 @@ async def test_a_federated_run_shows_rounds_members_and_privacy(door: Door) -> N
             ("line-7", 2): {"attempt": 2, "phase": "ABORTED", "reason": "too few updates"},
         },
     )
-    door.node.put("training", "spent", {("line-7", MEMBER): 500_000})
+    door.node.put("conduct", "spent", {("line-7", MEMBER): 500_000})
     assert "line-7" in await door.get("/federated")
     page = await door.get("/federated/line-7")
     assert "0.500 of 2.000" in page

@@ -1,0 +1,141 @@
+"""Conduct of members in federated runs: proved faults and what they cost, privacy spent, units owed.
+
+A fault counts only if it can be attributed: a share that is not the committed one, or what more than
+two thirds of the validators saw themselves (a blob or a dealing that is not what was committed, two
+different messages). It suspends, halves the reliability and forfeits what the run owes. Statistics
+only flag and cost nothing: honest plants with unusual data look the same.
+"""
+import identity
+
+suspended = Map(key=bytes, value=str)
+reliability = Map(key=bytes, value=int, default=1000)
+faults = Map(key=bytes, value=list)
+spent = Map(key=tuple, value=int, default=0)
+charged = Map(key=tuple, value=int, default=0)
+owed = Map(key=tuple, value=int, default=0)
+earned = Map(key=tuple, value=int, default=0)
+tally = Map(key=tuple, value=int, default=0)
+voted = Map(key=tuple, value=bool, default=False)
+Suspended = Event(run=str, account=bytes, reason=str, forfeited=int, indexed=("run", "account"))
+Reinstated = Event(account=bytes, indexed=("account",))
+Paid = Event(run=str, account=bytes, amount=int, indexed=("run", "account"))
+
+FAULTS_KEPT = 16
+FULL = 1000
+GAIN = 10
+LOSS = 20
+
+
+@export
+def fault(run: str, account: bytes, reason: str):
+    """A standard contract has proof that the account broke the protocol."""
+    assert ctx.caller == "updates" or ctx.caller == "routes", "only the standard contracts prove a fault"
+    punish(run, account, reason)
+
+
+@export
+def accuse(run: str, account: bytes, reason: str):
+    """Validators agree that a member provably broke the protocol, for example dealt wrong secrets."""
+    assert is_validator(ctx.sender), "only a validator accuses"
+    assert not voted[(run, account, ctx.sender)] and len(reason) <= 64, "one short accusation a validator"
+    voted[(run, account, ctx.sender)] = True
+    before = tally[(run, account)]
+    tally[(run, account)] = before + identity.weight_of(account=ctx.sender)
+    total = identity.total_weight()
+    if before * 3 <= total * 2 and tally[(run, account)] * 3 > total * 2:
+        punish(run, account, reason)
+
+
+def punish(run, account, reason):
+    forfeited = owed[(run, account)]
+    owed[(run, account)] = 0
+    reliability[account] = reliability[account] // 2
+    rows = faults.get(account, [])
+    faults[account] = rows[max(0, len(rows) + 1 - FAULTS_KEPT):] + [[run, reason, ctx.height, forfeited]]
+    suspended[account] = reason
+    Suspended(run=run, account=account, reason=reason, forfeited=forfeited)
+
+
+@export(role="admin")
+def reinstate(account: bytes):
+    """An admin lifts a suspension; the record and the lost reliability stay."""
+    suspended.remove(account)
+    Reinstated(account=account)
+
+
+@export
+def charge(run: str, number: int, rho: int, budget: int):
+    """Book what the sender's update of a round costs in privacy, in micro-rho; refused beyond the budget."""
+    assert ctx.caller == "updates" or ctx.caller == "routes", "only the standard contracts charge"
+    assert rho >= 0, "privacy is not earned back"
+    # A repeated attempt sends the same noisy update: only what it costs more is charged.
+    cost = max(0, rho - charged[(run, number, ctx.sender)])
+    assert budget == 0 or spent[(run, ctx.sender)] + cost <= budget, "the privacy budget is spent"
+    spent[(run, ctx.sender)] = spent[(run, ctx.sender)] + cost
+    charged[(run, number, ctx.sender)] = charged[(run, number, ctx.sender)] + cost
+
+
+@export
+def settle(run: str, members: list, counted: list, present: list, reward: int):
+    """`training` closes a round: members in `counted` are owed the reward, those not `present` lose trust."""
+    assert ctx.caller == "training", "only the standard contract settles"
+    for account in members:
+        if account in present:
+            reliability[account] = min(FULL, reliability[account] + GAIN)
+        else:
+            reliability[account] = max(0, reliability[account] - LOSS)
+    for account in counted:
+        if reward > 0 and account not in suspended:
+            owed[(run, account)] = owed[(run, account)] + reward
+
+
+@export
+def credit(run: str, members: list, contributions: list):
+    """`training` adds what each member's update was worth, in member order."""
+    assert ctx.caller == "training", "only the standard contract credits"
+    for index in range(min(len(contributions), len(members))):
+        account = members[index]
+        earned[(run, account)] = earned[(run, account)] + contributions[index]
+
+
+@export
+def pay(run: str, account: bytes) -> int:
+    """The owner of the run pays, from own units of its token, what a member is owed."""
+    plan = call("training", "status", {"run": run})["run"]
+    assert plan["owner"] == ctx.sender, "only the owner pays"
+    amount = owed[(run, account)]
+    assert amount > 0, "nothing is owed"
+    owed[(run, account)] = 0
+    call(plan["token"], "transfer", {"target": account, "amount": amount})
+    Paid(run=run, account=account, amount=amount)
+    return amount
+
+
+@view
+def require(accounts: list, least: int):
+    """Fail unless every account is in good standing and reliable enough."""
+    for account in accounts:
+        assert account not in suspended, "a member is suspended"
+        assert reliability[account] >= least, "a member is less reliable than the run asks for"
+
+
+@view
+def standing(accounts: list) -> list:
+    """Those that are not suspended."""
+    return [account for account in accounts if account not in suspended]
+
+
+@view
+def able(run: str, number: int, accounts: list, budget: int) -> int:
+    """How many could pay for another round like this one."""
+    if budget == 0:
+        return len(accounts)
+    return len([a for a in accounts if spent[(run, a)] + charged[(run, number, a)] <= budget])
+
+
+@view
+def record(run: str, account: bytes) -> dict:
+    return {
+        "spent": spent[(run, account)], "earned": earned[(run, account)], "owed": owed[(run, account)],
+        "suspended": suspended.get(account), "reliability": reliability[account], "faults": faults.get(account, []),
+    }

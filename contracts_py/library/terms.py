@@ -1,0 +1,116 @@
+"""Terms of federated runs: what a run may ask for, who stays in a round, when a run ends. No state.
+
+Conditions that `training.create` takes, all optional:
+
+data             digest of the dataset version that the run trains and scores on, 32 bytes
+cohort_min       fewer members than this in a round abort it; 3 at least
+target           the run ends once its score reaches this
+stale_max        the run ends after so many rounds without a better score; 0: never
+reward, budget   units of `token` for each counted update; the run ends before it owes more than budget
+token            contract of the units
+reliability_min  members below it (0 to 1000) are refused
+routes           rounds in which models wander before one in which they are averaged; needs a privacy budget
+"""
+HEADROOM = 2147483648
+MEMBERS_MAX = 256
+ROUTES_MAX = 64
+# Of epsilon 8 at delta 1e-5, the weakest tier: whoever receives a wandering model sees one plant's.
+ROUTE_RHO_MAX = 1228034
+
+
+@view
+def groups_of(members: list, mode: str, encoding: list) -> int:
+    """How many groups the members form; fails if a sum of theirs could wrap or show single updates."""
+    assert mode == "plain" or mode == "grouped" or mode == "full", "mode is plain, grouped or full"
+    assert 3 <= len(members) and len(members) <= MEMBERS_MAX, "3 to 256 members"
+    assert 0 <= encoding[0] and encoding[0] <= 30 and min(encoding[1:]) > 0, "the encoding is out of range"
+    assert len(members) * encoding[3] * encoding[1] < HEADROOM, "members * weight * limit must stay below 2^31"
+    sizes = {}
+    for row in members:
+        assert len(row[0]) == 32 and organisation_of(row[0]) != "", "a member belongs to an organisation"
+        assert 0 < row[2] and row[2] <= encoding[3], "a weight is out of range"
+        assert mode == "grouped" or row[1] == 0, "only grouped mode has groups"
+        sizes[row[1]] = sizes.get(row[1], 0) + 1
+    names = [row[0] for row in members]
+    assert names == sorted(names), "members are in ascending order"
+    for index in range(1, len(names)):
+        assert names[index] != names[index - 1], "a member stands twice"
+    for group in sizes:
+        assert sizes[group] >= 3, "a group has at least three members"
+    return len(sizes)
+
+
+@view
+def checked(given: dict, plan: dict) -> dict:
+    """The conditions with what is not given filled in."""
+    found = {
+        "data": b"", "cohort_min": 3, "target": None, "stale_max": 0, "reward": 0, "budget": 0, "token": "token",
+        "reliability_min": 0, "routes": 0,
+    }
+    for name in given:
+        assert name in found, "unknown condition"
+    found.update(given)
+    assert len(found["data"]) == 0 or len(found["data"]) == 32, "a dataset is named by a digest of 32 bytes"
+    assert 3 <= found["cohort_min"] and found["cohort_min"] <= len(plan["members"]), "a cohort is 3 to all members"
+    assert found["target"] is None or type_of(found["target"]) == "int", "a target is a score"
+    assert min([found["stale_max"], found["reward"], found["budget"]]) >= 0, "stop rules are not negative"
+    assert found["reward"] * len(plan["members"]) <= found["budget"], "the budget pays one round at least"
+    assert 0 <= found["reliability_min"] and found["reliability_min"] <= 1000, "reliability is in thousandths"
+    assert 0 <= found["routes"] and found["routes"] <= ROUTES_MAX, "at most 64 routes to an average"
+    if found["routes"] > 0:
+        assert 0 < plan["rho_budget"] and plan["rho_budget"] <= ROUTE_RHO_MAX, "wandering models need differential privacy, epsilon 8 at most"
+        assert plan["rounds_max"] % (found["routes"] + 1) == 0, "the last round averages"
+    found["best"] = None
+    return found
+
+
+def is_route(plan, number):
+    return number % (plan["routes"] + 1) != 0
+
+
+@view
+def following(plan: dict, number: int, phase: str) -> str:
+    """The phase after `phase` of the round; after "" its first."""
+    if is_route(plan, number):
+        return {"": "KEYS", "KEYS": "ROUTE", "ROUTE": "TAKE"}[phase]
+    if plan["mode"] == "plain":
+        return {"": "COMMIT", "COMMIT": "AGGREGATE"}[phase]
+    return {"": "KEYS", "KEYS": "DEAL", "DEAL": "COMMIT", "COMMIT": "REVEAL", "REVEAL": "AGGREGATE"}[phase]
+
+
+@view
+def staying(plan: dict, number: int, announced: list, present: list) -> list:
+    """Members of `present` with which a round goes on; none if they are too few.
+
+    Under masks a group needs three, and more than two thirds of those that announced keys; more than
+    half of the groups have to be left.
+    """
+    kept = [account for account in present]
+    if plan["mode"] != "plain" and not is_route(plan, number):
+        base, here = {}, {}
+        for row in plan["members"]:
+            base[row[1]] = base.get(row[1], 0) + (1 if row[0] in announced else 0)
+            here[row[1]] = here.get(row[1], 0) + (1 if row[0] in present else 0)
+        groups = [group for group in base if here[group] >= 3 and here[group] >= 2 * base[group] // 3 + 1]
+        if len(groups) * 2 <= plan["groups"]:
+            return []
+        kept = [row[0] for row in plan["members"] if row[1] in groups and row[0] in present]
+    return kept if len(kept) >= plan["cohort_min"] else []
+
+
+@view
+def ending(plan: dict, number: int, able: int) -> str:
+    """Why the run ends after this round, "" if it goes on; `able` members can pay another round's privacy."""
+    if number >= plan["rounds_max"]:
+        return "all rounds are done"
+    if is_route(plan, number):
+        return "privacy budgets are spent" if able < plan["cohort_min"] else ""
+    if plan["target"] is not None and plan["score"] is not None and plan["score"] >= plan["target"]:
+        return "the target score is reached"
+    if plan["stale_max"] > 0 and plan["stale"] >= plan["stale_max"]:
+        return "no better score for as many rounds as agreed"
+    if plan["reward"] > 0 and plan["paid"] + plan["reward"] * len(plan["members"]) > plan["budget"]:
+        return "the budget is spent"
+    if able < plan["cohort_min"]:
+        return "privacy budgets are spent"
+    return ""

@@ -1,0 +1,79 @@
+"""What members send in a federated round: keys, dealt shares, commitments to updates, revealed shares.
+
+Which phase a round is in, who may still act and when it moves on is contract `training`'s business.
+"""
+import conduct
+import training
+
+keys = Map(key=tuple, value=dict)
+dealings = Map(key=tuple, value=dict)
+commits = Map(key=tuple, value=dict)
+reveals = Map(key=tuple, value=list)
+
+
+@export
+def announce(run: str, number: int, attempt: int, mask_key: bytes, seal_key: bytes, seed_digest: bytes):
+    """A member announces the keys of this attempt; nothing is reused from another."""
+    training.entered(run=run, number=number, attempt=attempt, phase="KEYS", field="announced")
+    assert len(mask_key) == 32 and len(seal_key) == 32 and len(seed_digest) == 32, "keys have 32 bytes"
+    keys[(run, number, attempt, ctx.sender)] = {"mask_key": mask_key, "seal_key": seal_key, "seed_digest": seed_digest}
+    training.noted(run=run, number=number, field="announced")
+
+
+@export
+def deal(run: str, number: int, attempt: int, sealed: list, seed_commitments: list, key_commitments: list):
+    """A member deals shares of its seed and of its mask key: sealed to each of its group, and committed."""
+    found = training.entered(run=run, number=number, attempt=attempt, phase="DEAL", field="dealt")
+    announced = found["round"]["announced"]
+    assert ctx.sender in announced, "this member announced no keys"
+    count = len(peers(found["run"], announced, ctx.sender))
+    sizes = [len(sealed), len(seed_commitments), len(key_commitments)]
+    assert sizes == [count, count, count], "one share for each member of the group"
+    dealings[(run, number, attempt, ctx.sender)] = {"sealed": sealed, "seed": seed_commitments, "key": key_commitments}
+    training.noted(run=run, number=number, field="dealt")
+
+
+@export
+def commit(run: str, number: int, attempt: int, blob: bytes, size: int, rho: int):
+    """Commit to an update (masked unless the mode is plain) and to the privacy it costs, in micro-rho."""
+    found = training.entered(run=run, number=number, attempt=attempt, phase="COMMIT", field="committed")
+    plan = found["run"]
+    assert plan["mode"] == "plain" or ctx.sender in found["round"]["dealt"], "this member dealt no shares"
+    assert len(blob) == 32 and size == 4 * plan["elements"], "an update has four bytes an element"
+    conduct.charge(run=run, number=number, rho=rho, budget=plan["rho_budget"])
+    commits[(run, number, attempt, ctx.sender)] = {"blob": blob, "size": size, "rho": rho}
+    training.noted(run=run, number=number, field="committed")
+
+
+@export
+def reveal(run: str, number: int, attempt: int, shares: list):
+    """Shares are [dealer, kind, share, salt]: kind 0 of a survivor's seed, 1 of a dropped member's key."""
+    found = training.entered(run=run, number=number, attempt=attempt, phase="REVEAL", field="revealed")
+    group = peers(found["run"], found["round"]["announced"], ctx.sender)
+    assert ctx.sender in group, "this member announced no keys"
+    holder = group.index(ctx.sender)
+    assert len(shares) <= len(group), "at most one share of each member"
+    for row in shares:
+        dealer = group[row[0]]
+        kind = 0 if dealer in found["round"]["frozen"] else 1
+        assert row[1] == kind, "a share of the wrong kind: never both of one member"
+        dealt = dealings[(run, number, attempt, dealer)]
+        committed = dealt["seed"][holder] if kind == 0 else dealt["key"][holder]
+        if hash256(b"fl-share:" + row[2] + row[3]) != committed:
+            conduct.fault(run=run, account=ctx.sender, reason="wrong share")
+            return
+    reveals[(run, number, attempt, ctx.sender)] = shares
+    training.noted(run=run, number=number, field="revealed")
+
+
+def peers(plan, announced, account):
+    """Members of the account's group that announced keys, in order."""
+    own = [row[1] for row in plan["members"] if row[0] == account]
+    return [row[0] for row in plan["members"] if row[1] == own[0] and row[0] in announced]
+
+
+@view
+def sent(run: str, number: int, attempt: int, account: bytes) -> dict:
+    """What a member has sent in an attempt; None where it has not."""
+    key = (run, number, attempt, account)
+    return {"keys": keys.get(key), "dealing": dealings.get(key), "commit": commits.get(key), "reveal": reveals.get(key)}
