@@ -1,5 +1,4 @@
 """Origins of federated models: from a registered package to the run, and to each round that made it."""
-import models
 import training
 
 adopted = Map(key=str, value=list)
@@ -16,7 +15,7 @@ def adopt(run: str, model_id: bytes):
     plan = training.status(run=run)["run"]
     assert plan["owner"] == ctx.sender, "only the owner adopts a package"
     assert model_id not in made_by, "this package was adopted"
-    found = models.package(model_id=model_id)
+    found = call("models", "package", {"model_id": model_id})
     assert found is not None and found["run"] == run, "the package does not name this run as its origin"
     assert found["data"] == plan["data"], "the package names other data than the run"
     rows = adopted.get(run, [])
