@@ -31,13 +31,22 @@ class Facts:
     fatal: str
 
 
+def age_text(age_ms: int) -> str:
+    """Write an age for people: two digits of the largest unit that fits."""
+    for unit, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if age_ms >= size_ms:
+            count = age_ms / size_ms
+            return f"{count:.1f} {unit}" if count < 10 else f"{count:.0f} {unit}"
+    return f"{age_ms} ms"
+
+
 def live(tick_age_ms: int) -> Health:
     """The event loop ran recently."""
     return _verdict(
         HealthCheck(
             name="loop",
             is_ok=tick_age_ms < TICK_AGE_MS_MAX,
-            detail=f"last turn {tick_age_ms} ms ago",
+            detail=f"last turn {age_text(tick_age_ms)} ago",
         )
     )
 
@@ -66,7 +75,7 @@ def ready(facts: Facts) -> Health:
         HealthCheck(
             name="tip_age",
             is_ok=facts.tip_age_ms <= TIP_AGE_MS_MAX,
-            detail=f"last block {facts.tip_age_ms} ms ago",
+            detail=f"last block {age_text(facts.tip_age_ms)} ago",
         ),
         HealthCheck(
             name="peers",

@@ -47,6 +47,8 @@ EVERY = {
     "machine": Shot("/machines", "/machine/"),
     "quality": Shot("/quality"),
     "line": Shot("/quality", "/quality/"),
+    "labels": Shot("/labels"),
+    "dataset": Shot("/labels", "/labels/"),
     "lots": Shot("/lots"),
     "lot": Shot("/lots", "/lot/"),
     "demand": Shot("/demand"),

@@ -26,7 +26,12 @@ class Series:
 
 
 def lines(
-    series: Sequence[Series], limits: Sequence[tuple[str, float]], title: str, axis: str = "height"
+    series: Sequence[Series],
+    limits: Sequence[tuple[str, float]],
+    title: str,
+    *,
+    axis: str = "height",
+    is_from_zero: bool = False,
 ) -> Markup:
     """Draw lines over one axis, with horizontal limits; the range fits what is drawn."""
     points = [point for one in series for point in one.points]
@@ -34,6 +39,8 @@ def lines(
         return tag("p", "No values yet.", class_="muted")
     left, right = min(p.x for p in points), max(p.x for p in points)
     values = [*(p.y for p in points), *(limit for _, limit in limits)]
+    if is_from_zero:
+        values.append(0.0)
     ticks = round_ticks(min(values), max(values))
     low, high = ticks[0], ticks[-1]
     across, up = WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN

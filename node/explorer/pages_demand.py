@@ -77,7 +77,7 @@ async def _part_page(desk: Desk, contract: str, name: str, found: dict[str, Valu
         [Series("actual", actual), Series("forecast of the model", series["model"], "line2")],
         [],
         f"demand for {name}",
-        "month",
+        axis="month",
     )
     pairs: list[tuple[str, Child]] = [
         ("contract", link(place("contract", contract), contract)),

@@ -86,7 +86,7 @@ async def run(desk: Desk, name: str) -> Page:
         facts(pairs),
         section(
             "Score of the global model",
-            lines([Series("after the round", scores)], [], f"score of {name}", "round"),
+            lines([Series("after the round", scores)], [], f"score of {name}", axis="round"),
         ),
         section("Rounds", _round_table(rounds)),
         section("Members", await _members(desk, name, plan)),

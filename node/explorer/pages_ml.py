@@ -6,10 +6,11 @@ from andon.core.codec import DEC_SCALE, Dec, Value, decode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import dec_to_text
 from andon.core.state_key import state_key, state_prefix
+from node.explorer.charts import Series, lines
 from node.explorer.html import Child, Markup, code, facts, link, place, section, table, tag
 from node.explorer.pages_attested import attested_table
 from node.explorer.recent import PredictionRow
-from node.explorer.svg import Point, curve, sparkline
+from node.explorer.svg import Point, sparkline
 from node.explorer.view import (
     ENTRIES_MAX,
     ROWS,
@@ -190,8 +191,9 @@ async def machine(desk: Desk, name: str) -> Page:
             )
     if not history and not happened and not states:
         raise InvalidInput(Code.NOT_FOUND, f"nothing is known of machine {name[:40]!r}")
+    series = Series("predicted remaining life", points)
     body: list[Child] = [
-        curve(points, limits, f"predicted remaining life of {name}"),
+        lines([series], limits, f"predicted remaining life of {name}", is_from_zero=True),
         states,
         section("Work orders", await _orders(desk, name)),
         section("Events", table(["#height", "event", "fields"], happened[:ROWS])),

@@ -18,6 +18,7 @@ from node.explorer import (
     pages_contracts,
     pages_demand,
     pages_fl,
+    pages_labels,
     pages_ml,
     pages_models,
     pages_other,
@@ -54,6 +55,7 @@ MENU = (
     ("/predictions", "Predictions"),
     ("/machines", "Machines"),
     ("/quality", "Quality"),
+    ("/labels", "Labels"),
     ("/lots", "Lots"),
     ("/demand", "Demand"),
     ("/models", "Models"),
@@ -106,6 +108,10 @@ class Explorer:
             "/model/{id}": lambda request: pages_models.model(desk, _hash(request)),
             "/quality": lambda _: pages_quality.quality(desk),
             "/quality/{name}": lambda request: pages_quality.chart(
+                desk, request.match_info["name"]
+            ),
+            "/labels": lambda _: pages_labels.labels(desk),
+            "/labels/{name}": lambda request: pages_labels.dataset(
                 desk, request.match_info["name"]
             ),
             "/lots": lambda request: pages_supply.lots(desk, request.query),

@@ -123,14 +123,6 @@ def spread_chart(members: Sequence[Member], band: tuple[float, float] | None, ti
     )
 
 
-def round_up(value: float) -> float:
-    """Give the next 1, 2, 4 or 8 times a power of ten, so that ticks are round."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 1.2, 1.6, 2, 4, 6, 8, 10) if step * power >= value)
-
-
 def round_ticks(low: float, high: float) -> list[float]:
     """Give about five round values, evenly spaced, that hold all from `low` to `high`."""
     span = high - low or abs(high) or 1.0
@@ -145,47 +137,3 @@ def tick_text(value: float, step: float) -> str:
     """Write a tick with the digits that tell it from the next one, `step` away."""
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{value:,.{digits}f}"
-
-
-def curve(points: Sequence[Point], thresholds: Sequence[tuple[str, float]], title: str) -> Markup:
-    """Draw values over time with horizontal thresholds."""
-    if not points:
-        return tag("p", "No predictions yet.", class_="muted")
-    low = min(point.x for point in points)
-    high = max(low + 1, *(point.x for point in points))
-    top = round_up(max([*(point.y for point in points), *(limit for _, limit in thresholds)]))
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = MARGIN + (WIDTH - 2 * MARGIN) * (x - low) / (high - low)
-        return across, HEIGHT - MARGIN + (2 * MARGIN - HEIGHT) * y / top
-
-    shapes: list[Markup] = []
-    for tick in range(TICKS + 1):
-        value = top * tick / TICKS
-        y = place(low, value)[1]
-        shapes.append(
-            tag("line", x1=MARGIN, x2=WIDTH - MARGIN, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="grid")
-        )
-        shapes.append(tag("text", f"{value:.0f}", x=4, y=f"{y + 4:.1f}"))
-    for name, limit in thresholds:
-        y = place(low, limit)[1]
-        shapes.append(
-            tag("line", x1=MARGIN, x2=WIDTH - MARGIN, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="limit")
-        )
-        shapes.append(tag("text", name, x=MARGIN + 4, y=f"{y - 4:.1f}", class_="limit"))
-    places = [place(point.x, point.y) for point in points]
-    shapes.append(
-        tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_="line")
-    )
-    for (x, y), point in zip(places, points, strict=True):
-        shapes.append(tag("circle", tag("title", point.label), cx=f"{x:.1f}", cy=f"{y:.1f}", r=3))
-    shapes.append(tag("text", f"height {low:.0f}", x=MARGIN, y=HEIGHT - 10))
-    shapes.append(tag("text", f"height {high:.0f}", x=WIDTH - MARGIN - 80, y=HEIGHT - 10))
-    return tag(
-        "svg",
-        tag("title", title),
-        shapes,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        class_="chart",
-        role="img",
-    )

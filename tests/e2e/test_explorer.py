@@ -25,7 +25,7 @@ pytestmark = [
 
 PAGES = (
     "/", "/blocks", "/block/1", "/transactions", "/predictions", "/machines", "/machine/press-7",
-    "/models", "/quality", "/lots", "/demand", "/federated", "/contracts", "/validators",
+    "/models", "/quality", "/labels", "/lots", "/demand", "/federated", "/contracts", "/validators",
     "/network", "/verify", "/search?q=nothing",
 )  # fmt: skip
 HEIGHT = "document.querySelector('main dd strong')?.textContent"

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from node.facade import MismatchStatus, NodeStatus
-from node.health import Facts, live, ready, startup
+from node.health import Facts, age_text, live, ready, startup
 
 STATUS = NodeStatus(
     version="0",
@@ -97,3 +97,12 @@ def test_a_halted_chain_is_alive_but_not_ready() -> None:
     assert not ready(dataclasses.replace(FACTS, tip_age_ms=10**9)).is_ok
     assert not live(5_000).is_ok
     assert not startup(has_started=False).is_ok
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "text"),
+    [(0, "0 ms"), (999, "999 ms"), (1234, "1.2 s"), (59_900, "60 s"), (150_000, "2.5 min"),
+     (7_200_000, "2.0 h"), (86_400_000 * 20, "20 d")],
+)  # fmt: skip
+def test_ages_are_readable(age_ms: int, text: str) -> None:
+    assert age_text(age_ms) == text

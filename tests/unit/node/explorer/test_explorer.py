@@ -18,10 +18,11 @@ from andon.core.proof import decode_bundle, verify_bundle
 from andon.core.state_key import state_key
 from andon.core.transaction import Call, make_call
 from node.explorer import Explorer
+from node.explorer.charts import Series, lines
 from node.explorer.html import render, table, tag
 from node.explorer.pages_contracts import argument
 from node.explorer.recent import PREDICTIONS_MAX, Recent
-from node.explorer.svg import Point, curve, sparkline, vote_bar
+from node.explorer.svg import Point, sparkline, vote_bar
 from node.rpc import RpcServer
 from node.testing.memory_node import MemoryNode
 
@@ -285,13 +286,13 @@ async def test_the_memory_of_recent_things_is_bounded() -> None:
 
 
 def test_charts_and_tables_of_nothing_say_so() -> None:
-    assert "No predictions" in render(curve((), (), "x"))
     assert "—" in render(sparkline((), "x"))
     assert "Nothing yet" in render(table(["a"], []))
 
 
 def test_a_single_point_and_a_flat_line_are_drawn() -> None:
-    assert "NaN" not in render(curve((Point(3, 0.0, "p"),), (), "x"))
+    one = [Series("life", (Point(3, 0.0, "p"),))]
+    assert "NaN" not in render(lines(one, (), "x", is_from_zero=True))
     assert "polyline" in render(sparkline((0.0, 0.0), "x"))
     bar = render(vote_bar((("a", 1, True), ("b", 1, False)), 2, 2))
     assert "a: weight 1, signed" in bar

@@ -143,6 +143,10 @@ def test_lines_fit_their_range_and_say_when_there_are_none() -> None:
     text = render(lines([Series("measured", points)], [("upper", 102.0)], "chart"))
     assert "upper" in text
     assert text.count("<circle") == 2
+    assert ">0</text>" not in text
+    assert ">0</text>" in render(
+        lines([Series("life", points)], [("upper", 102.0)], "chart", is_from_zero=True)
+    )
     assert "No values yet" in render(lines([], [], "chart"))
 
 

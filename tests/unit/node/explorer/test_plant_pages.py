@@ -24,6 +24,15 @@ from tests.unit.contracts_py.plants import (
     produce,
 )
 from tests.unit.contracts_py.test_demand import depot
+from tests.unit.contracts_py.test_labels import (
+    MODELER,
+    MOTORS_EYE,
+    PARTS_EYE,
+    STEEL_EYE,
+    answer,
+    lab,
+    send_out,
+)
 from tests.unit.contracts_py.test_predictions import Committee, equal
 from tests.unit.contracts_py.test_quality import CRACK, FINE, inspect, measure, works
 
@@ -163,9 +172,36 @@ async def test_quality_shows_defects_stopped_lots_and_charts() -> None:
     assert "alarm at 5 sigma" in chart
 
 
+async def test_labels_show_requests_who_answered_inspectors_and_versions() -> None:
+    world = lab(surety=700)
+    for number in (1, 2):
+        send_out(world, number)
+    answer(world, STEEL_EYE, "bad")
+    answer(world, PARTS_EYE, "fine")
+    answer(world, MOTORS_EYE, "bad")
+    answer(world, PARTS_EYE, "fine", 2)
+    digest = world.value("labels", "cut", sender=MODELER, dataset="scratches")
+    assert isinstance(digest, bytes)
+    async with explorer(world.host) as get:
+        listed = await text(get, "/labels")
+        page = await text(get, "/labels/scratches")
+        async with get("/labels/nothing") as response:
+            assert response.status == 404
+    assert 'href="/labels/scratches"' in listed
+    assert page.index("out with inspectors") < page.index(
+        'class="ok">labelled<'
+    )  # the open ones first
+    assert "steel: bad, parts: fine, motors: bad" in page
+    assert "parts: fine, motors: no answer, steel: no answer" in page
+    assert "two organisations, and 70.0 % sure" in page
+    assert page.count(f"<code>{STEEL_EYE.hex()[:12]}</code>") == 1
+    assert digest.hex() in page
+    assert "3 of token for each right answer" in page
+
+
 async def test_chains_without_these_contracts_have_empty_pages() -> None:
     async with explorer(MemoryHost()) as get:
-        for path in ("/lots", "/quality", "/demand", "/predictions", "/machines", "/federated"):
-            assert "Nothing yet." in await text(get, path)
+        for name in ("lots", "quality", "labels", "demand", "predictions", "machines", "federated"):
+            assert "Nothing yet." in await text(get, f"/{name}")
         async with get(f"/lot/{quote(BUYER.decode(), safe='')}") as response:
             assert response.status == 404
