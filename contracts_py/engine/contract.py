@@ -12,7 +12,7 @@ from andon.core.hashing import Digest
 from contracts_py.engine import gas
 from contracts_py.engine.faults import Fault
 from contracts_py.engine.run import Locals, Run, Unset
-from contracts_py.engine.storage import pack, state_prefix
+from contracts_py.engine.storage import PLAIN, pack, pack_plain, state_prefix
 
 Kind: TypeAlias = Literal["private", "init", "export", "view", "migrate", "scheduled"]
 PREFIXES_KEPT_MAX: Final = 64
@@ -113,6 +113,17 @@ class Method:
     line: int
     gas_bound: int | None
     body: Callable[[Run, Locals], Value]
+    names: tuple[str, ...] = field(init=False)
+    plains: tuple[type | None, ...] = field(init=False)
+    names_encoded: tuple[str, ...] = field(init=False)
+    """Names of the parameters in the order in which an encoded map has them."""
+
+    def __post_init__(self) -> None:
+        names = tuple([parameter.name for parameter in self.parameters])
+        object.__setattr__(self, "names", names)
+        plains = tuple([parameter.spec.plain for parameter in self.parameters])
+        object.__setattr__(self, "plains", plains)
+        object.__setattr__(self, "names_encoded", tuple(sorted(names, key=pack)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,28 +148,29 @@ class EventField:
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
-    """A declared event."""
+    """A declared event; `order` has the places of its fields in the order of encoded names."""
 
     name: str
     fields: tuple[EventField, ...]
-    header: bytes = b""
-    order: tuple[tuple[int, bytes], ...] = ()
+    order: tuple[tuple[str, int], ...] = ()
+    plains: tuple[type | None, ...] = ()
 
     @staticmethod
     def make(name: str, fields: tuple[EventField, ...]) -> EventSchema:
-        """Declare an event; how its map begins and is ordered is computed once."""
-        keys = sorted((pack(item.name), place) for place, item in enumerate(fields))
-        whole = encode_value({item.name: None for item in fields})
-        header = whole[: len(whole) - sum(len(key) + 1 for key, _ in keys)]
-        return EventSchema(name, fields, header, tuple((place, key) for key, place in keys))
+        """Declare an event; the order of its map is computed once."""
+        keys = sorted((pack(item.name), item.name, place) for place, item in enumerate(fields))
+        order = tuple([(each, place) for _, each, place in keys])
+        return EventSchema(name, fields, order, tuple([item.spec.plain for item in fields]))
 
     def encode(self, values: list[Value]) -> bytes:
         """Encode the map from field to value; `values` stand in the order of the fields."""
-        parts = [self.header]
-        for place, key in self.order:
-            parts.append(key)
-            parts.append(pack(values[place]))
-        return b"".join(parts)
+        fields: dict[Key, Value] = {name: values[place] for name, place in self.order}
+        if PLAIN.issuperset(map(type, values)):
+            try:
+                return pack_plain(fields)
+            except OverflowError:
+                pass  # An integer needs the extension.
+        return encode_value(fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

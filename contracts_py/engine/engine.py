@@ -20,8 +20,8 @@ from contracts_py.engine.limits import DEFAULT_LIMITS, Limits
 from contracts_py.engine.ports import Context, Failure, Host, Mode, Outcome
 from contracts_py.engine.profile import Profile
 from contracts_py.engine.run import UNSET, Locals, Run, Totals
-from contracts_py.engine.storage import pack
-from contracts_py.engine.values import check_keys, measure, type_name
+from contracts_py.engine.storage import pack, unpack_arguments
+from contracts_py.engine.values import check_keys, flat_size, measure, type_name
 
 RECURSION_LIMIT: Final = 30_000
 """Calls inside each other times frames of one: the language's own limits end far below."""
@@ -132,7 +132,8 @@ class _Activation:
             if args != NO_ARGUMENTS:
                 raise Fault("E_ARGS", f"the contract has no @{mode.value}")
             return NOTHING
-        named = _decode_arguments(args, self._limits)
+        flat = unpack_arguments(args, method.names_encoded)
+        named = _decode_arguments(args, self._limits) if flat is None else flat
         run = Run(
             host=self._host,
             context=self._context,
@@ -148,9 +149,16 @@ class _Activation:
             external=self.external,
         )
         try:
-            self._check_access(run, method)
-            measure(run, list(named.values()), 8 * self._limits.value_bytes_max)
-            result = _invoke(run, method, named)
+            if method.roles or method.organisation:
+                self._check_access(run, method)
+            local: Locals = [] if flat is None else list(map(flat.__getitem__, method.names))
+            size = -1 if flat is None else flat_size(local, method.plains)
+            if size >= 0:
+                run.charge(gas.NODE_ENCODE * (len(local) + 1) + size)
+                result = _invoke(run, method, local)
+            else:
+                measure(run, list(named.values()), 8 * self._limits.value_bytes_max)
+                result = _invoke(run, method, _bound(run, method, named))
             if type(result) is not int:
                 measure(run, result, self._limits.value_bytes_max)
         except Fault as fault:
@@ -168,8 +176,6 @@ class _Activation:
 
     def _check_access(self, run: Run, method: Method) -> None:
         """Roles and organisation bind the account that sends, never a contract in between."""
-        if not method.roles and not method.organisation:
-            return
         sender, host = run.context.sender, run.host
         run.charge(gas.ROLE)
         if run.caller != sender:
@@ -213,8 +219,9 @@ class _Activation:
         )
         before = run.gas
         try:
-            self._check_access(run, method)
-            result = _invoke(run, method, copied)
+            if method.roles or method.organisation:
+                self._check_access(run, method)
+            result = _invoke(run, method, _bound(run, method, copied))
             measure(run, result, self._limits.value_bytes_max)
         except Fault as fault:
             if not fault.contract:
@@ -236,6 +243,10 @@ def _has_any(host: Host, account: bytes, roles: tuple[str, ...]) -> bool:
 
 def _method_of(contract: Contract, name: str, mode: Mode) -> Method | None:
     """Find what a mode may enter; None if there is no initialiser. Raises Fault E_METHOD."""
+    if mode is Mode.CALL:
+        called = contract.methods.get(name)
+        if called is not None and called.kind in ("export", "view"):
+            return called
     if mode is Mode.INIT:
         return contract.initialiser()
     if mode is Mode.MIGRATE:
@@ -274,8 +285,8 @@ def _copied(run: Run, named: dict[str, Value]) -> dict[str, Value]:
     return dict(zip(named, copies, strict=True))
 
 
-def _invoke(run: Run, method: Method, named: dict[str, Value]) -> Value:
-    """Bind arguments by name, check types, run, check the result's type."""
+def _bound(run: Run, method: Method, named: dict[str, Value]) -> Locals:
+    """Bind arguments by name and check their types. Raises Fault E_ARGS."""
     local: Locals = []
     taken = 0
     for parameter in method.parameters:
@@ -293,14 +304,15 @@ def _invoke(run: Run, method: Method, named: dict[str, Value]) -> Value:
         else:
             raise Fault("E_ARGS", f"{method.name} needs {parameter.name}")
     if taken != len(named):
-        unknown = sorted(name for name in named if name not in _parameter_names(method))
+        unknown = sorted(name for name in named if name not in method.names)
         raise Fault("E_ARGS", f"{method.name} has no parameter {unknown[0][:64]}")
+    return local
+
+
+def _invoke(run: Run, method: Method, local: Locals) -> Value:
+    """Run a method and check the result's type. Raises Fault."""
     result = method.body(run, local)
     returns = method.returns
     if type(result) is not returns.plain and not fits(run, returns, result):
         raise Fault("E_TYPE", f"{method.name} returns {method.returns}, not {type_name(result)}")
     return result
-
-
-def _parameter_names(method: Method) -> list[str]:
-    return [parameter.name for parameter in method.parameters]

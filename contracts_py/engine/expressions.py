@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from andon.core.codec import Value
-from contracts_py.engine import gas, operators
+from contracts_py.engine import access, gas, operators
 from contracts_py.engine.calls import call
 from contracts_py.engine.code import (
     CONTEXT_FIELDS,
@@ -19,12 +19,13 @@ from contracts_py.engine.code import (
     max_bounds,
 )
 from contracts_py.engine.comprehensions import list_comprehension
+from contracts_py.engine.constant_shapes import with_constant
 from contracts_py.engine.displays import dict_display, sequence, text
 from contracts_py.engine.faults import Fault, out_of_gas
 from contracts_py.engine.limits import INTEGER_BOUND
 from contracts_py.engine.run import UNSET, Expression, Locals, Run
 from contracts_py.engine.shapes import arithmetic, comparison
-from contracts_py.engine.state import map_has, map_item
+from contracts_py.engine.state import map_has
 from contracts_py.engine.values import contains, truth
 
 Compiler = Callable[[Scope, ast.expr], Code]
@@ -95,7 +96,9 @@ def _binary(scope: Scope, node: ast.expr) -> Code:
         raise scope.refused(node, "operator", f"operator {sign} is not part of the language")
     left, right = scope.expression(node.left), scope.expression(node.right)
     cost = gas.BINARY + left.cost + right.cost
-    evaluate = arithmetic(sign, slow, left.evaluate, right.evaluate)
+    evaluate = with_constant(sign, left.evaluate, right.constant) or (
+        arithmetic(sign, slow, left.evaluate, right.evaluate)
+    )
     return Code(evaluate, cost, add_bounds(left.bound, right.bound))
 
 
@@ -234,7 +237,10 @@ def _comparison(
         return Code(
             lambda run, local: evaluate_left(run, local) is not None, cost, bound, is_bool=True
         )
-    evaluate = comparison(type(op).__name__, evaluate_left, right.evaluate)
+    sign = type(op).__name__
+    evaluate = with_constant(sign, evaluate_left, right.constant) or (
+        comparison(sign, evaluate_left, right.evaluate)
+    )
     return Code(evaluate, cost, bound, is_bool=True)
 
 
@@ -277,9 +283,8 @@ def _subscript(scope: Scope, node: ast.expr) -> Code:
     if variable is not None:
         if variable.key is None:
             raise scope.refused(node, "name", "a Var has no keys", "use .get()")
-        found = variable
         return Code(
-            lambda run, local: map_item(run, found, evaluate_index(run, local)),
+            access.item(variable, evaluate_index),
             gas.SUBSCRIPT + index.cost,
             add_bounds(index.bound, gas.STATE_READ),
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from andon.core.codec import Value
-from contracts_py.engine import operators
+from contracts_py.engine import gas, operators
+from contracts_py.engine.faults import out_of_gas
 from contracts_py.engine.limits import INTEGER_BOUND
 from contracts_py.engine.operators import Binary
 from contracts_py.engine.run import Expression, Locals, Run
 from contracts_py.engine.values import equal, less, overflow
 
+_SHIFT = gas.BYTES_PER_GAS_SHIFT
 _LOW = -INTEGER_BOUND
 _HIGH = INTEGER_BOUND
 
@@ -92,7 +94,7 @@ def comparison(sign: str, left: Expression, right: Expression) -> Expression:
     if sign == "Eq":
         return _equal(left, right)
     if sign == "NotEq":
-        return lambda run, local: not equal(run, left(run, local), right(run, local))
+        return _not_equal(left, right)
     if sign == "Lt":
         return _less(left, right)
     if sign == "LtE":
@@ -106,9 +108,33 @@ def comparison(sign: str, left: Expression, right: Expression) -> Expression:
 def _equal(left: Expression, right: Expression) -> Expression:
     def evaluate(run: Run, local: Locals) -> Value:
         a, b = left(run, local), right(run, local)
-        if type(a) is int and type(b) is int:
-            return a == b
+        kind = type(a)
+        if kind is type(b):
+            if kind is int:
+                return a == b
+            if kind is bytes or kind is str:
+                run.gas -= len(a) >> _SHIFT  # type: ignore[arg-type] # text
+                if run.gas < 0:
+                    raise out_of_gas()
+                return a == b
         return equal(run, a, b)
+
+    return evaluate
+
+
+def _not_equal(left: Expression, right: Expression) -> Expression:
+    def evaluate(run: Run, local: Locals) -> Value:
+        a, b = left(run, local), right(run, local)
+        kind = type(a)
+        if kind is type(b):
+            if kind is int:
+                return a != b
+            if kind is bytes or kind is str:
+                run.gas -= len(a) >> _SHIFT  # type: ignore[arg-type] # text
+                if run.gas < 0:
+                    raise out_of_gas()
+                return a != b
+        return not equal(run, a, b)
 
     return evaluate
 

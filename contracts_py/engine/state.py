@@ -9,11 +9,34 @@ from contracts_py.engine import gas
 from contracts_py.engine.contract import EventSchema, Variable, fits
 from contracts_py.engine.faults import Fault, out_of_gas
 from contracts_py.engine.run import Run, Unset
-from contracts_py.engine.storage import STATE_KEY_BYTES_MAX, pack, pack_key, unpack, unpack_key
-from contracts_py.engine.values import measure, type_name
+from contracts_py.engine.storage import (
+    STATE_KEY_BYTES_MAX,
+    pack,
+    pack_key,
+    pack_plain,
+    unpack,
+    unpack_key,
+)
+from contracts_py.engine.values import flat_size, measure, type_name
+
+KEY_LENGTH_SHORT: Final = 96
+"""Texts up to this length fit into a state key, whatever their characters and the prefix."""
 
 PAGE_PART: Final = 16
 """Entries asked of the host at once."""
+
+
+def _rate(first: int) -> int:
+    """Gas of a stored byte: single values are copied in one piece, containers built one by one."""
+    is_single = first < 0x80 or 0xC0 <= first < 0xC7 or 0xCC <= first < 0xD4 or first >= 0xE0
+    is_text = 0xA0 <= first < 0xC0 or 0xD9 <= first < 0xDC
+    return gas.STATE_BYTE if is_single or is_text else gas.STATE_NODE_BYTE
+
+
+_RATES: Final = tuple(_rate(first) for first in range(256))
+_READ: Final = gas.STATE_READ
+_TEXT: Final = gas.TEXT_BYTES
+_SHIFT: Final = gas.BYTES_PER_GAS_SHIFT
 
 
 def key_of(run: Run, variable: Variable, key: Value) -> bytes:
@@ -23,11 +46,14 @@ def key_of(run: Run, variable: Variable, key: Value) -> bytes:
     if type(key) is not spec.plain and not fits(run, spec, key):
         raise Fault("E_TYPE", f"key of {variable.name} is {spec}, not {type_name(key)}")
     if type(key) is str or type(key) is bytes:
-        if len(key) > STATE_KEY_BYTES_MAX:
+        size = len(key)
+        if size > STATE_KEY_BYTES_MAX:
             raise Fault("E_KEY", f"state key of more than {STATE_KEY_BYTES_MAX} bytes")
-        run.gas -= len(key)
+        run.gas -= size
         if run.gas < 0:
             raise out_of_gas()
+        if size <= KEY_LENGTH_SHORT:
+            return run.prefixes[variable.index] + pack_plain(key)
     elif type(key) is not int:
         measure(run, key, STATE_KEY_BYTES_MAX)
     return pack_key(run.prefixes[variable.index], key)
@@ -35,7 +61,7 @@ def key_of(run: Run, variable: Variable, key: Value) -> bytes:
 
 def load(run: Run, key: bytes) -> Value | Unset:
     """Read a state key; UNSET if nothing stands there."""
-    run.gas -= gas.STATE_READ
+    run.gas -= _READ
     if run.gas < 0:
         raise out_of_gas()
     data = run.host.read(key)
@@ -43,17 +69,15 @@ def load(run: Run, key: bytes) -> Value | Unset:
         return Unset.UNSET
     size = len(data)
     first = data[0]
-    # Single values are copied in one piece; lists, dicts and tuples are built one by one.
-    is_single = first < 0x80 or 0xC0 <= first < 0xC7 or 0xCC <= first < 0xD4 or first >= 0xE0
-    is_text = 0xA0 <= first < 0xC0 or 0xD9 <= first < 0xDC
-    memory = 4 * size + gas.TEXT_BYTES
-    run.gas -= (gas.STATE_BYTE if is_single or is_text else gas.STATE_NODE_BYTE) * size + (
-        memory >> gas.BYTES_PER_GAS_SHIFT
-    )
+    memory = 4 * size + _TEXT
+    run.gas -= _RATES[first] * size + (memory >> _SHIFT)
     if run.gas < 0:
         raise out_of_gas()
-    run.remember(memory)
-    return unpack(data)
+    totals = run.totals
+    totals.memory_bytes += memory
+    if totals.memory_bytes > run.limits.memory_bytes_max:
+        run.remember(0)  # raises
+    return first if first < 0x80 else unpack(data)
 
 
 def store(run: Run, variable: Variable, key: bytes, value: Value) -> None:
@@ -66,12 +90,15 @@ def store(run: Run, variable: Variable, key: bytes, value: Value) -> None:
     if type(value) is not int:
         measure(run, value, run.limits.value_bytes_max)
     data = pack(value)
-    _pay_write(run, len(key) + len(data))
+    pay_write(run, len(key) + len(data))
     run.host.write(key, data)
 
 
-def _pay_write(run: Run, size: int) -> None:
-    run.charge(gas.STATE_WRITE + gas.STATE_BYTE * size)
+def pay_write(run: Run, size: int) -> None:
+    """Pay for a write of this many bytes, key included. Raises Fault E_OOG or E_SIZE."""
+    run.gas -= gas.STATE_WRITE + gas.STATE_BYTE * size
+    if run.gas < 0:
+        raise out_of_gas()
     totals = run.totals
     totals.written_bytes += size
     if totals.written_bytes > run.limits.writes_bytes_max:
@@ -80,7 +107,11 @@ def _pay_write(run: Run, size: int) -> None:
 
 def map_item(run: Run, variable: Variable, key: Value) -> Value:
     """map[key]. Raises Fault E_KEY if there is none and no default."""
-    found = load(run, key_of(run, variable, key))
+    return item_or_default(variable, load(run, key_of(run, variable, key)))
+
+
+def item_or_default(variable: Variable, found: Value | Unset) -> Value:
+    """What was read of a map, or its default. Raises Fault E_KEY if it has none."""
     if found is not Unset.UNSET:
         return found
     if variable.default is Unset.UNSET:
@@ -115,7 +146,7 @@ def map_remove(run: Run, variable: Variable, key: Value) -> None:
     if run.is_view:
         raise Fault("E_ACCESS", f"a view cannot change {variable.name}")
     place = key_of(run, variable, key)
-    _pay_write(run, len(place))
+    pay_write(run, len(place))
     run.host.write(place, None)
 
 
@@ -161,14 +192,19 @@ def emit(run: Run, event: EventSchema, values: list[Value]) -> None:
     """Record an event; `values` stand in the order of the schema."""
     if run.is_view:
         raise Fault("E_ACCESS", "a view emits no events")
-    for place, value in enumerate(values):
-        item = event.fields[place]
-        if type(value) is not item.spec.plain and not fits(run, item.spec, value):
-            raise Fault(
-                "E_TYPE", f"{event.name}.{item.name} is {item.spec}, not {type_name(value)}"
-            )
-    size = measure(run, values, run.limits.value_bytes_max)
-    run.charge(gas.EVENT + gas.STATE_BYTE * size)
+    size = flat_size(values, event.plains)
+    if 0 <= size <= run.limits.value_bytes_max:
+        run.gas -= gas.NODE_ENCODE * (len(values) + 1) + size
+    else:
+        for item, value in zip(event.fields, values, strict=True):
+            if type(value) is not item.spec.plain and not fits(run, item.spec, value):
+                raise Fault(
+                    "E_TYPE", f"{event.name}.{item.name} is {item.spec}, not {type_name(value)}"
+                )
+        size = measure(run, values, run.limits.value_bytes_max)
+    run.gas -= gas.EVENT + gas.STATE_BYTE * size
+    if run.gas < 0:
+        raise out_of_gas()
     totals, limits = run.totals, run.limits
     totals.events += 1
     totals.events_bytes += size

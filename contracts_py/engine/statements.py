@@ -11,6 +11,7 @@ from andon.core.codec import Value
 from contracts_py.engine import gas, operators
 from contracts_py.engine.code import Body, Code, Scope, add_bounds, max_bounds
 from contracts_py.engine.comprehensions import source_of, target_of
+from contracts_py.engine.constant_shapes import with_constant
 from contracts_py.engine.contract import fits
 from contracts_py.engine.declarations import type_spec
 from contracts_py.engine.faults import Fault, out_of_gas
@@ -30,15 +31,17 @@ from contracts_py.engine.values import type_name
 def compile_block(scope: Scope, nodes: Sequence[ast.stmt]) -> Body:
     """Compile statements. Raises ContractRefused."""
     compiled = [(node.lineno, _statement(scope, node)) for node in nodes]
-    pairs = tuple((line, statement) for line, (statement, _, _) in compiled)
+    statements = tuple(statement for _, (statement, _, _) in compiled)
     cost = sum(gas.STATEMENT + each for _, (_, each, _) in compiled)
     bound = add_bounds(cost, *(each for _, (_, _, each) in compiled))
 
     profile = scope.names.profile
     costs: tuple[tuple[int, int], ...] = ()
     if profile is not None:
-        pairs = tuple((line, profile.traced(line, statement)) for line, statement in pairs)
+        statements = tuple(profile.traced(line, statement) for line, (statement, _, _) in compiled)
         costs = tuple((line, gas.STATEMENT + each) for line, (_, each, _) in compiled)
+
+    lines = {each: line for each, (line, _) in zip(statements, compiled, strict=True)}
 
     def execute(run: Run, local: Locals) -> int:
         run.gas -= cost
@@ -46,15 +49,14 @@ def compile_block(scope: Scope, nodes: Sequence[ast.stmt]) -> Body:
             raise out_of_gas()
         if profile is not None:
             profile.enter(run.name, costs)
-        line = 0
         try:
-            for line, statement in pairs:  # noqa: B007 - read when a statement fails
+            for statement in statements:
                 signal = statement(run, local)
                 if signal:
                     return signal
         except Fault as fault:
             if not fault.line:
-                fault.line = line
+                fault.line = lines[statement]  # type: ignore[possibly-undefined] # one failed
             raise
         return NEXT
 
@@ -161,7 +163,8 @@ def _augmented(scope: Scope, node: ast.stmt) -> Compiled:
     if isinstance(node.target, ast.Name):
         before = scope.expression(node.target)
         both = Code(
-            arithmetic(sign, slow, before.evaluate, value.evaluate),
+            with_constant(sign, before.evaluate, value.constant)
+            or arithmetic(sign, slow, before.evaluate, value.evaluate),
             gas.BINARY + before.cost + value.cost,
             add_bounds(before.bound, value.bound),
         )

@@ -5,6 +5,7 @@ Small values take a short way that gives the same bytes; tests compare the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgpack
@@ -15,15 +16,29 @@ from contracts_py.engine.faults import Fault
 
 __all__ = [
     "ABSENT",
+    "PLAIN",
     "STATE_KEY_BYTES_MAX",
     "pack",
     "pack_key",
+    "pack_plain",
     "state_key",
     "state_prefix",
     "unpack",
+    "unpack_arguments",
 ]
 
-_packer: Final = msgpack.Packer(use_bin_type=True, strict_types=True, autoreset=True)
+pack_plain: Final[Callable[[object], bytes]] = msgpack.Packer(
+    use_bin_type=True, strict_types=True, autoreset=True
+).pack
+"""Encode a text, bytes, bool, None or an integer from -2**63 below 2**64: `pack` without a frame.
+
+A flat dict of these is encoded as it stands: the caller has its keys in canonical order.
+"""
+
+PLAIN: Final = frozenset({str, bytes, bool, type(None), int})
+FLAT_BYTES_MAX: Final = 4096
+"""Encoded arguments up to this size are tried as a flat map first."""
+
 _SCALARS: Final = frozenset({str, bytes, bool, type(None)})
 
 
@@ -31,8 +46,7 @@ def pack(value: Value) -> bytes:
     """Encode a value whose size, depth and types are already checked."""
     kind = type(value)
     if kind in _SCALARS or (kind is int and -(2**63) <= value < 2**64):  # type: ignore[operator] # an int
-        packed: bytes = _packer.pack(value)
-        return packed
+        return pack_plain(value)
     return encode_value(value)
 
 
@@ -43,7 +57,25 @@ def unpack(data: bytes) -> Value:
         return first
     if 0xCC <= first <= 0xCF:
         return int.from_bytes(data[1:], "big")
+    if 0xA0 <= first < 0xC0:
+        return data[1:].decode()
     return decode_value(data)
+
+
+def unpack_arguments(data: bytes, names: tuple[str, ...]) -> dict[str, Value] | None:
+    """Decode a map of exactly these names, in this order, to single values; None says nothing.
+
+    `names` are in the order of their encodings, so the map is canonical if it encodes to `data`.
+    """
+    if len(data) > FLAT_BYTES_MAX or data[:1] != b"%c" % (0x80 | len(names)):
+        return None
+    try:
+        value = msgpack.unpackb(data)
+        if tuple(value) != names or not PLAIN.issuperset(map(type, value.values())):
+            return None
+        return value if pack_plain(value) == data else None
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return None  # The long way says what is wrong.
 
 
 def pack_key(prefix: bytes, key: Value) -> bytes:

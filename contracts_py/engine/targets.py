@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 
 from andon.core.codec import Value
-from contracts_py.engine import gas, operators
+from contracts_py.engine import access, gas, operators
 from contracts_py.engine.code import Code, Scope, add_bounds
 from contracts_py.engine.contract import Variable
 from contracts_py.engine.faults import Fault
 from contracts_py.engine.run import NEXT, Expression, Locals, Run, Statement
-from contracts_py.engine.state import map_item, map_set
 from contracts_py.engine.values import dict_key, type_name
 
 Compiled = tuple[Statement, int, int | None]
@@ -46,15 +45,8 @@ def store_item(scope: Scope, target: ast.Subscript, value: Code) -> Compiled:
         container.evaluate,
     )
     if variable is not None:
-        found = variable
-
-        def execute_state(run: Run, local: Locals) -> int:
-            new = evaluate(run, local)
-            map_set(run, found, evaluate_index(run, local), new)
-            return NEXT
-
         return (
-            execute_state,
+            access.set_item(variable, evaluate_index, evaluate),
             gas.STORE + value.cost + index.cost,
             add_bounds(value.bound, index.bound, gas.STATE_WRITE),
         )
@@ -91,17 +83,9 @@ def augmented_item(
     evaluate, evaluate_index = value.evaluate, index.evaluate
     evaluate_container: Expression = container.evaluate
     if variable is not None:
-        found = variable
-
-        def execute_state(run: Run, local: Locals) -> int:
-            key = evaluate_index(run, local)
-            before = map_item(run, found, key)
-            map_set(run, found, key, slow(run, before, evaluate(run, local)))
-            return NEXT
-
         cost = gas.STORE + gas.BINARY + value.cost + index.cost
         bound = add_bounds(value.bound, index.bound, gas.STATE_READ, gas.STATE_WRITE)
-        return execute_state, cost, bound
+        return access.augmented(variable, evaluate_index, slow, evaluate), cost, bound
 
     def execute(run: Run, local: Locals) -> int:
         # The target is evaluated once, before the value, as in Python.

@@ -6,6 +6,8 @@ fault and never in the host's recursion limit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from andon.core.codec import DEC_SCALE, Dec, Key, Value
 from contracts_py.engine import gas
 from contracts_py.engine.faults import Fault, out_of_gas
@@ -235,6 +237,8 @@ def measure(run: Run, value: Value, size_max: int) -> int:
     kind = type(value)
     if kind is bool or value is None:
         count, size = 1, 1
+    elif type(value) is str and len(value) < size_max >> 3:
+        count, size = 1, 3 + (len(value) if value.isascii() else 4 * len(value))
     elif kind is list or kind is tuple:
         totals = [1, 6]
         _measure(value, totals, size_max, 1)  # type: ignore[arg-type] # a list or tuple
@@ -246,6 +250,29 @@ def measure(run: Run, value: Value, size_max: int) -> int:
     run.gas -= gas.NODE_ENCODE * count + size
     if run.gas < 0:
         raise out_of_gas()
+    return size
+
+
+def flat_size(values: Sequence[object], plains: tuple[type | None, ...]) -> int:
+    """What `measure` counts for the list of these values, if each has the one type that fits it.
+
+    -1 says nothing: a type differs, or is none of int, bytes, str and bool.
+    """
+    size = 6
+    for value, plain in zip(values, plains, strict=True):
+        kind = type(value)
+        if kind is not plain:
+            return -1
+        if kind is int:
+            size += 1 + (value.bit_length() + 8 >> 3)  # type: ignore[attr-defined] # an int
+        elif kind is bytes:
+            size += 3 + len(value)  # type: ignore[arg-type] # bytes
+        elif type(value) is str:
+            size += 3 + (len(value) if value.isascii() else 4 * len(value))
+        elif kind is bool:
+            size += 1
+        else:
+            return -1
     return size
 
 
