@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from models.recipes.learners import Goal, Part, converted
 from models.recipes.report import Say
-from models.train.fit import FitConfig, Network, fit, squared
+from models.train.fit import FitConfig, fit, squared
+from models.train.step import Network
 
 CONFIG = FitConfig(epochs=40, rate=3e-3, batch=128, noise=0.05, average=0.98)
 SCORE = Goal(low=0.0, high=4096.0)

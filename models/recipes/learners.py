@@ -27,7 +27,8 @@ from models.convert import Options, convert
 from models.convert.assemble import Assembly
 from models.recipes.features import window_features
 from models.rules import Tensor
-from models.train.fit import FitConfig, Loss, Network, bernoulli, cross_entropy, fit, squared
+from models.train.fit import FitConfig, bernoulli, cross_entropy, fit, squared
+from models.train.step import Loss, Network
 
 Inputs = NDArray[np.int8]
 Floats = NDArray[np.float64]

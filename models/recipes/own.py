@@ -48,8 +48,9 @@ from models.recipes.own_data import (
 )
 from models.recipes.report import Say, card
 from models.recipes.scores import Figures, best_threshold, classification, detection, regression
-from models.train.fit import FitConfig, Network
+from models.train.fit import FitConfig
 from models.train.networks import FilterNet, Perceptron
+from models.train.step import Network
 
 Floats = NDArray[np.float64]
 

@@ -20,8 +20,9 @@ from models.recipes.own_data import TEST_SHARE, refuse
 from models.recipes.report import Say, card
 from models.recipes.scores import Figures, classification
 from models.recipes.vision import LEVELS, levels
-from models.train.fit import FitConfig, Network
+from models.train.fit import FitConfig
 from models.train.networks import ConvNet2d
+from models.train.step import Network
 
 PER_CLASS_MIN = 8
 SIZE_STEP = 8

@@ -33,8 +33,9 @@ from models.recipes.learners import (
 from models.recipes.report import Result, Say, card
 from models.recipes.scores import Figures, best_threshold, detection
 from models.train.belief import BeliefNet, pretrain
-from models.train.fit import FitConfig, Network
+from models.train.fit import FitConfig
 from models.train.networks import TableConv
+from models.train.step import Network
 
 Floats = NDArray[np.float64]
 PROBABILITY = Goal(kind="classify", low=0.0, high=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def _describe(config: FitConfig) -> Description:
     lineage = {
         "recipe": "models.recipes.train_demo",
         "data": f"models.data.degradation, {MACHINES} machines, seed {config.seed + 1}",
-        **{f"fit.{name}": str(value) for name, value in asdict(config).items()},
+        **config.lineage(),
     }
     text = card(
         "Remaining useful life of a simulated machine",

@@ -28,8 +28,9 @@ from models.recipes.learners import (
     super_learner,
 )
 from models.recipes.report import Result, Say, card, values
-from models.train.fit import FitConfig, Network
+from models.train.fit import FitConfig
 from models.train.networks import FilterNet
+from models.train.step import Network
 
 CONVENTION = (
     f"RUL capped at {cmapss.RUL_CAP} in training and in test labels; last window of each test "

@@ -7,7 +7,7 @@ Orientation means nothing on a strip, so training flips, turns, shifts and relig
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -62,7 +62,7 @@ def train(folder: Path, seed: int, say: Say, config: FitConfig = CONFIG) -> Resu
         "data": "NEU-CLS, 64 px",
         "data_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "classes": ",".join(classes),
-        **{f"fit.{name}": str(value) for name, value in asdict(chosen).items()},
+        **chosen.lineage(),
     }
     description = Description(
         name="neu-defects",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from models.train.fit import Network
+from models.train.step import Network
 
 
 def attention(query: jax.Array, key: jax.Array, value: jax.Array, **_: object) -> jax.Array:

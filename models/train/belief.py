@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from models.train.fit import Network
+from models.train.step import Network
 
 PRETRAIN_EPOCHS = 5
 PRETRAIN_BATCH = 128

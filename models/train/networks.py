@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.train.fit import Network
+from models.train.step import Network
 
 
 class ConvNet1d(Network):
