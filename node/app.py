@@ -139,7 +139,7 @@ class Node:
             self.table,
             StoredShelf(self.execution.queries, opened.blobs, self.files, self.envelopes),
             receive=self._receive,
-            linked=self._linked,
+            linked=lambda peer: self.network.send(peer.validator_key, self._status()),
             jitter=self._jitter,
         )
         self.fetcher = Fetcher(self.network, client)
@@ -185,9 +185,11 @@ class Node:
                 home=opened.home,
                 config=opened.config,
                 store=opened.store,
+                blobs=opened.blobs,
                 files=self.files,
                 execution=self.execution,
                 source=self.fetcher,
+                count_scrubbed=self.metrics.count_scrubbed,
                 peers=self._linked_keys,
                 punish=self.network.punish,
                 advance=self.consensus.advance,
@@ -218,6 +220,7 @@ class Node:
             worker=self.worker,
             store_used_ratio=opened.store.used_ratio,
             needs_worker=opened.signer is not None and config.worker_backend != NO_BACKEND,
+            damage=self.upkeep.scrubber.trouble,
             is_halted=lambda: self.consensus.status().is_halted,
         )
         self.probes = Probes(watched, self.metrics)
@@ -372,9 +375,6 @@ class Node:
         peer = self.table.by_validator(validator_key)
         if peer is not None:
             self.network.punish(peer.node_key, PENALTY_INVALID, reason)
-
-    def _linked(self, peer: Peer) -> None:
-        self.network.send(peer.validator_key, self._status())
 
     def _on_commit(self, header: Header, committed: Committed) -> None:
         self.mismatches.settle(committed.predictions)

@@ -32,6 +32,13 @@ _POSITIVE = (
     "rpc_rate_per_s",
     "rpc_streams_max",
 )
+_NOT_NEGATIVE = (
+    "snapshot_every_blocks",
+    "snapshots_kept",
+    "keep_blocks",
+    "halt_at_height",
+    "scrub_values_per_s",
+)
 LEVELS = ("debug", "info", "warning", "error")
 _PORT_MAX = 65535
 
@@ -75,6 +82,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     keep_blocks: int = 0
     """Forget what blocks did that are further down than this; 0 keeps all (an archive node)."""
     halt_at_height: int = 0
+    scrub_values_per_s: int = 500
+    """How fast the store is read in search of rot, once an hour at most; 0 for never."""
     mempool_count_max: int = 20_000
     mempool_bytes_max: int = 64 * 1024 * 1024
     prediction_cache_max: int = 100_000
@@ -108,6 +117,11 @@ class Home:
     def data(self) -> Path:
         """Folder of LMDB and blobs."""
         return self.path / "data"
+
+    @property
+    def suspect(self) -> Path:
+        """There when the last process ended over damage: the store is checked before it is used."""
+        return self.path / "suspect"
 
     @property
     def snapshots(self) -> Path:
@@ -166,7 +180,7 @@ def parse_config(text: str) -> Config:
         raise InvalidInput(Code.BAD_CONFIG, "rpc_tls_cert and rpc_tls_key come together")
     if config.rpc_client_ca and not config.rpc_tls_cert:
         raise InvalidInput(Code.BAD_CONFIG, "rpc_client_ca needs rpc_tls_cert")
-    for name in ("snapshot_every_blocks", "snapshots_kept", "keep_blocks", "halt_at_height"):
+    for name in _NOT_NEGATIVE:
         if getattr(config, name) < 0:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} must not be negative")
     override_addresses(config)

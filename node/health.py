@@ -29,6 +29,8 @@ class Facts:
     quorum: int
     needs_worker: bool
     fatal: str
+    damage: str = ""
+    """What is damaged in the store and not repaired yet."""
 
 
 def age_text(age_ms: int) -> str:
@@ -102,6 +104,9 @@ def ready(facts: Facts) -> Health:
                 f"element {mismatch.element}: block says {mismatch.expected}, "
                 f"this worker {mismatch.computed} (height {mismatch.height})"
             ),
+        ),
+        HealthCheck(
+            name="storage", is_ok=not facts.damage, detail=facts.damage or "no damage is known"
         ),
         HealthCheck(name="fatal", is_ok=not facts.fatal, detail=facts.fatal or "none"),
     ]

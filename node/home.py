@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, Corrupt, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
@@ -16,6 +18,7 @@ from node.lock import locked
 from node.signer.opening import open_signer
 from node.signer.ports import ValidatorSigner
 from node.storage import BlobStore, ChainStore, LmdbConsensusStore, scrub
+from node.storage.durable import flush
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ def open_home(path: Path) -> Iterator[Opened]:
     with ExitStack() as stack:
         stack.enter_context(locked(home.path / "lock"))
         genesis = read_genesis(home)
+        if home.suspect.exists():
+            examine(home, config)
         node_key = load_key(home.keys / NODE_KEY)
         store = ChainStore(
             home.data / "chain",
@@ -65,6 +70,44 @@ def open_home(path: Path) -> Iterator[Opened]:
             votes=votes,
             blobs=BlobStore(home.data / "blobs"),
         )
+
+
+def note_damage(path: Path) -> None:
+    """Leave the note by which the next start checks the store first, if the disk takes it."""
+    with contextlib.suppress(OSError):
+        Home(path.resolve()).suspect.touch(mode=0o600)
+
+
+def examine(home: Home, config: Config) -> None:
+    """Check the store of a home whose last process ended over damage; set a bad one aside.
+
+    The chain then comes back from peers, through catch-up or state sync. Sign state and marks stay,
+    so nothing is signed twice. The bad store is kept for whoever looks into it, once: damage upon
+    damage is a broken disk, or a bug that would eat every copy.
+
+    Raises:
+        Corrupt: STORAGE_DAMAGED if a store was set aside before.
+    """
+    folder, aside = home.data / "chain", home.data / "chain.damaged"
+    try:
+        store = ChainStore(folder, config.storage_map_mib * 1024 * 1024)
+        with contextlib.closing(store), store.snapshot() as snapshot:
+            if not store.is_empty():
+                scrub(snapshot)
+    except Corrupt as error:
+        if error.code is not Code.STORAGE_DAMAGED:
+            raise
+        if aside.exists():
+            raise Corrupt(
+                Code.STORAGE_DAMAGED,
+                f"the store is damaged again: {error.message}",
+                hint=f"check the disk and memory of this machine, then remove {aside.name}",
+            ) from None
+        print(f"andon node: set aside as {aside.name}: {error}", file=sys.stderr)  # noqa: T201 - logs do not exist yet
+        folder.rename(aside)
+        flush(home.data)
+    home.suspect.unlink()
+    flush(home.path)
 
 
 def check_home(path: Path) -> str:

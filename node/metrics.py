@@ -65,6 +65,12 @@ class Metrics:
             ("code",),
             registry=self.registry,
         )
+        self._scrubbed = Counter(
+            "andon_scrub_values",
+            "Stored values looked at in search of rot, by outcome: read, damaged, repaired",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.interval = self._histogram(
             "cometbft_consensus_block_interval_seconds",
             "Header time between final blocks",
@@ -113,6 +119,10 @@ class Metrics:
         if child is None:
             child = self._phase_children[phase] = self._phases.labels(phase)
         child.observe(seconds)
+
+    def count_scrubbed(self, outcome: str, number: int) -> None:
+        """Count values that the scrubber read, found damaged or repaired."""
+        self._scrubbed.labels(outcome).inc(number)
 
     def observe_block(self, header: Header, transactions: int, predictions: int) -> None:
         """Count a final block."""

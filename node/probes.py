@@ -32,6 +32,7 @@ class Watched:
     worker: Supervisor
     store_used_ratio: Callable[[], float]
     needs_worker: bool
+    damage: Callable[[], str]
     is_halted: Callable[[], bool]
     """Consensus saw two conflicting certificates and signs nothing any more."""
 
@@ -101,5 +102,6 @@ class Probes:
             linked_weight=weight,
             quorum=quorum,
             needs_worker=watched.needs_worker,
+            damage=watched.damage(),
             fatal="consensus is halted: the chain has forked" if watched.is_halted() else "",
         )

@@ -196,6 +196,14 @@ class StoredShelf:
         except InvalidInput:
             return None
 
+    async def block_item(self, height: int) -> bytes | None:
+        """A final block with what it did, encoded."""
+        return await asyncio.to_thread(self._chain.item, height)
+
+    async def state_value(self, key: bytes) -> bytes | None:
+        """What the last state holds at a key."""
+        return await asyncio.to_thread(self._chain.value, key)
+
     async def final_blocks(self, first: int, count: int) -> list[bytes]:
         """Encoded FinalBlocks from height `first`."""
         return await asyncio.to_thread(

@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+import lmdb
 
+from andon.core.errors import Code, Corrupt
 from node.app import Node
-from node.home import open_home
+from node.home import note_damage, open_home
 from node.log import start_logging
 from node.reload import reload_log_level
 
 
 async def run_node(home: Path) -> None:
-    """Open a home and run its node until SIGTERM or SIGINT."""
+    """Open a home and run its node until SIGTERM or SIGINT.
+
+    A node that ends over damage leaves a note, by which the next start checks the store first.
+    """
+    try:
+        await _run(home)
+    except* Corrupt as group:
+        if any(error.code is Code.STORAGE_DAMAGED for error in leaves(group)):
+            note_damage(home)
+        raise
+    except* lmdb.Error:
+        note_damage(home)
+        raise
+
+
+def leaves(group: BaseExceptionGroup[Corrupt]) -> Iterator[Corrupt]:
+    """All errors in a group of groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+async def _run(home: Path) -> None:
     with open_home(home) as opened:
         start_logging(opened.home.logs, opened.config.log_level, opened.home.path.name)
         loop = asyncio.get_running_loop()

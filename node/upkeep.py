@@ -1,4 +1,4 @@
-"""What a node does for its own store beside consensus: snapshots, pruning, state sync, halting.
+"""What a node does for its store beside consensus: snapshots, pruning, scrubs, state sync, halting.
 
 Nothing here decides about the chain. Snapshots and pruning follow commits; state sync runs once,
 before catch-up, on an empty chain; a node that reached its halting height writes a snapshot, goes
@@ -11,6 +11,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -19,8 +20,10 @@ from andon.core.certificate import Vote
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
 from node.config import Config, Home
 from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.scrubber import Scrubber, ScrubPorts
+from node.drivers.scrubber import Source as Repairs
 from node.drivers.state_sync import Fetched, Source, StateSync
-from node.storage import ChainStore, PortableFiles
+from node.storage import BlobStore, ChainStore, PortableFiles
 
 PRUNE_EVERY_BLOCKS = 64
 PRUNE_COUNT_MAX = 256
@@ -34,6 +37,10 @@ WORK_MAX = 8
 log = structlog.get_logger()
 
 
+class Peers(Source, Repairs, Protocol):
+    """What peers give: portable states, and what repairs a store."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepPorts:
     """What upkeep works on; `advance` closes slots in the sign state."""
@@ -41,9 +48,11 @@ class UpkeepPorts:
     home: Home
     config: Config
     store: ChainStore
+    blobs: BlobStore
     files: PortableFiles
     execution: ExecutionDriver
-    source: Source
+    source: Peers
+    count_scrubbed: Callable[[str, int], None]
     peers: Callable[[], list[bytes]]
     punish: Callable[[bytes, float, str], None]
     advance: Callable[[Vote], Awaitable[None]]
@@ -57,6 +66,18 @@ class Upkeep:
     def __init__(self, ports: UpkeepPorts) -> None:
         self._ports = ports
         self._work: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(WORK_MAX)
+        self.scrubber = Scrubber(
+            ScrubPorts(
+                chain_id=ports.execution.genesis_document.chain_id,
+                store=ports.store,
+                blobs=ports.blobs,
+                writer=ports.execution,
+                source=ports.source,
+                peers=ports.peers,
+                count=ports.count_scrubbed,
+                values_per_s=ports.config.scrub_values_per_s,
+            )
+        )
         ports.execution.subscribe(self._committed)
 
     # -- following commits ----------------------------------------------------------------
@@ -82,6 +103,11 @@ class Upkeep:
         Raises:
             Misuse: HALTED at the configured height. Corrupt: the disk failed.
         """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.scrubber.run(), name="scrubber")
+            await self._work_on()
+
+    async def _work_on(self) -> None:
         ports = self._ports
         await asyncio.to_thread(ports.files.clear_leftovers)
         if ports.execution.horizon.is_reached(ports.execution.head().height):

@@ -12,7 +12,7 @@ from andon.core.proof import FinalHeader
 from andon.core.state_proof import StateProof
 from andon.core.wire import FinalBlock
 from consensus.ledger import state_proof
-from node.storage import ChainStore, Snapshot
+from node.storage import ChainStore, Snapshot, history_item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,18 @@ class ChainQueries:
                     break
                 found.append(encoded)
         return found
+
+    def item(self, height: int) -> bytes | None:
+        """A final block with what it did, encoded for a peer that repairs its store."""
+        with self._store.snapshot() as snapshot:
+            if not max(1, snapshot.first_height()) <= height <= snapshot.height():
+                return None
+            return encode(history_item(snapshot, height))
+
+    def value(self, key: bytes) -> bytes | None:
+        """What the last state holds at a key."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.get(key)
 
     def height_of(self, identity: bytes) -> int | None:
         """Height of a final block by its hash."""

@@ -86,6 +86,22 @@ class Fetcher:
         except ValueError:
             raise InvalidInput(Code.MALFORMED, "the peer's proof is no hexadecimal") from None
 
+    async def block_item(self, node_key: bytes, height: int) -> bytes:
+        """Ask a peer for a block with what it did, undecoded and unchecked.
+
+        Raises:
+            Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: TOO_LARGE.
+        """
+        return (await self._get(node_key, f"items/{height}", {}, _ANSWER_BYTES_MAX))[0]
+
+    async def state_value(self, node_key: bytes, key: bytes) -> bytes:
+        """Ask a peer what its state holds at a key, unchecked.
+
+        Raises:
+            Unavailable: UNREACHABLE, also if nothing is there. InvalidInput: TOO_LARGE.
+        """
+        return (await self._get(node_key, f"state/{key.hex()}", {}, BLOCK_BYTES_MAX))[0]
+
     async def snapshots(self, node_key: bytes) -> list[int]:
         """Ask a peer for the heights of its portable states.
 

@@ -1,4 +1,4 @@
-"""The peer-facing HTTPS server: one link route, two read-only fetch routes, hard limits.
+"""The peer-facing HTTPS server: one link route, read-only fetch routes, hard limits.
 
 Limits (reliability reference 4.2): a connection must complete its first request within
 FIRST_REQUEST_S, at most STRANGERS_MAX connections may be waiting to do so, keep-alive is short,
@@ -64,6 +64,12 @@ class Shelf(Protocol):
     ) -> tuple[int, bytes] | None:
         """Total size of a file of a portable state and one piece of it; None if it is not here."""
 
+    async def block_item(self, height: int) -> bytes | None:
+        """A final block with what it did, encoded; None if it is not here."""
+
+    async def state_value(self, key: bytes) -> bytes | None:
+        """What the last state holds at a key; None if nothing."""
+
 
 class PeerServer:
     """Serves links through `accept_link` and fetches from `shelf`."""
@@ -80,6 +86,8 @@ class PeerServer:
         application.router.add_get("/peer/v1/private/{digest}", self._private)
         application.router.add_get("/peer/v1/snapshots", self._snapshots)
         application.router.add_get("/peer/v1/snapshots/{height}/{name}", self._snapshot)
+        application.router.add_get("/peer/v1/items/{height}", self._item)
+        application.router.add_get("/peer/v1/state/{key}", self._state)
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -206,6 +214,24 @@ class PeerServer:
         offset = _number(request.query.get("offset", "0"))
         name = request.match_info["name"]
         return _piece(await self._shelf.snapshot_piece(height, name, offset, CHUNK_BYTES_MAX))
+
+    # What a peer needs to repair its store; it checks both against its own headers.
+
+    async def _item(self, request: web.Request) -> web.Response:
+        return _whole(await self._shelf.block_item(_number(request.match_info["height"])))
+
+    async def _state(self, request: web.Request) -> web.Response:
+        try:
+            key = bytes.fromhex(request.match_info["key"])
+        except ValueError:
+            return _whole(None)
+        return _whole(await self._shelf.state_value(key))
+
+
+def _whole(found: bytes | None) -> web.Response:
+    if found is None:
+        return web.Response(status=404)
+    return web.Response(body=found, content_type="application/octet-stream")
 
 
 def _piece(found: tuple[int, bytes] | None) -> web.Response:

@@ -3,7 +3,9 @@
 from node.storage.blobs import BLOB_BYTES_MAX, BlobStore
 from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
 from node.storage.consensus_store import LmdbConsensusStore
-from node.storage.portable_files import PortableFiles
+from node.storage.patrol import Damage, Part, Patrol, proof_of
+from node.storage.portable import HistoryItem, check_item
+from node.storage.portable_files import PortableFiles, history_item
 from node.storage.scrub import Scrubbed, scrub
 from node.storage.snapshot import Snapshot
 
@@ -12,10 +14,17 @@ __all__ = [
     "MAP_BYTES",
     "BlobStore",
     "ChainStore",
+    "Damage",
+    "HistoryItem",
     "LmdbConsensusStore",
+    "Part",
+    "Patrol",
     "PortableFiles",
     "Scrubbed",
     "Snapshot",
     "StoredBlock",
+    "check_item",
+    "history_item",
+    "proof_of",
     "scrub",
 ]

@@ -48,13 +48,16 @@ class BlobStore:
         path = self._path(identity)
         if path.exists():
             return identity
-        try:
-            replace_file(path, blob)
-        except OSError as error:
-            raise Unavailable(
-                Code.STORAGE_FULL, f"blob cannot be stored: {error.strerror}", hint="free space"
-            ) from None
+        self._replace(path, blob)
         return identity
+
+    def mend(self, blob: bytes) -> None:
+        """Put sound content in the place of what is damaged.
+
+        Raises:
+            Unavailable: STORAGE_FULL.
+        """
+        self._replace(self._path(digest(Domain.BLOB, blob)), blob)
 
     def get(self, identity: bytes) -> bytes:
         """Read a whole blob and check it.
@@ -157,6 +160,14 @@ class BlobStore:
     def remove(self, identity: bytes) -> None:
         """Forget a blob; nothing happens if it is not here."""
         self._path(identity).unlink(missing_ok=True)
+
+    def _replace(self, path: Path, blob: bytes) -> None:
+        try:
+            replace_file(path, blob)
+        except OSError as error:
+            raise Unavailable(
+                Code.STORAGE_FULL, f"blob cannot be stored: {error.strerror}", hint="free space"
+            ) from None
 
     def _partial(self, identity: bytes) -> Path:
         return self._path(identity).with_suffix(".partial")

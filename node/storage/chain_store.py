@@ -6,7 +6,7 @@ There is one writer: the thread that calls `append`. Readers take snapshots.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from andon.core.errors import Code, InvalidInput, Misuse
 from consensus.ledger import Executed, GenesisState, tree_root
 from node.storage.environment import DATA_FILE, Environment
 from node.storage.high_water import Mark, older, open_mark
-from node.storage.portable import Checked
-from node.storage.rewriting import Writer, install, prune, put_leaves
+from node.storage.portable import Checked, HistoryItem
+from node.storage.rewriting import Writer, install, prune, put_leaves, restore_block
 from node.storage.snapshot import (
     FORMAT_KEY,
     GENESIS_KEY,
@@ -162,12 +162,26 @@ class ChainStore:
         with self._environment.write() as transaction:
             return prune(Writer(transaction, self._environment.tables), below, count_max)
 
+    def restore_block(self, item: HistoryItem, certified: Header) -> None:
+        """Replace what is damaged at one height by an item that was checked."""
+        with self._environment.write() as transaction:
+            restore_block(Writer(transaction, self._environment.tables), item, certified)
+
     def rewrite(self, changes: Sequence[tuple[str, bytes, bytes]]) -> None:
         """Put values (table, key, value) in the place of damaged ones."""
         with self._environment.write() as transaction:
             writer = Writer(transaction, self._environment.tables)
             for table, key, value in changes:
                 writer.put(table, key, value)
+
+    def replace_tree(self, nodes: Mapping[bytes, bytes | None]) -> None:
+        """Put another tree (path -> content) in the place of a damaged one."""
+        with self._environment.write() as transaction:
+            writer = Writer(transaction, self._environment.tables)
+            writer.clear("tree")
+            set_node = writer.setter("tree")
+            for path in sorted(nodes):
+                set_node(b"/" + path, nodes[path])
 
     def snapshot(self) -> Snapshot:
         """Open a view of the last stored block; the caller closes it."""

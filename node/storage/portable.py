@@ -137,7 +137,7 @@ class Checked:
             header = self.manifest.headers[item.block.header.height - self.first]
             if item.block.header != header:
                 raise _bad(f"block {header.height} is another one")
-            _check_item(item)
+            check_item(item)
             if item.certificate is not None:
                 _check_certificate(self.sets[header.epoch], item.certificate, header)
 
@@ -210,7 +210,12 @@ def _check_headers(manifest: Manifest) -> None:
             raise _bad(f"header {above.height} does not follow")
 
 
-def _check_item(item: HistoryItem) -> None:
+def check_item(item: HistoryItem) -> None:
+    """Check a block's body and leaves against its header, which the caller trusts.
+
+    Raises:
+        InvalidInput: BAD_PROOF.
+    """
     header = item.block.header
     for name, root, leaves in (
         ("transactions", header.transactions_root, item.block.transactions),

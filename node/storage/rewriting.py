@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import lmdb
+import msgspec
 
 from andon.core.block import Block, Header, block_hash
 from andon.core.codec import decode, encode
@@ -151,6 +152,20 @@ def _put_item(table: Writer, item: HistoryItem) -> None:
     for index, raw in enumerate(item.block.transactions):
         identity = parse_transaction(raw).id
         table.put("transactions", identity, place + index.to_bytes(INDEX_BYTES, "big"))
+
+
+def restore_block(table: Writer, item: HistoryItem, certified: Header) -> None:
+    """Write all that belongs to one height anew; `item.certificate` is that of `certified`.
+
+    A height that only a descendant proves final loses a certificate of its own, which cannot be
+    read any more, and the descendant gets one.
+    """
+    place = height_key(item.block.header.height)
+    for name in ("certificates", "receipts", "predictions"):
+        table.setter(name)(place, None)
+    _put_item(table, msgspec.structs.replace(item, certificate=None))
+    if item.certificate is not None:
+        table.put("certificates", height_key(certified.height), encode(item.certificate))
 
 
 def prune(table: Writer, below: int, count_max: int) -> int:

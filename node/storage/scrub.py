@@ -76,25 +76,15 @@ def _check_chain(snapshot: Snapshot, first: int, height: int) -> int:
     closings = []
     base = snapshot.base_height()
     for at in [*_sparse_heights(snapshot), *range(base, height + 1)]:
+        transactions += check_height(snapshot, at, first)
         header = snapshot.header(at)
-        if header is None or header.height != at:
-            raise damaged(f"header {at} is missing")
+        assert header is not None, "check_height has seen it"
         if at == 0 and block_hash(header) != snapshot.meta(GENESIS_KEY):
             raise damaged("block 0 is not that of this network")
         if below is not None and below.height == at - 1 and header.parent != block_hash(below):
             raise damaged(f"header {at} does not follow header {at - 1}")
-        if snapshot.height_of(block_hash(header)) != at:
-            raise damaged(f"the hash of block {at} is not indexed")
         if header.closes_epoch:
             closings.append(at)
-        if at >= first or at == 0:
-            block = snapshot.block(at)
-            if block is None or block.header != header:
-                raise damaged(f"block {at} is missing or differs from its header")
-            transactions += _check_body(snapshot, block)
-        certificate = snapshot.certificate(at)
-        if certificate is not None and certificate.vote.block != block_hash(header):
-            raise damaged(f"the certificate at {at} names another block")
         below = header
     if height > 0 and snapshot.certificate(height) is None:
         raise damaged(f"the certificate of the last block, {height}, is missing")
@@ -103,6 +93,42 @@ def _check_chain(snapshot: Snapshot, first: int, height: int) -> int:
     for epoch in range(len(closings) + 1):
         if snapshot.validators(epoch) is None:
             raise damaged(f"the validators of epoch {epoch} are missing")
+    return transactions
+
+
+def next_stored(snapshot: Snapshot, height: int) -> int:
+    """The lowest height, this one or above, whose header belongs into this store."""
+    base = snapshot.base_height()
+    if height >= base:
+        return height
+    return next((at for at in _sparse_heights(snapshot) if at >= height), base)
+
+
+def check_height(snapshot: Snapshot, at: int, first: int | None = None) -> int:
+    """Check one height's header, body, leaves, indexes and certificate against its header.
+
+    `first` is the lowest height whose body is stored. Returns how many transactions it has.
+
+    Raises:
+        Corrupt: STORAGE_DAMAGED. InvalidInput: a record of another shape.
+    """
+    header, transactions = snapshot.header(at), 0
+    if header is None or header.height != at:
+        raise damaged(f"header {at} is missing")
+    identity = block_hash(header)
+    if snapshot.height_of(identity) != at:
+        raise damaged(f"the hash of block {at} is not indexed")
+    if at >= (snapshot.first_height() if first is None else first) or at == 0:
+        block = snapshot.block(at)
+        if block is None or block.header != header:
+            raise damaged(f"block {at} is missing or differs from its header")
+        transactions = _check_body(snapshot, block)
+    certificate = snapshot.certificate(at)
+    if certificate is not None and certificate.vote.block != identity:
+        raise damaged(f"the certificate at {at} names another block")
+    above = snapshot.header(at + 1)
+    if above is not None and above.height == at + 1 and above.parent != identity:
+        raise damaged(f"header {at + 1} does not follow header {at}")
     return transactions
 
 

@@ -11,10 +11,12 @@ import lmdb
 from andon.core.block import Block, Header, PredictionRecord, Receipt
 from andon.core.certificate import Certificate, ValidatorSet
 from andon.core.codec import R, Record, decode
+from andon.core.errors import Corrupt
 from andon.core.proof import FinalHeader
+from andon.core.state_proof import LEAF_BYTES
 from andon.core.wire import FinalBlock
 from node.storage.environment import Environment, mapped
-from node.storage.values import damaged, unseal
+from node.storage.values import CHECKSUM_BYTES, damaged, unseal
 
 HEIGHT_BYTES = 8
 INDEX_BYTES = 4
@@ -145,6 +147,47 @@ class Snapshot:
         with mapped(), self._transaction.cursor(db=self._tables[table]) as cursor:
             for key, value in cursor:
                 yield bytes(key), unseal(table, bytes(key), bytes(value))
+
+    def page(
+        self, table: str, after: bytes | None, count_max: int
+    ) -> list[tuple[bytes, bytes | None]]:
+        """Some entries of a table above a key, in order; None for a value that is damaged."""
+        found: list[tuple[bytes, bytes | None]] = []
+        with mapped(), self._transaction.cursor(db=self._tables[table]) as cursor:
+            is_there = cursor.first() if after is None else cursor.set_range(after)
+            if is_there and bytes(cursor.key()) == after:
+                is_there = cursor.next()
+            while is_there and len(found) < count_max:
+                key, stored = bytes(cursor.key()), bytes(cursor.value())
+                try:
+                    found.append((key, unseal(table, key, stored)))
+                except Corrupt:
+                    found.append((key, None))
+                is_there = cursor.next()
+        return found
+
+    def count_keys(self, table: str) -> int:
+        """Count a table by its keys alone; their order and number must be as LMDB believes.
+
+        Raises:
+            Corrupt: STORAGE_DAMAGED.
+        """
+        found, last = 0, b""
+        with mapped(), self._transaction.cursor(db=self._tables[table]) as cursor:
+            for raw in cursor.iternext(keys=True, values=False):
+                key = bytes(raw)
+                if key <= last:
+                    raise damaged(f"table {table} is out of order")
+                found, last = found + 1, key
+        if found != self.length(table):
+            raise damaged(f"table {table} has {found} entries, not {self.length(table)}")
+        return found
+
+    def leaves(self) -> int:
+        """How many leaves the stored tree has, told by the length of its nodes."""
+        length = CHECKSUM_BYTES + LEAF_BYTES
+        with mapped(), self._transaction.cursor(db=self._tree) as cursor:
+            return sum(len(value) == length for value in cursor.iternext(keys=False, values=True))
 
     def has_transaction(self, transaction_id: bytes) -> bool:
         """Tell whether a stored block holds the transaction."""

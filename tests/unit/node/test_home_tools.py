@@ -6,12 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
 from andon.core.genesis import genesis_to_json
 from node.config import Config, Home, render_config
-from node.home import check_home, open_home
+from node.home import check_home, note_damage, open_home
 from node.home_tools import create_snapshot, list_snapshots, replay_home, restore_snapshot
 from node.keystore import NODE_KEY, VALIDATOR_KEY, save_key
 from node.signer import SignStateFile
@@ -111,3 +112,40 @@ def test_an_older_chain_under_a_newer_home_is_refused_and_a_restored_snapshot_is
     shutil.rmtree(home.data / "chain")
     assert restore_snapshot(home.path, folder) == 4
     assert "height 4" in check_home(home.path)
+
+
+def rot(home: Home) -> None:
+    """Spoil one entry of the state of a stopped node."""
+    with lmdb.open(str(home.data / "chain"), map_size=64 * 1024 * 1024, max_dbs=20) as raw:
+        database = raw.open_db(b"state")
+        with raw.begin(write=True, db=database) as transaction, transaction.cursor() as cursor:
+            assert cursor.last()
+            cursor.put(bytes(cursor.key()), b"rot" + bytes(cursor.value())[3:])
+
+
+def test_a_store_that_is_under_suspicion_is_checked_and_a_bad_one_set_aside_once(
+    filled: tuple[CertifiedChain, Home], capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain, home = filled
+    aside = home.data / "chain.damaged"
+    note_damage(home.path)
+    with open_home(home.path) as opened:
+        assert not opened.store.is_empty()
+    assert not home.suspect.exists()
+    assert not aside.exists()
+
+    rot(home)
+    note_damage(home.path)
+    with open_home(home.path) as opened:
+        assert opened.store.is_empty()
+        chain.open(opened.store)
+    assert aside.exists()
+    assert not home.suspect.exists()
+    assert "set aside" in capsys.readouterr().err
+
+    rot(home)
+    note_damage(home.path)
+    with pytest.raises(Corrupt) as caught, open_home(home.path):
+        pass
+    assert caught.value.code is Code.STORAGE_DAMAGED
+    assert home.suspect.exists()

@@ -47,6 +47,12 @@ class MemoryShelf:
     ) -> tuple[int, bytes] | None:
         return (len(peer), peer) if digest == b"p" * 32 else None
 
+    async def block_item(self, height: int) -> bytes | None:
+        return b"item %d" % height if height < 10 else None
+
+    async def state_value(self, key: bytes) -> bytes | None:
+        return key * 2 if key != b"gone" else None
+
     async def blob_proof(self, digest: bytes, index: int) -> bytes | None:
         blob = self.blobs.get(digest)
         return None if blob is None else piece_proof(piece_digests(blob), index)
@@ -207,6 +213,21 @@ async def test_a_snapshot_is_listed_and_fetched_in_pieces() -> None:
             await fetcher.snapshot_file(high.key.public, 10, "manifest", 2_000_000)
         with pytest.raises(Unavailable):
             await fetcher.snapshot_file(high.key.public, 10, "state-0", 2_000_000)
+
+
+async def test_what_repairs_a_store_is_fetched_from_a_peer() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high), AsyncExitStack() as stack:
+        await linked(low, high)
+        fetcher = await stack.enter_async_context(open_fetcher(low.network))
+        assert await fetcher.block_item(high.key.public, 7) == b"item 7"
+        assert await fetcher.state_value(high.key.public, b"\0k") == b"\0k\0k"
+        for wanted in (
+            fetcher.block_item(high.key.public, 10),
+            fetcher.state_value(high.key.public, b"gone"),
+        ):
+            with pytest.raises(Unavailable):
+                await wanted
 
 
 async def test_a_blob_is_fetched_in_pieces_over_the_pinned_session() -> None:
