@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from andon.core.errors import Code, Corrupt, InvalidInput
+from andon.core.errors import AndonError, Code, Corrupt, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
@@ -19,6 +20,8 @@ from node.signer.opening import open_signer
 from node.signer.ports import ValidatorSigner
 from node.storage import BlobStore, ChainStore, LmdbConsensusStore, scrub
 from node.storage.durable import flush
+
+REASON_BYTES_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,25 +92,49 @@ def examine(home: Home, config: Config) -> None:
         Corrupt: STORAGE_DAMAGED if a store was set aside before.
     """
     folder, aside = home.data / "chain", home.data / "chain.damaged"
-    try:
-        store = ChainStore(folder, config.storage_map_mib * 1024 * 1024)
-        with contextlib.closing(store), store.snapshot() as snapshot:
-            if not store.is_empty():
-                scrub(snapshot)
-    except Corrupt as error:
-        if error.code is not Code.STORAGE_DAMAGED:
-            raise
+    reason = in_child(lambda: _find_damage(folder, config.storage_map_mib * 1024 * 1024))
+    if reason:
         if aside.exists():
             raise Corrupt(
                 Code.STORAGE_DAMAGED,
-                f"the store is damaged again: {error.message}",
+                f"the store is damaged again: {reason}",
                 hint=f"check the disk and memory of this machine, then remove {aside.name}",
-            ) from None
-        print(f"andon node: set aside as {aside.name}: {error}", file=sys.stderr)  # noqa: T201 - logs do not exist yet
+            )
+        print(f"andon node: set aside as {aside.name}: {reason}", file=sys.stderr)  # noqa: T201 - logs do not exist yet
         folder.rename(aside)
         flush(home.data)
     home.suspect.unlink()
     flush(home.path)
+
+
+def _find_damage(folder: Path, map_bytes: int) -> str:
+    try:
+        store = ChainStore(folder, map_bytes)
+        with contextlib.closing(store), store.snapshot() as snapshot:
+            if not store.is_empty():
+                scrub(snapshot)
+    except AndonError as error:
+        # A full disk or a lock is no damage; opening in earnest will say so.
+        return error.message if error.code is Code.STORAGE_DAMAGED else ""
+    return ""
+
+
+def in_child(job: Callable[[], str]) -> str:
+    """Give what a job finds in a process of its own; LMDB aborts on some broken pages."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        found = "the process that read it failed"
+        try:
+            found = job()
+        finally:
+            os.write(writing, found.encode()[:REASON_BYTES_MAX])
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        found = pipe.read(REASON_BYTES_MAX).decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    return found if status == 0 else "the process that read it was ended by LMDB"
 
 
 def check_home(path: Path) -> str:

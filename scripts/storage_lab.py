@@ -5,12 +5,14 @@ nothing acknowledged may be missing after the next start. Then loss of power: th
 life are traced, and images of what a disk may hold at any moment are opened (needs strace; 0 for
 none). Then damage of the medium: flipped bits,
 lost, stale and misdirected pages. Each copy is opened by `check` and `scrub`, as
-`python -m node --check` does; what they let pass must answer everything as before.
+`python -m node --check` does; what they let pass must answer everything as before. What is found is
+repaired by the node's scrubber with a sound store for a peer, or else fetched anew by catch-up.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -18,12 +20,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import structlog
+
 from node.testing.lab import (
     Damage,
     Outcome,
+    Repair,
     damaged_copy,
     make_specimen,
     record,
+    repair,
     run_cycles,
     run_images,
     try_damage,
@@ -86,9 +92,11 @@ def power(folder: Path, count: int, seed: int, seconds: float) -> bool:
 
 def rot(folder: Path, count: int, seed: int, seconds: float) -> bool:
     """Damage copies of a store and print what became of them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     specimen = make_specimen(folder / "specimen", HEIGHTS)
     draw = random.Random(f"rot {seed}")  # noqa: S311 - no secret
     counts: Counter[tuple[Damage, Outcome]] = Counter()
+    repairs: Counter[Repair] = Counter()
     began_s = time.monotonic()
     trials = 0
     while trials < count and time.monotonic() - began_s < seconds:
@@ -96,20 +104,35 @@ def rot(folder: Path, count: int, seed: int, seconds: float) -> bool:
             content = damaged_copy(specimen, damage, draw)
             outcome = try_damage(specimen, content, folder / "copy")
             counts[damage, outcome] += 1
+            if outcome in (Outcome.DETECTED, Outcome.STOPPED):
+                ended = repair(specimen, folder / "copy")
+                repairs[ended] += 1
+                if ended is Repair.NONE:
+                    keep(content, f"unrepaired-{seed}-{trials}-{damage.name.lower()}")
             if outcome is Outcome.WRONG:
-                (kept := Path("out") / "storage-lab").mkdir(parents=True, exist_ok=True)
-                (kept / f"wrong-{seed}-{trials}-{damage.name.lower()}.mdb").write_bytes(content)
+                keep(content, f"wrong-{seed}-{trials}-{damage.name.lower()}")
         trials += 1
     print(
         f"damage: {trials} copies of each kind in {time.monotonic() - began_s:.1f} s, "
         f"{len(specimen.content) // 4096} pages each"
     )
     for damage in Damage:
-        found = ", ".join(
-            f"{counts[damage, outcome]} {outcome.name.lower()}" for outcome in Outcome
-        )
-        print(f"  {damage.value:36} {found}", flush=True)
-    return not any(counts[damage, Outcome.WRONG] for damage in Damage)
+        row = ", ".join(f"{counts[damage, outcome]} {outcome.name.lower()}" for outcome in Outcome)
+        print(f"  {damage.value:36} {row}", flush=True)
+    found = sum(repairs.values())
+    print(
+        f"repair: {found} found, {repairs[Repair.IN_PLACE]} repaired in place, "
+        f"{repairs[Repair.ANEW]} fetched anew, {repairs[Repair.NONE]} not repaired",
+        flush=True,
+    )
+    is_repaired = repairs[Repair.NONE] * 100 <= found
+    return is_repaired and not any(counts[damage, Outcome.WRONG] for damage in Damage)
+
+
+def keep(content: bytes, name: str) -> None:
+    """Keep a copy that something is wrong with."""
+    (kept := Path("out") / "storage-lab").mkdir(parents=True, exist_ok=True)
+    (kept / f"{name}.mdb").write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from node.testing.lab.certified import CertifiedChain
 from node.testing.lab.chain import LabChain
 from node.testing.lab.kill import Cycles, run_cycles
 from node.testing.lab.power import Losses, record, run_images
+from node.testing.lab.repair import Repair, repair
 from node.testing.lab.rot import (
     Damage,
     Outcome,
@@ -21,11 +22,13 @@ __all__ = [
     "LabChain",
     "Losses",
     "Outcome",
+    "Repair",
     "Specimen",
     "damaged_copy",
     "is_traceable",
     "make_specimen",
     "record",
+    "repair",
     "run_cycles",
     "run_images",
     "try_damage",

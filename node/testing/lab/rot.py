@@ -11,23 +11,25 @@ import os
 import random
 import resource
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from andon.core.codec import encode
 from andon.core.errors import AndonError
+from andon.core.genesis import Genesis
 from andon.core.hashing import Domain, digest
-from andon.core.transaction import parse_transaction
 from node.storage import ChainStore, scrub
 from node.storage.snapshot import Snapshot
-from node.testing.lab.chain import LabChain, written_key
+from node.testing.lab.certified import CertifiedChain
 
 MAP_BYTES = 1024**3
 DATA_FILE = "data.mdb"
 MARK_SUFFIX = ".mark"
 PAGE_BYTES = 4096
+TRANSACTIONS_A_BLOCK = 2
+DIED = 9
 TRIAL_CPU_S = 20
 """Damage may make the tree of pages a ring; nobody waits for ever."""
 
@@ -60,24 +62,26 @@ class Specimen:
     answers: bytes
     heights: int
     transactions: tuple[bytes, ...]
+    genesis: Genesis
+    genesis_hash: bytes
 
 
 def make_specimen(folder: Path, heights: int) -> Specimen:
     """Write a chain of some blocks and take its answers."""
-    chain = LabChain()
+    chain = CertifiedChain()
     path = folder / DATA_FILE
     store = ChainStore(folder, MAP_BYTES, mark=folder.with_suffix(MARK_SUFFIX))
     chain.open(store)
     older = b""
     transactions: list[bytes] = []
     for _ in range(heights):
-        with store.snapshot() as snapshot:
-            block = chain.next_block(snapshot)
+        made = [chain.write(1) for _ in range(TRANSACTIONS_A_BLOCK)]
+        block = chain.extend(*made)
         store.append([block])
-        transactions += [parse_transaction(raw).id for raw in block.block.transactions]
+        transactions += [transaction.id for transaction in made]
         if block.block.header.height == heights - heights // 4:
             older = path.read_bytes()
-    answers = _ask(store, heights, transactions)
+    answers = answers_of(store, heights, transactions)
     store.close()
     return Specimen(
         folder=folder,
@@ -86,6 +90,8 @@ def make_specimen(folder: Path, heights: int) -> Specimen:
         answers=answers,
         heights=heights,
         transactions=tuple(transactions),
+        genesis=chain.genesis,
+        genesis_hash=chain.genesis_hash,
     )
 
 
@@ -113,42 +119,52 @@ def try_damage(specimen: Specimen, content: bytes, folder: Path) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / DATA_FILE).write_bytes(content)
-    mark = specimen.folder.with_suffix(MARK_SUFFIX)
-    shutil.copyfile(mark, folder.with_suffix(MARK_SUFFIX))
+    status = in_child(lambda: _read(specimen, folder).value)
+    return Outcome(Outcome.STOPPED.value if status is None else status)
+
+
+def in_child(job: Callable[[], int]) -> int | None:
+    """Run a job in a process of its own and give its status; None if it died or raised."""
     child = os.fork()
     if child == 0:
-        _be_reader(specimen, folder)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFEXITED(status):
-        return Outcome.STOPPED
-    return Outcome(os.WEXITSTATUS(status))
+        status = DIED
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_CPU_S, TRIAL_CPU_S))
+            status = job()
+        finally:
+            os._exit(status)
+    _, ended = os.waitpid(child, 0)
+    if not os.WIFEXITED(ended) or os.WEXITSTATUS(ended) == DIED:
+        return None
+    return os.WEXITSTATUS(ended)
 
 
-def _be_reader(specimen: Specimen, folder: Path) -> None:
-    """Read all and exit with the outcome; never returns."""
-    outcome = Outcome.STOPPED
-    try:
-        resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_CPU_S, TRIAL_CPU_S))
-        outcome = _read(specimen, folder)
-    finally:
-        os._exit(outcome.value)
+def open_copy(specimen: Specimen, folder: Path) -> ChainStore:
+    """Open a damaged copy as a node does when it starts, under the mark of the sound store.
+
+    Raises:
+        AndonError: it is found to be damaged already now.
+    """
+    mark = folder.with_suffix(MARK_SUFFIX)
+    shutil.copyfile(specimen.folder.with_suffix(MARK_SUFFIX), mark)
+    store = ChainStore(folder, MAP_BYTES, mark=mark)
+    store.check(specimen.genesis_hash)
+    return store
 
 
 def _read(specimen: Specimen, folder: Path) -> Outcome:
-    chain = LabChain()
     try:
-        store = ChainStore(folder, MAP_BYTES, mark=folder.with_suffix(MARK_SUFFIX))
-        store.check(chain.genesis_hash)
+        store = open_copy(specimen, folder)
         with store.snapshot() as snapshot:
             scrub(snapshot)
     except AndonError:
         return Outcome.DETECTED
     # What passed is served: from here on an error would come too late.
-    found = _ask(store, specimen.heights, specimen.transactions)
+    found = answers_of(store, specimen.heights, specimen.transactions)
     return Outcome.UNHARMED if found == specimen.answers else Outcome.WRONG
 
 
-def _ask(store: ChainStore, heights: int, transactions: Sequence[bytes]) -> bytes:
+def answers_of(store: ChainStore, heights: int, transactions: Sequence[bytes]) -> bytes:
     """Digest of everything that a node asks of its store."""
     with store.snapshot() as snapshot:
         parts = _answers(snapshot, heights, transactions)
@@ -169,7 +185,6 @@ def _answers(snapshot: Snapshot, heights: int, transactions: Sequence[bytes]) ->
     for identity in transactions:
         is_known = snapshot.has_transaction(identity)
         yield repr((is_known, snapshot.transaction_place(identity))).encode()
-        yield snapshot.get(written_key(identity)) or b""
     for key, value in snapshot.iterate(b"", None, 10 * len(transactions) + 100):
         yield key + value
     yield snapshot.tree_node(b"") or b""

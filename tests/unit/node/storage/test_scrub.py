@@ -101,7 +101,7 @@ def test_a_short_campaign_of_kills_and_damage_finds_nothing_lost_or_wrong() -> N
                 "--cycles",
                 "40",
                 "--damages",
-                "15",
+                "6",
                 "--images",
                 str(IMAGES if is_traceable() else 0),
             ),
@@ -115,6 +115,7 @@ def test_a_short_campaign_of_kills_and_damage_finds_nothing_lost_or_wrong() -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kill -9: 40 cycles" in done.stdout
     assert done.stdout.count(" 0 wrong") == 4
+    assert " 0 not repaired" in done.stdout
     if is_traceable():
         assert f"power loss: {IMAGES} images" in done.stdout
 
