@@ -182,10 +182,7 @@ class Node:
             )
         self.upkeep = Upkeep(
             UpkeepPorts(
-                home=opened.home,
-                config=opened.config,
-                store=opened.store,
-                blobs=opened.blobs,
+                opened=opened,
                 files=self.files,
                 execution=self.execution,
                 source=self.fetcher,

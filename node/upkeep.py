@@ -18,12 +18,12 @@ import structlog
 from andon.core.block import Header
 from andon.core.certificate import Vote
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
-from node.config import Config, Home
 from node.drivers.execution import Committed, ExecutionDriver
 from node.drivers.scrubber import Scrubber, ScrubPorts
 from node.drivers.scrubber import Source as Repairs
 from node.drivers.state_sync import Fetched, Source, StateSync
-from node.storage import BlobStore, ChainStore, PortableFiles
+from node.home import Opened
+from node.storage import ChainStore, PortableFiles
 
 PRUNE_EVERY_BLOCKS = 64
 PRUNE_COUNT_MAX = 256
@@ -45,10 +45,7 @@ class Peers(Source, Repairs, Protocol):
 class UpkeepPorts:
     """What upkeep works on; `advance` closes slots in the sign state."""
 
-    home: Home
-    config: Config
-    store: ChainStore
-    blobs: BlobStore
+    opened: Opened
     files: PortableFiles
     execution: ExecutionDriver
     source: Peers
@@ -69,13 +66,13 @@ class Upkeep:
         self.scrubber = Scrubber(
             ScrubPorts(
                 chain_id=ports.execution.genesis_document.chain_id,
-                store=ports.store,
-                blobs=ports.blobs,
+                store=ports.opened.store,
+                blobs=ports.opened.blobs,
                 writer=ports.execution,
                 source=ports.source,
                 peers=ports.peers,
                 count=ports.count_scrubbed,
-                values_per_s=ports.config.scrub_values_per_s,
+                values_per_s=ports.opened.config.scrub_values_per_s,
             )
         )
         ports.execution.subscribe(self._committed)
@@ -84,7 +81,7 @@ class Upkeep:
 
     def _committed(self, header: Header, committed: Committed) -> None:
         del committed
-        config, height = self._ports.config, header.height
+        config, height = self._ports.opened.config, header.height
         if self._ports.execution.horizon.is_reached(height):
             self._put(self._halt)
         elif config.snapshot_every_blocks and height % config.snapshot_every_blocks == 0:
@@ -120,9 +117,9 @@ class Upkeep:
         ports = self._ports
 
         def write() -> int:
-            with ports.store.snapshot() as snapshot:
+            with ports.opened.store.snapshot() as snapshot:
                 height = ports.files.write(snapshot)
-            ports.files.keep_newest(ports.config.snapshots_kept)
+            ports.files.keep_newest(ports.opened.config.snapshots_kept)
             return height
 
         try:
@@ -133,9 +130,11 @@ class Upkeep:
     async def _prune(self) -> None:
         execution = self._ports.execution
         window = execution.params().expiry_window_blocks
-        kept = max(self._ports.config.keep_blocks, window)
+        kept = max(self._ports.opened.config.keep_blocks, window)
         below = execution.head().height + 1 - kept
-        count = await execution.on_storage(lambda: self._ports.store.prune(below, PRUNE_COUNT_MAX))
+        count = await execution.on_storage(
+            lambda: self._ports.opened.store.prune(below, PRUNE_COUNT_MAX)
+        )
         if count == PRUNE_COUNT_MAX:
             self._put(self._prune)
 
@@ -155,9 +154,9 @@ class Upkeep:
     async def sync_state(self) -> None:
         """Replace an empty chain by a peer's snapshot, if the configuration wants that."""
         ports = self._ports
-        if not ports.config.state_sync or ports.execution.head().height > 0:
+        if not ports.opened.config.state_sync or ports.execution.head().height > 0:
             return
-        folder = ports.home.data / "incoming"
+        folder = ports.opened.home.data / "incoming"
         driver = StateSync(
             ports.execution.genesis_document,
             ports.source,
@@ -172,7 +171,7 @@ class Upkeep:
         checked = fetched.checked
         # As when a block is committed: the slots below are closed before the chain stands there.
         await ports.advance(checked.manifest.final.certificate.vote)
-        await ports.execution.replace(lambda: _install(ports.store, fetched))
+        await ports.execution.replace(lambda: _install(ports.opened.store, fetched))
         ports.replaced()
         log.info("state_sync.done", height=checked.height)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
