@@ -114,6 +114,7 @@ def status(context: Context, *, run: str) -> None:
 @click.option("--reward", default=0, help="Units of the token for each counted update.")
 @click.option("--budget", default=0, help="End before the run owes more units than this.")
 @click.option("--reliability", default=0, help="Refuse members below this, 0 to 1000.")
+@click.option("--routes", default=0, help="Rounds in which models wander before each average.")
 @click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")
 @click.pass_obj
 def create(

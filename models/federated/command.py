@@ -40,7 +40,8 @@ class Terms:
 
     `data` names the dataset version by its digest in hex. The run ends at a score of `target`,
     after `stale` rounds without a better one, or before it owes more than `budget` units of the
-    token at `reward` a counted update; 0 and None are no rule.
+    token at `reward` a counted update; 0 and None are no rule. Models wander in `routes` rounds
+    before each one that averages.
     """
 
     mode: str = "full"
@@ -58,6 +59,7 @@ class Terms:
     reward: int = 0
     budget: int = 0
     reliability: int = 0
+    routes: int = 0
 
 
 async def create_run(
@@ -125,6 +127,7 @@ def _conditions(terms: Terms) -> dict[Key, Value]:
         "reward": terms.reward,
         "budget": terms.budget,
         "reliability_min": terms.reliability,
+        "routes": terms.routes,
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from andon.core.codec import Record, decode, encode
 from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
 
-_MAGIC = b"andon-fl-journal-1\n"
+_MAGIC = b"andon-fl-journal-2\n"
 SECRET_BYTES = 32
 
 
@@ -21,7 +21,8 @@ class Entry(Record, frozen=True):
     """One attempt of one round. `update` is the encoded update in plain units, empty until made.
 
     `frozen` are the survivors for which shares were revealed, empty until then; it never
-    changes afterwards. `rho` is the privacy that the update cost, in micro-rho.
+    changes afterwards. `rho` is the privacy that the update cost, in micro-rho. `received` is
+    the update of the plant whose model wandered here, empty until then.
     """
 
     run: str
@@ -31,6 +32,7 @@ class Entry(Record, frozen=True):
     update: bytes
     rho: int
     frozen: tuple[bytes, ...]
+    received: bytes = b""
 
 
 class Journal:
@@ -76,6 +78,7 @@ class Journal:
             before.secret != entry.secret
             or before.update not in (b"", entry.update)
             or before.frozen not in ((), entry.frozen)
+            or before.received not in (b"", entry.received)
         ):
             raise Misuse(Code.BAD_ARGUMENTS, "a journal entry is never rewritten")
         path = self._path(entry.round, entry.attempt)

@@ -20,7 +20,9 @@ from models.federated.secagg import (
 from models.federated.strategies import Strategy, StrategyName, check_strategy, vector_length
 
 Mode = Literal["plain", "grouped", "full"]
-Phase = Literal["KEYS", "DEAL", "COMMIT", "REVEAL", "AGGREGATE", "CLOSED", "ABORTED"]
+Phase = Literal[
+    "KEYS", "DEAL", "COMMIT", "REVEAL", "AGGREGATE", "ROUTE", "TAKE", "CLOSED", "ABORTED"
+]
 MODES: tuple[Mode, ...] = ("plain", "grouped", "full")
 PHASES: tuple[Phase, ...] = (
     "KEYS",
@@ -28,6 +30,8 @@ PHASES: tuple[Phase, ...] = (
     "COMMIT",
     "REVEAL",
     "AGGREGATE",
+    "ROUTE",
+    "TAKE",
     "CLOSED",
     "ABORTED",
 )
@@ -56,7 +60,8 @@ class MemberPlan:
 class Plan:
     """A run, as contract `training` keeps it; `elements` are those of the vector a member sends.
 
-    `root` is the account that trains on the public root set, for the rule `trust`.
+    `root` is the account that trains on the public root set, for the rule `trust`. Models wander
+    in `routes` rounds before each one that averages.
     """
 
     chain_id: str
@@ -72,11 +77,16 @@ class Plan:
     status: str
     round: int
     rho_budget: int
+    routes: int
 
     @property
     def parameters(self) -> int:
         """Parameters of the model: half of the elements for SCAFFOLD."""
         return self.elements // vector_length(self.strategy, 1)
+
+    def is_route(self, number: int) -> bool:
+        """Whether models wander in this round."""
+        return number % (self.routes + 1) != 0
 
     def accounts(self) -> tuple[bytes, ...]:
         """All members, ascending."""
@@ -143,6 +153,16 @@ class Progress:
     committed: tuple[bytes, ...]
     frozen: tuple[bytes, ...]
     revealed: tuple[bytes, ...]
+    given: tuple[bytes, ...]
+    taken: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A model on its way, as contract `routes` keeps it: digests of sealed blob and content."""
+
+    blob: bytes
+    model: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +214,7 @@ def parse_plan(chain_id: str, run: str, value: Value) -> Plan:
         status=_text(table["status"]),
         round=_int(table["round"]),
         rho_budget=_int(table["rho_budget"]),
+        routes=_int(table["routes"]),
     )
 
 
@@ -212,6 +233,8 @@ def parse_progress(number: int, value: Value) -> Progress:
         committed=_accounts(table["committed"]),
         frozen=_accounts(table["frozen"]),
         revealed=_accounts(table["revealed"]),
+        given=_accounts(table["given"]),
+        taken=_accounts(table["taken"]),
     )
 
 
@@ -225,6 +248,12 @@ def parse_sent(value: Value) -> Sent:
         blob=b"" if commit is None else _bytes(_table(commit)["blob"]),
         reveal=() if table["reveal"] is None else tuple(map(_share, _list(table["reveal"]))),
     )
+
+
+def parse_parcel(value: Value) -> Parcel:
+    """Read an entry of `routes.given`. Raises: InvalidInput MALFORMED."""
+    table = _table(value)
+    return Parcel(_bytes(table["blob"]), _bytes(table["model"]))
 
 
 def share_values(shares: tuple[Share, ...]) -> list[Value]:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.hashing import Domain, digest
-from models.federated import robust
+from models.federated import robust, wander
 from models.federated.journal import SECRET_BYTES, Entry, Journal
 from models.federated.plan import Plan, Progress, Sent, share_values
-from models.federated.ring import Units, encode_update, to_ring, words_to_bytes
+from models.federated.ring import Units, decode_units, encode_update, to_ring, words_to_bytes
 from models.federated.secagg import Announcement, Member
 from models.federated.strategies import ServerState, model_from_fine, state_digest
 
@@ -70,13 +70,15 @@ Action = Send | Wait | Done
 class Sight:
     """The ledger as the plant sees it, from final blocks whose certificates were checked.
 
-    `sent` has every member of the own group; `base` is the state the round starts from.
+    `sent` has every member of the own group, in route rounds all that announced keys; `base` is
+    the state the round starts from; `given` is what is on its way to this plant.
     """
 
     plan: Plan
     progress: Progress
     sent: dict[bytes, Sent]
     base: ServerState
+    given: wander.Given | None = None
 
 
 class Plant:
@@ -107,6 +109,10 @@ class Plant:
                 return self._commit(sight)
             case "REVEAL":
                 return self._reveal(sight)
+            case "ROUTE":
+                return self._give(sight)
+            case "TAKE":
+                return self._take(sight)
             case "AGGREGATE":
                 return Wait("validators are computing the aggregate")
             case "CLOSED" | "ABORTED":
@@ -157,7 +163,7 @@ class Plant:
         entry = self._trained(sight)
         if entry is None:
             return Wait("the journal of this attempt is lost; sitting it out")
-        units: Units = np.frombuffer(entry.update, "<i4").astype(np.int32)
+        units = wander.units_of(entry.update)
         if plan.mode == "plain":
             blob = entry.update
         else:
@@ -204,6 +210,49 @@ class Plant:
             arguments={**_address(plan, progress), "shares": share_values(shares)},
         )
 
+    def _give(self, sight: Sight) -> Action:
+        plan, progress = sight.plan, sight.progress
+        if self._account not in progress.announced:
+            return Wait("this plant came too late for the attempt; the next one is open to it")
+        if self._account in progress.given:
+            return Wait(f"other members train until height {progress.deadline}")
+        entry = self._trained(sight)
+        if entry is None:
+            return Wait("the journal of this attempt is lost; sitting it out")
+        taker = wander.taker_of(plan, progress, sight.sent, self._account)
+        key = sight.sent[taker].required_announcement().seal_key
+        blob, content = wander.seal_update((plan, progress), entry.secret, key, entry.update)
+        return Send(
+            method="give",
+            arguments={
+                **_address(plan, progress),
+                "blob": digest(Domain.BLOB, blob),
+                "model": content,
+                "size": len(entry.update),
+                "rho": entry.rho,
+            },
+            blob=blob,
+        )
+
+    def _take(self, sight: Sight) -> Action:
+        plan, progress = sight.plan, sight.progress
+        if self._account in progress.taken:
+            return Wait(f"other members take models until height {progress.deadline}")
+        entry = self._entry(plan, progress, create=False)
+        if self._account not in progress.announced or entry is None:
+            return Wait("nothing was given to this plant")
+        giver = wander.giver_to(plan, progress, sight.sent, self._account)
+        if giver not in progress.given or sight.given is None:
+            return Wait(f"{giver.hex()[:16]} gave no model; this plant goes on with its own")
+        key = sight.sent[giver].required_announcement().seal_key
+        try:
+            content = wander.open_update((plan, progress), entry.secret, key, sight.given)
+        except InvalidInput as error:
+            return Wait(f"the model of {giver.hex()[:16]} is not usable: {error.message}")
+        # On disk before it is acknowledged: the next round starts from it, in every later process.
+        self._journal.save(msgspec.structs.replace(entry, received=content))
+        return Send(method="take", arguments=_address(plan, progress))
+
     def _trained(self, sight: Sight) -> Entry | None:
         """The entry with its update: trained now, or carried over from an earlier attempt."""
         plan, progress = sight.plan, sight.progress
@@ -220,13 +269,16 @@ class Plant:
         if state_digest(sight.base) != progress.base:
             raise InvalidInput(Code.DIGEST_MISMATCH, "the base state is not the round's")
         fine_bits = plan.encoding.scale_bits + robust.FINE_BITS
-        trained = self._train(model_from_fine(sight.base.model, fine_bits), progress.number)
+        base = model_from_fine(sight.base.model, fine_bits)
+        held = wander.held(self._journal, plan, progress.number)
+        moved = np.zeros_like(base) if held is None else _floats(held, plan)
+        trained = self._train(base + moved, progress.number)
         if trained.update.shape != (plan.elements,):
             raise Misuse(
                 Code.BAD_ARGUMENTS,
                 f"training gave {trained.update.shape}, the run wants ({plan.elements},)",
             )
-        units = encode_update(trained.update, plan.encoding)
+        units = encode_update(moved + trained.update, plan.encoding)
         kept = msgspec.structs.replace(
             entry, update=units.astype("<i4", copy=False).tobytes(), rho=trained.rho
         )
@@ -248,6 +300,10 @@ class Plant:
             return None
         attempt = sight.plan.attempt(sight.progress, sight.plan.group_of(self._account))
         return Member(entry.secret, attempt, self._account)
+
+
+def _floats(units: Units, plan: Plan) -> Floats:
+    return decode_units(units, plan.encoding.scale_bits).astype(np.float32)
 
 
 def _announcements(sight: Sight, member: Member) -> tuple[Announcement, ...]:

@@ -364,6 +364,11 @@ def _rebuild(evidence: Evidence, dealer: int, kind: int) -> bytes:
     )
 
 
+def seal_pair(secret: bytes) -> masks.Pair:
+    """The pair behind the announced seal key of an attempt's secret."""
+    return _own_keys(secret)[1]
+
+
 def _own_keys(secret: bytes) -> tuple[masks.Pair, masks.Pair, bytes]:
     mask = masks.key_pair(masks.derive(secret, "mask key", b""))
     seal = masks.key_pair(masks.derive(secret, "seal key", b""))

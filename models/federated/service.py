@@ -13,7 +13,16 @@ from typing import Protocol
 
 from andon.core.codec import Key, Value
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
-from models.federated.plan import Plan, Progress, Sent, parse_plan, parse_progress, parse_sent
+from models.federated import wander
+from models.federated.plan import (
+    Plan,
+    Progress,
+    Sent,
+    parse_parcel,
+    parse_plan,
+    parse_progress,
+    parse_sent,
+)
 from models.federated.plant import Done, Plant, Send, Sight, Wait
 from models.federated.rounds import Material, Result, Scorer, recompute
 from models.federated.strategies import ServerState, state_from_bytes, state_to_bytes
@@ -72,15 +81,31 @@ class Watcher:
         plan = await self.plan()
         progress = await self.progress(plan.round)
         peers: tuple[bytes, ...] = ()
-        if account in plan.accounts() and plan.mode != "plain":
+        if plan.is_route(progress.number):
+            peers = progress.announced
+        elif account in plan.accounts() and plan.mode != "plain":
             peers = plan.group_members(plan.group_of(account), progress.announced)
         wanted: tuple[str, ...] = ()
-        if progress.phase in ("DEAL", "COMMIT"):
+        if progress.phase in ("DEAL", "COMMIT", "ROUTE", "TAKE"):
             wanted = ("keys",)
         elif progress.phase == "REVEAL":
             wanted = ("keys", "dealings")
         sent = {name: await self.sent(progress, name, wanted) for name in peers}
-        return Sight(plan=plan, progress=progress, sent=sent, base=await self.base(progress))
+        given = None
+        if progress.phase == "TAKE" and account in peers:
+            giver = wander.giver_to(plan, progress, sent, account)
+            given = await self.given(progress, giver)
+        base = await self.base(progress)
+        return Sight(plan=plan, progress=progress, sent=sent, base=base, given=given)
+
+    async def given(self, progress: Progress, giver: bytes) -> wander.Given | None:
+        """What a plant gave in a route round; None if nothing."""
+        key = (self.run, progress.number, progress.attempt, giver)
+        value = await self.ledger.state("given", key)
+        if value is None:
+            return None
+        parcel = parse_parcel(value)
+        return wander.Given(parcel, await self._found(parcel.blob))
 
     async def material(self, plan: Plan, progress: Progress) -> Material:
         """Everything of a frozen round; blobs that nobody has are left out."""
@@ -88,11 +113,9 @@ class Watcher:
         for name in plan.accounts():
             sent[name] = await self.sent(progress, name, ("keys", "dealings", "commits", "reveals"))
         for name in progress.frozen:
-            try:
-                blobs[sent[name].blob] = await self.ledger.blob(sent[name].blob)
-            except AndonError as error:
-                if error.code is not Code.NOT_FOUND:
-                    raise
+            blob = await self._found(sent[name].blob)
+            if blob is not None:
+                blobs[sent[name].blob] = blob
         return Material(plan=plan, progress=progress, sent=sent, blobs=blobs)
 
     async def sent(self, progress: Progress, account: bytes, wanted: tuple[str, ...]) -> Sent:
@@ -109,6 +132,15 @@ class Watcher:
                 "reveal": found["reveals"],
             }
         )
+
+    async def _found(self, identity: bytes) -> bytes | None:
+        """A blob, None if nobody has it."""
+        try:
+            return await self.ledger.blob(identity)
+        except AndonError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            return None
 
     async def base(self, progress: Progress) -> ServerState:
         """The server state that a round starts from."""

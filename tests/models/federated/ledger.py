@@ -11,7 +11,7 @@ from andon.core.hashing import Domain, digest
 from contracts_py.engine import Context, Engine, Mode
 from contracts_py.engine.memory_host import MemoryHost
 from contracts_py.library import source
-from models.federated.plan import parse_plan, parse_progress, parse_sent
+from models.federated.plan import parse_parcel, parse_plan, parse_progress, parse_sent
 from models.federated.plant import Action, Plant, Send, Sight
 from models.federated.rounds import Material, Result, Scorer, recompute
 from models.federated.strategies import (
@@ -21,6 +21,7 @@ from models.federated.strategies import (
     state_from_bytes,
     state_to_bytes,
 )
+from models.federated.wander import Given, giver_to
 
 GAS = 50_000_000
 OWNER = b"\xee" * 32
@@ -112,7 +113,7 @@ class Chain:
         return decode_value(outcome.result)
 
 
-def sight(chain: Chain, run: str = "run") -> Sight:
+def sight(chain: Chain, run: str = "run", taker: bytes = b"") -> Sight:
     """What a plant or validator reads from the final state."""
     status = chain.view("status", run=run)
     assert isinstance(status, dict)
@@ -131,7 +132,19 @@ def sight(chain: Chain, run: str = "run") -> Sight:
         for name in plan.accounts()
     }
     base = state_from_bytes(chain.blobs[progress.base_blob])
-    return Sight(plan=plan, progress=progress, sent=sent, base=base)
+    given = None
+    if progress.phase == "TAKE" and taker in progress.announced:
+        giver = giver_to(plan, progress, sent, taker)
+        value = chain.view(
+            "parcel",
+            run=run,
+            number=progress.number,
+            attempt=progress.attempt,
+            giver=giver,
+        )
+        parcel = None if value is None else parse_parcel(value)
+        given = None if parcel is None else Given(parcel, chain.blobs.get(parcel.blob))
+    return Sight(plan=plan, progress=progress, sent=sent, base=base, given=given)
 
 
 def create(
@@ -172,7 +185,7 @@ def create(
 
 def act(chain: Chain, name: bytes, plant: Plant) -> Action:
     """One look and one action of a plant."""
-    action = plant.next_action(sight(chain))
+    action = plant.next_action(sight(chain, taker=name))
     if isinstance(action, Send):
         if action.blob:
             chain.publish(action.blob)

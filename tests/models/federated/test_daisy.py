@@ -7,7 +7,7 @@ from models.federated.daisy import (
     DaisyPlan,
     Step,
     check_plan,
-    derangement,
+    cycle,
     exchanges,
     open_model,
     permutation,
@@ -46,14 +46,16 @@ def test_permutations_are_uniform() -> None:
     assert max(counts.values()) < 1150
 
 
-def test_a_derangement_moves_every_model_and_is_the_same_for_everybody() -> None:
+def test_a_cycle_moves_every_model_and_is_the_same_for_everybody() -> None:
     for k in range(200):
-        found = derangement(b"%d" % k, 5)
+        found = cycle(bytes([k]) * 32, 5)
         assert sorted(found) == [0, 1, 2, 3, 4]
         assert all(target != index for index, target in enumerate(found))
-    assert derangement(b"block", 25) == derangement(b"block", 25)
+    counts = Counter(cycle(k.to_bytes(32, "big"), 4) for k in range(3000))
+    assert len(counts) == 6
+    assert min(counts.values()) > 420
     with pytest.raises(InvalidInput):
-        derangement(b"x", 1)
+        cycle(bytes(32), 1)
 
 
 def test_a_routed_model_opens_for_its_receiver_alone() -> None:

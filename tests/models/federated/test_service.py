@@ -119,6 +119,30 @@ async def test_a_missing_plant_is_passed_over_by_the_others(tmp_path: Path) -> N
     assert [e["survivors"] for e in frozen if isinstance(e, dict)] == [3]
 
 
+def noisy_half(model: Floats, number: int) -> Trained:
+    return Trained(update=half(model, number).update, rho=10)
+
+
+async def test_models_wander_twice_before_they_are_averaged(tmp_path: Path) -> None:
+    names = plants(4)
+    chain = Chain.make(names)
+    wandering: Value = {"routes": 2}
+    create(chain, names, rounds_max=3, patience=100, rho_budget=1000, conditions=wandering)
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            plant = Plant(name, Journal(tmp_path / name.hex()), noisy_half)
+            ledger = ChainLedger(chain, name)
+            group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
+        for key in chain.validators():
+            group.create_task(
+                run_validator(ChainLedger(chain, key), "run", scorer=None, report=lambda text: None)
+            )
+    assert len(chain.events("Taken")) == 8
+    data, _ = await fetch_model(ChainLedger(chain, OWNER), "run")
+    # Three trainings of a half each are in every model that is averaged.
+    assert np.load(io.BytesIO(data)).tolist() == [1.5] * 5
+
+
 def test_a_training_function_is_found_by_name_or_refused_with_a_hint() -> None:
     assert load_train("tests.models.federated.test_service:half").__name__ == "half"  # type: ignore[attr-defined] # a function
     for name in ("os", "nowhere:train", "os:nothing", ""):
