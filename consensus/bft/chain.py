@@ -23,11 +23,19 @@ def add_block(state: State, block: bytes, header: Header, justification: Justifi
     return True
 
 
-def want(state: State, block: bytes, out: list[Effect]) -> None:
-    """R5: have a block validated, its unfinal ancestors first; fetch what is missing."""
+def want(
+    state: State, block: bytes, out: list[Effect], walked: dict[bytes, None] | None = None
+) -> None:
+    """R5: have a block validated, its unfinal ancestors first; fetch what is missing.
+
+    Stops at what `walked` holds and adds what it walks: who wants many blocks of one branch
+    (a validator that is behind, at each message) would walk it again for each of them.
+    """
+    walked = {} if walked is None else walked
     for _ in range(DEPTH_MAX):
-        if block == state.base.block:
+        if block == state.base.block or block in walked:
             return
+        walked[block] = None
         entry = state.blocks.get(block)
         if entry is None:
             fetch(state, block, out)
@@ -52,25 +60,31 @@ def want_children(state: State, parent: bytes, out: list[Effect]) -> None:
 
 def finalise(state: State, out: list[Effect]) -> None:
     """R13: a Final certificate makes its block and all ancestors final, once we have them all."""
+    waiting: dict[bytes, None] = {}
     for slot in sorted(state.tables, reverse=True):
         if slot <= state.base.slot:
             return
-        for (kind, block), certificate in state.tables[slot].certificates.items():
-            if kind is VoteKind.FINAL and _try_commit(state, block, certificate, out):
+        for (kind, _), certificate in state.tables[slot].certificates.items():
+            if kind is VoteKind.FINAL and _try_commit(state, certificate, waiting, out):
                 return
 
 
-def _try_commit(state: State, block: bytes, certificate: Certificate, out: list[Effect]) -> bool:
+def _try_commit(
+    state: State, certificate: Certificate, waiting: dict[bytes, None], out: list[Effect]
+) -> bool:
+    """Make a block final; or add to `waiting` it and those ancestors that must wait with it."""
+    block = certificate.vote.block
     if block == state.base.block:  # R14: a closing block, final in a later slot once more
         return False
-    branch = _branch(state, block, out)
+    branch = _branch(state, block, waiting, out)
     if not branch:
         return False
     if state.blocks[branch[0]].header.parent != state.base.block:
         _halt(state, certificate, out)
         return False
-    for cursor in branch:
+    for place, cursor in enumerate(branch):
         if not state.blocks[cursor].verdict:
+            waiting.update(dict.fromkeys(branch[place:]))
             _adopt(state, cursor, certificate, out)
             return False
     out.append(Commit(block, certificate))
@@ -87,19 +101,26 @@ def _try_commit(state: State, block: bytes, certificate: Certificate, out: list[
     return True
 
 
-def _branch(state: State, block: bytes, out: list[Effect]) -> list[bytes]:
+def _branch(
+    state: State, block: bytes, waiting: dict[bytes, None], out: list[Effect]
+) -> list[bytes]:
     """Blocks above the base up to `block`, ascending; empty if one is missing, which is asked."""
     branch: list[bytes] = []
     for _ in range(DEPTH_MAX):
+        if block in waiting:
+            break
         entry = state.blocks.get(block)
         if entry is None:
             fetch(state, block, out)
-            return []
+            break
+        if entry.header.height > state.base.height + DEPTH_MAX - len(branch):
+            out.append(CatchUp(state.base.epoch, state.slot))
+            return []  # those below may be near enough
         branch.append(block)
         if entry.header.height <= state.base.height + 1:
             return branch[::-1]
         block = entry.header.parent
-    out.append(CatchUp(state.base.epoch, state.slot))
+    waiting.update(dict.fromkeys(branch))
     return []
 
 

@@ -141,19 +141,22 @@ def _review(state: State, out: list[Effect]) -> None:
     finalise(state, out)
     if state.is_closed or state.is_halted:
         return
+    if state.is_syncing:
+        return  # catching up fetches and validates in its own order, and we sign nothing
+    walked: dict[bytes, None] = {}
     for slot in range(state.base.slot + 1, state.slot + 1):
         if slot in state.tables:
-            _review_slot(state, slot, out)
+            _review_slot(state, slot, walked, out)
     _notarise(state, out)
     _lead(state, out)
 
 
-def _review_slot(state: State, slot: int, out: list[Effect]) -> None:
+def _review_slot(state: State, slot: int, walked: dict[bytes, None], out: list[Effect]) -> None:
     table = state.tables[slot]
     for kind, block in list(table.certificates):
         if kind is VoteKind.SKIP:
             continue
-        want(state, block, out)
+        want(state, block, out, walked)
         # R7: finalise what a quorum notarised, if valid for us and not given up by us.
         if kind is VoteKind.NOTAR and state.is_valid(block):
             cast_vote(state, VoteKind.FINAL, slot, block, out)

@@ -27,6 +27,8 @@ VOTES_GOAL_S = 10.0
 REACH_MS_MAX = 60_000
 REAL_S_MAX = 600.0
 REAL = Params(idle_block_ms=10)
+# Every fourth slot is the dead one's: with the usual 2 s, 1,000 blocks take 12 minutes to miss.
+BEHIND_PARAMS = Params(idle_block_ms=10, skip_timeout_ms=200)
 CUTS_MS = (200, 1_000, 5_000, 20_000, 120_000)
 
 
@@ -121,6 +123,9 @@ async def _real(folder: Path) -> None:
         await asyncio.gather(*(net.kill(name) for name in net.names))
         await asyncio.gather(*(net.start(name) for name in net.names))
         _print("all killed and started", await _first_block(net, stood), goal_s)
+    plan = NetPlan(home=folder / "behind", seed=4, params=BEHIND_PARAMS)
+    async with LocalNet(plan) as net:
+        await net.wait_height(3, REAL_S_MAX)
         took_s, blocks = await _behind(net, "node-4")
         _print(f"{blocks} blocks behind, until it votes", took_s, VOTES_GOAL_S)
 
