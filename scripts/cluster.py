@@ -193,10 +193,12 @@ def make_or_load(plan: Plan, *, reset: bool) -> Cluster:
     if not (plan.home / MANIFEST_FILE).exists():
         prepare(plan)
     cluster = Cluster(load_network(plan.home))
-    if len(cluster.nodes) != plan.validators:
+    voting = sum(1 for node in cluster.nodes if node.validator_key)
+    if (voting, len(cluster.nodes)) != (plan.validators, plan.validators + plan.observers):
         raise Misuse(
             Code.BAD_CONFIG,
-            f"{plan.home} holds a network of {len(cluster.nodes)} validators",
+            f"{plan.home} holds a network of {voting} validators and "
+            f"{len(cluster.nodes) - voting} observers",
             hint="use it as it is, choose another --home, or give --reset to begin anew",
         )
     return cluster

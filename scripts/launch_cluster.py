@@ -118,6 +118,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(
         home=options.home,
         validators=options.validators,
+        observers=options.observers,
         base_port=options.base_port,
         chain_id=options.chain_id,
         seed=options.seed,
@@ -131,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scripts.launch_cluster", description=__doc__)
     parser.add_argument("--home", type=Path, default=Path(".andon"))
     parser.add_argument("--validators", type=int, default=4)
+    parser.add_argument("--observers", type=int, default=0)
     parser.add_argument("--base-port", type=int, default=26656)
     parser.add_argument("--chain-id", default="andon-local")
     parser.add_argument("--seed", type=int, help="reproducible keys: tests only")

@@ -13,7 +13,7 @@ from andon.cli.context import Context, end, parse_arguments, shown
 from andon.cli.contracts import deploy_command, finish, submission_json, submit
 from andon.cli.local import checkout, run_launcher
 from andon.client.contract_client import contract_client
-from andon.core.codec import Value, decode_value
+from andon.core.codec import Key, Value, decode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain, digest
 from andon.core.json_value import Json, to_hex, value_to_json
@@ -126,12 +126,80 @@ def upgrade(
     if not dry_run:
         click_context.invoke(deploy_command, path=path, name=name, upgrade=True, sender=sender)
         return
-    context: Context = click_context.obj
-    contract = name or path.stem
+    rehearse_upgrade(click_context.obj, path, name or path.stem, sender)
+
+
+def rehearse_upgrade(context: Context, path: Path, contract: str, sender: str) -> None:
+    """Have a node upgrade on its last final state and forget it; show gas and keys."""
     given: dict[str, Value] = {"name": contract, "source": path.read_text(encoding="utf-8")}
     with context.client() as client:
         found = client.call("contracts", "upgrade", given, sender=context.key(sender).public)
     context.show(value_to_json(found), _rehearsed(contract, found))
+
+
+def rehearse_deployment(
+    context: Context, path: Path, contract: str, sender: str, *, is_upgrade: bool
+) -> None:
+    """Check a source with the nodes' engine and show how it differs from what is deployed.
+
+    With `is_upgrade` a node tries it, too, @migrate included. A refusal shows rule, line and fix.
+    """
+    new = _interface(_description(context, str(path)))
+    with context.client() as client:
+        known = client.state("contracts", "abi", contract)
+    if known is not None and not is_upgrade:
+        raise InvalidInput(
+            Code.CONTRACT_EXISTS,
+            f"the chain has a contract {contract!r}",
+            hint="add --upgrade, or choose another --name",
+        )
+    if known is None and is_upgrade:
+        raise InvalidInput(Code.NO_CONTRACT, f"the chain has no contract {contract!r}")
+    old = {} if known is None else _interface(known)
+    lines: list[Json] = [f"+ {text}" for name, text in new.items() if old.get(name) != text]
+    lines += [f"- {text}" for name, text in old.items() if new.get(name) != text]
+    source_hash = to_hex(digest(Domain.SOURCE, path.read_bytes()))
+    if is_upgrade:
+        context.note("\n".join(map(str, lines)) or "the interface stays as it is")
+        rehearse_upgrade(context, path, contract, sender)
+        return
+    text = "\n".join([f"{contract} would be new, source {source_hash}", *map(str, lines)])
+    context.show({"contract": contract, "source_hash": source_hash, "changes": lines}, text)
+
+
+def _interface(description: Value) -> dict[str, str]:
+    """Methods, state and events of a description, one line each by kind and name."""
+    found: dict[str, str] = {}
+    for item in _rows(description, "methods"):
+        name, roles = shown(item["name"]), ", ".join(map(shown, _rows_of(item.get("roles"))))
+        line = f"{shown(item['kind'])} {name}({_fields(item.get('parameters'))})"
+        line += f" -> {shown(item['returns'])}" + (f", role {roles}" if roles else "")
+        found[f"method {name}"] = line
+    for item in _rows(description, "variables"):
+        name, key = shown(item["name"]), item.get("key")
+        of = "" if key is None else f"{shown(key)} to "
+        found[f"state {name}"] = f"state {name}: {of}{shown(item['value'])}"
+    for item in _rows(description, "events"):
+        name = shown(item["name"])
+        found[f"event {name}"] = f"event {name}({_fields(item.get('fields'))})"
+    return found
+
+
+def _fields(items: Value) -> str:
+    return ", ".join(
+        f"{shown(item['name'])}: {shown(item['type'])}"
+        for item in _rows_of(items)
+        if isinstance(item, dict)
+    )
+
+
+def _rows(description: Value, kind: str) -> list[dict[Key, Value]]:
+    found = description.get(kind) if isinstance(description, dict) else None
+    return [item for item in _rows_of(found) if isinstance(item, dict)]
+
+
+def _rows_of(value: Value) -> list[Value]:
+    return value if isinstance(value, list) else []
 
 
 def _rehearsed(contract: str, found: Value) -> str:

@@ -38,6 +38,7 @@ NATIVE = ("contracts", "evidence", "params")
 @click.option("--name", help="Contract name; the file's name without .py if not given.")
 @click.option("--init", "init_pairs", multiple=True, help="name=value for @init; repeatable.")
 @click.option("--upgrade", is_flag=True, help="Replace the source of an existing contract.")
+@click.option("--dry-run", is_flag=True, help="Check it and show what would change; send nothing.")
 @click.option("--from", "sender", default="deployer", show_default=True, help="Key or role.")
 @click.option("--gas", "gas_limit", type=int, default=GAS_LIMIT, show_default=True)
 @click.pass_obj
@@ -48,6 +49,7 @@ def deploy_command(
     name: str | None,
     init_pairs: tuple[str, ...],
     upgrade: bool,
+    dry_run: bool,
     sender: str,
     gas_limit: int,
 ) -> None:
@@ -66,6 +68,11 @@ def deploy_command(
             f"{contract!r} cannot be a contract's name: a-z, then a-z, 0-9 and _, at most 32",
             hint="give one with --name",
         )
+    if dry_run:
+        from andon.cli.contract import rehearse_deployment
+
+        rehearse_deployment(context, path, contract, sender, is_upgrade=upgrade)
+        return
     if upgrade:
         call = make_call("contracts", "upgrade", {"name": contract, "source": text})
     else:

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from andon.cli.context import Context, end
 from andon.core.errors import Code, InvalidInput
 
 FOLLOW_PAUSE_S = 0.25
+_PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def checkout() -> Path:
@@ -47,40 +49,45 @@ def run_launcher(module: str, arguments: list[str]) -> int:
 
 
 @click.command("up")
-@click.option("--validators", type=int, default=4, show_default=True)
-@click.option("--base-port", type=int, default=26656, show_default=True)
+@click.option("--manifest", type=_PATH, help="What to make, as `andon init` writes it.")
+@click.option("--validators", type=int, help="[default: 4]")
+@click.option("--observers", type=int, help="Nodes that follow and do not vote. [default: 0]")
+@click.option("--base-port", type=int, help="[default: 26656]")
 @click.option("--seed", type=int, help="Reproducible keys and genesis: tests only.")
-@click.option("--worker", default="cpu", show_default=True, help="none, cpu, gpu or tpu.")
+@click.option("--worker", help="none, cpu, gpu or tpu. [default: cpu]")
 @click.option("--idle-block-ms", type=int, help="How long to wait for work before an empty block.")
+@click.option("--fast", is_flag=True, help="No model workers, short waits: for tests of contracts.")
 @click.option("--reset", is_flag=True, help="Delete the network's state first.")
 @click.option("--chaos", is_flag=True, help="Put links between nodes that `andon chaos` can harm.")
 @click.option("--detach", is_flag=True, help="Leave the nodes running; `andon down` stops them.")
 @click.pass_obj
 def up_command(
     context: Context,
+    /,
     *,
-    validators: int,
-    base_port: int,
-    seed: int | None,
-    worker: str,
-    idle_block_ms: int | None,
+    manifest: Path | None,
+    fast: bool,
     reset: bool,
     detach: bool,
     chaos: bool,
+    **given: int | str | None,
 ) -> None:
-    """Start a local network, or go on with the one in --home."""
-    arguments = [
-        f"--home={context.home}",
-        f"--validators={validators}",
-        f"--base-port={base_port}",
-        f"--worker={worker}",
+    """Start a local network, or go on with the one in --home.
+
+    Options count more than the manifest. The network in --home keeps what it was made with.
+    """
+    from andon.cli.manifest import FAST_IDLE_BLOCK_MS, NetworkFile, load_network_file
+
+    plan = NetworkFile() if manifest is None else load_network_file(manifest)
+    values: dict[str, int | str | None] = msgspec.to_builtins(plan)
+    if fast:
+        values |= {"worker": "none", "idle_block_ms": FAST_IDLE_BLOCK_MS}
+    values |= {name: value for name, value in given.items() if value is not None}
+    arguments = [f"--home={context.home}"]
+    arguments += [
+        f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None
     ]
-    if seed is not None:
-        arguments.append(f"--seed={seed}")
-    if idle_block_ms is not None:
-        arguments.append(f"--idle-block-ms={idle_block_ms}")
-    flags = {"--reset": reset, "--detach": detach, "--json": context.as_json}
-    flags["--chaos"] = chaos
+    flags = {"--reset": reset, "--detach": detach, "--json": context.as_json, "--chaos": chaos}
     arguments += [name for name, is_set in flags.items() if is_set]
     end(run_launcher("scripts.launch_cluster", arguments))
 

@@ -17,6 +17,8 @@ from andon.cli.context import Context, exit_code, print_error
 from andon.core.errors import AndonError
 
 VERBS: dict[str, tuple[str, str]] = {
+    "init": ("andon.cli.manifest", "write a commented manifest of a local network"),
+    "validate": ("andon.cli.manifest", "check such a manifest"),
     "up": ("andon.cli.local", "start a local network of validators"),
     "down": ("andon.cli.local", "stop the local network; its state stays"),
     "stop": ("andon.cli.local", "stop one node"),
@@ -24,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "restart": ("andon.cli.local", "restart one node"),
     "prune": ("andon.cli.local", "delete the local network and its state"),
     "logs": ("andon.cli.local", "show the log of a node"),
+    "tail": ("andon.cli.tail", "follow the logs of all nodes, by level and event"),
     "status": ("andon.cli.status", "show every node: height, peers, readiness and why not"),
     "doctor": ("andon.cli.doctor", "check versions, disk, limits and ports of this machine"),
     "contract": ("andon.cli.contract", "write contracts: check, test, gas, abi, client, approve"),
@@ -40,7 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "gateway": ("andon.cli.gateway", "run the gateway of a plant, check its configuration"),
     "sink": ("andon.cli.sink", "follow the chain into PostgreSQL, MQTT, web hooks"),
     "reindex": ("andon.cli.sink", "write what a database holds from a height on again"),
-    "keys": ("andon.cli.keys", "make, list, show and import keys"),
+    "keys": ("andon.cli.keys", "make, list, import, export and rotate keys; sign files"),
     "verify": ("andon.cli.verify", "check a proof offline with only the genesis file"),
     "audit": ("andon.cli.audit", "recompute the committed predictions of a range of heights"),
     "assert": ("andon.cli.assertion", "wait for a condition, or exit 8: 'height >= 10 within 30s'"),

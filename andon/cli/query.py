@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -16,8 +17,11 @@ from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import Json, from_hex, to_hex, value_to_json
 from andon.core.proof import encode_bundle
-from andon.core.rpc_schema import Reply
+from andon.core.rpc_schema import BlockReply, Reply
 from andon.core.state_key import ABSENT
+
+if TYPE_CHECKING:
+    from andon.client.sync import Client
 
 BLOCK_POLL_S = 0.25
 
@@ -167,31 +171,73 @@ def watch_events(
         context.note(f"go on with --from {last}")
 
 
+_from_height = click.option(
+    "--from", "start", type=int, help="First height; the next block if not given."
+)
+_count = click.option("--count", type=int, help="End after so many.")
+
+
 @watch_command.command("blocks")
-@click.option("--count", type=int, help="End after so many.")
+@_from_height
+@_count
 @click.pass_obj
-def watch_blocks(context: Context, *, count: int | None) -> None:
+def watch_blocks(context: Context, *, start: int | None, count: int | None) -> None:
     """Follow blocks as they become final."""
+
+    def rows(client: Client, block: BlockReply) -> Iterator[tuple[Reply, str]]:
+        del client
+        text = (
+            f"{block.header.height:>8}  {block.hash[:18]}  {len(block.transactions)} transactions"
+            f"  {len(block.predictions)} predictions  {len(block.signers)} votes"
+        )
+        yield block, text
+
+    _follow(context, start, count, rows)
+
+
+@watch_command.command("txs")
+@_from_height
+@_count
+@click.pass_obj
+def watch_txs(context: Context, *, start: int | None, count: int | None) -> None:
+    """Follow transactions as they become final, each checked by its proof."""
+
+    def rows(client: Client, block: BlockReply) -> Iterator[tuple[Reply, str]]:
+        for identity in block.transactions:
+            found = client.transaction(from_hex(identity))
+            receipt = found.receipt
+            verdict = "ok" if receipt is not None and receipt.ok else "failed"
+            calls = ", ".join(f"{call.contract}.{call.method}" for call in found.calls)
+            yield found, f"{block.header.height:>8}  {identity[:18]}  {verdict:<7}{calls}"
+
+    _follow(context, start, count, rows)
+
+
+def _follow(
+    context: Context,
+    start: int | None,
+    count: int | None,
+    rows: Callable[[Client, BlockReply], Iterator[tuple[Reply, str]]],
+) -> None:
+    """Print what each final block gives; the height to go on from when it ends."""
     import time
 
+    seen = 0
     with context.client() as client:
-        height = int(client.status().height)
-        seen = 0
-        while count is None or seen < count:
-            if int(client.status().height) <= height:
-                time.sleep(BLOCK_POLL_S)
-                continue
-            height += 1
-            block = client.block(height)
-            seen += 1
-            if context.as_json:
-                print(msgspec.json.encode(block).decode(), flush=True)
-            else:
-                print(
-                    f"{height:>8}  {block.hash[:18]}  {len(block.transactions)} transactions"
-                    f"  {len(block.predictions)} predictions  {len(block.signers)} votes",
-                    flush=True,
-                )
+        height = int(client.status().height) + 1 if start is None else start
+        try:
+            while count is None or seen < count:
+                if int(client.status().height) < height:
+                    time.sleep(BLOCK_POLL_S)
+                    continue
+                for reply, text in rows(client, client.block(height)):
+                    seen += 1
+                    print(
+                        msgspec.json.encode(reply).decode() if context.as_json else text, flush=True
+                    )
+                height += 1
+        finally:
+            context.note(f"go on with --from {height}")
 
 
 def event_json(event: Event) -> Json:

@@ -68,6 +68,18 @@ class Wallet:
             )
         return load_key_file(path)
 
+    def promote(self, fresh: str, name: str) -> str:
+        """Make the key `fresh` the one called `name`; returns the name that the old one has now.
+
+        The old key is kept, for it may still open what was sealed to it. Empty if there was none.
+        """
+        source, target, kept = self._file(fresh), self._file(name), ""
+        if target.exists():
+            kept = f"{name}.was-{bytes(self.public(name)).hex()[:8]}"
+            target.rename(self._file(kept))
+        source.rename(target)
+        return kept
+
     def public(self, name: str) -> PublicKey:
         """Public key of a name."""
         return self.load(name).public

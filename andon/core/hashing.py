@@ -37,6 +37,7 @@ class Domain(bytes, Enum):
     HANDSHAKE = b"andon/handshake\0"
     VOTE = b"andon/vote\0"
     PEER_SESSION = b"andon/peer-session\0"
+    STATEMENT = b"andon/statement\0"
 
 
 def digest(domain: Domain, content: bytes) -> Digest:

@@ -217,6 +217,38 @@ def test_keys_are_made_listed_and_never_shown(andon: Andon, tmp_path: Path) -> N
     assert andon("keys", "show", "nobody").code == 1
 
 
+def test_a_key_signs_statements_that_anybody_checks(andon: Andon, tmp_path: Path) -> None:
+    note, other = tmp_path / "note", tmp_path / "other"
+    note.write_bytes(b"press 7 was repaired")
+    other.write_bytes(b"press 8 was repaired")
+    made = andon("--json", "keys", "sign", "me", str(note)).json()
+    public, signature = str(made["public"]), str(made["signature"])
+    assert andon("keys", "verify", public, str(note), signature).code == 0
+    assert andon("keys", "verify", "me", str(note), signature).out == "valid\n"
+    assert andon("keys", "verify", public, str(other), signature).code == 1
+    assert andon("--json", "keys", "verify", public, str(note), "0x00").json()["valid"] is False
+
+
+def test_a_key_leaves_the_wallet_locked_or_on_purpose(andon: Andon, tmp_path: Path) -> None:
+    out = tmp_path / "out.key"
+    refused = andon("keys", "export", "me", str(out))
+    assert (refused.code, out.exists()) == (1, False)
+    assert "--unsafe" in refused.err
+    assert andon("keys", "export", "me", str(out), "--unsafe").code == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert andon("keys", "import", "copy", str(out)).code == 0
+    assert andon("keys", "show", "copy").out == andon("keys", "show", "me").out
+    assert andon("keys", "export", "me", str(out), "--unsafe").code == 1
+
+
+def test_transactions_are_watched_from_a_height(andon: Andon) -> None:
+    send(andon)
+    watched = andon("watch", "txs", "--from", "1", "--count", "1")
+    assert "maintenance.assess" in watched.out
+    assert "go on with --from" in watched.err
+    assert andon("--json", "watch", "blocks", "--from", "1", "--count", "1").json()["hash"]
+
+
 def test_assert_waits_and_exits_8_with_what_it_saw(andon: Andon) -> None:
     send(andon)
     assert andon("assert", "height >= 1 within 5s on all", "is_ready == true").code == 0
