@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.federated.trial import HIDDEN, SENSORS
+
 Floats = NDArray[np.float32]
 
 AttackName = Literal[
@@ -62,3 +64,17 @@ def little_enough_shift(plants: int, attackers: int) -> float:
     supporters = plants // 2 + 1 - attackers
     share = (plants - attackers - supporters) / (plants - attackers)
     return max(0.0, NormalDist().inv_cdf(min(max(share, 0.01), 0.99)))
+
+
+def recovered_inputs(gradient: Floats) -> Floats:
+    """What a gradient `f32[d]` of the network of `trial` says about its batch: `f32[units, 24]`.
+
+    Of a linear layer the gradient by weights is input times error, by bias the error: where one
+    record alone moved a unit, their quotient is that record. Source: reference 5.1.
+    """
+    count = SENSORS * HIDDEN
+    by_weight = gradient[:count].reshape(SENSORS, HIDDEN)
+    by_bias = gradient[count : count + HIDDEN]
+    is_moved = np.abs(by_bias) > np.float32(1e-12)
+    divisor = np.where(is_moved, by_bias, np.float32(1))
+    return np.asarray((by_weight / divisor).T[is_moved], np.float32).reshape(-1, SENSORS)
