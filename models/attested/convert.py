@@ -37,7 +37,10 @@ def float_graph(
     Raises:
         InvalidInput: BAD_MODEL_PACKAGE with the name of a primitive that has no counterpart.
     """
-    closed = jax.make_jaxpr(function)(jnp.zeros((1, *input_shape), jnp.float32))
+    # A function of its own each time: JAX remembers traces by function, and a module that was
+    # trained on since would be taken with the weights it had before.
+    fresh = lambda x: function(x)  # noqa: E731, PLW0108
+    closed = jax.make_jaxpr(fresh)(jnp.zeros((1, *input_shape), jnp.float32))
     reader = _Reader()
     (result,) = reader.run(closed.jaxpr, list(closed.consts), [0])
     last = reader.number(result)

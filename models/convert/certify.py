@@ -68,6 +68,15 @@ class Conversion:
     certificate: Certificate
     losses: tuple[LayerLoss, ...]
 
+    def lines(self) -> list[str]:
+        """What each node lost to rounding, in order; the largest one is marked."""
+        worst = max((loss.relative_error for loss in self.losses), default=0.0)
+        return [
+            f"  {loss.name:<16} {loss.bits:>2} bits  error {100 * loss.relative_error:6.2f} %"
+            + ("  <- largest" if loss.relative_error == worst > 0 else "")
+            for loss in self.losses
+        ]
+
 
 def convert(
     model: Callable[[jax.Array], jax.Array], samples: NDArray[np.int8], options: Options
@@ -103,16 +112,22 @@ def certify(
     quantiser: Quantiser,
     description: Description,
     options: Options | None = None,
+    *,
+    say: Callable[[str], None] | None = None,
 ) -> Package:
     """Convert a model and wrap it as a package whose values are in the package's unit.
 
-    `description.scale_num / scale_den` is replaced by the options' step.
+    `description.scale_num / scale_den` is replaced by the options' step. `say` is told what each
+    layer lost to rounding, a line a layer.
 
     Raises:
         InvalidInput: as `convert` and `models.package.build_package`.
     """
     chosen = options or Options()
     conversion = convert(model, samples, chosen)
+    if say is not None:
+        for line in conversion.lines():
+            say(line)
     described = replace(description, scale_num=1, scale_den=chosen.steps_per_unit)
     return build_package(described, conversion.graph, conversion.tensors, quantiser, samples)
 

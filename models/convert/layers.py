@@ -313,7 +313,9 @@ RULES: dict[str, Rule] = {
 
 def trace(model: Callable[[jax.Array], jax.Array], values: Floats) -> tuple[list[n.Node], int]:
     """Trace `model` on a calibration batch `f32[batch, ...]`; return its nodes and the output's."""
-    closed = jax.make_jaxpr(model)(values)
+    # A function of its own each time: JAX remembers traces by function, and a module that was
+    # trained on since would be taken with the weights it had before.
+    closed = jax.make_jaxpr(lambda x: model(x))(values)  # noqa: PLW0108
     tracer = Tracer(values, RULES)
     outputs = tracer.run(
         closed.jaxpr, [np.asarray(c) for c in closed.consts], [Chain(0, values, None, None)]

@@ -98,8 +98,8 @@ def _equation(equation: core.JaxprEqn, operands: list[Known]) -> list[Known]:
     if is_computed and name in ("dot_general", "conv_general_dilated"):
         left, right = _channels(name, params, operands)
         values = [_operand(operands[0], left), _operand(operands[1], right)]
-    functions, settings = equation.primitive.get_bind_params(params)  # type: ignore[no-untyped-call] # untyped in jax
-    results = equation.primitive.bind(*functions, *values, **settings)  # type: ignore[no-untyped-call] # untyped in jax
+    settings = equation.primitive.get_bind_params(params)  # type: ignore[no-untyped-call] # jax
+    results = equation.primitive.bind(*values, **settings)  # type: ignore[no-untyped-call] # jax
     several = results if equation.primitive.multiple_results else [results]
     return [(value, is_computed) for value in several]
 
