@@ -10,6 +10,7 @@ Source: contracts reference 3.2 stage A.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from contracts_py.engine.faults import ContractRefused
@@ -22,15 +23,32 @@ _HIDDEN: Final = re.compile(
     "\ud800-\udfff\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]"
 )
 _TOKEN: Final = re.compile(
-    r"(?P<newline>\n)|(?P<space> +)|(?P<comment>\#[^\n]*)"
-    r"|(?P<string>(?P<prefix>[A-Za-z]{0,3})(?P<quote>\"\"\"|'''|\"|'))"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9][A-Za-z0-9_.]*)"
-    r"|(?P<operator>->|\*\*=|//=|<<=|>>=|\*\*|//|<<|>>|<=|>=|==|!=|[-+*/%&|^]="
-    r"|[-+*/%&|^~<>=()\[\]{},:.@])"
+    r"((?: *+(?:\#[^\n]*)?\n)*) *(?:(\#[^\n]*|\Z)|([A-Za-z]{0,3}(?:\"\"\"|'''|\"|'))"
+    r"|([A-Za-z_][A-Za-z0-9_]*)|([0-9][A-Za-z0-9_.]*)"
+    r"|(->|\*\*=|//=|<<=|>>=|\*\*|//|<<|>>|<=|>=|==|!=|[-+*/%&|^]="
+    r"|[-+*/%&|^~<>=()\[\]{},:.@])|(.))"
 )
+_ENDS, _NOTHING, _STRING, _NAME, _NUMERAL, _OPERATOR, _STRANGE = range(1, 8)
+"""Groups of `_TOKEN`: ends of lines before a token; a last comment or the end; tokens; the rest."""
+
+_ALWAYS_RULED: Final = (_NUMERAL, _STRING)
+_OPERANDS: Final = (_STRING, _NAME, _NUMERAL)
+
 _NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]*(?:_[0-9]+)*|0x[0-9a-f]+)\Z")
 _FIELD: Final = re.compile(r"[A-Za-z0-9_.,+*/%() \[\]-]+\Z")
-_ESCAPES: Final = re.compile(r"\\(?:[\\'\"nt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
+_FIELD_TOKEN: Final = re.compile(r"[A-Za-z0-9_]+|[^ ]")
+_BODIES: Final = {
+    '"': re.compile(r'((?:[^"\\\n]|\\.)*+)"', re.DOTALL),
+    "'": re.compile(r"((?:[^'\\\n]|\\.)*+)'", re.DOTALL),
+    '"""': re.compile(r'((?:[^"\\]|\\.|"(?!""))*+)"""', re.DOTALL),
+    "'''": re.compile(r"((?:[^'\\]|\\.|'(?!''))*+)'''", re.DOTALL),
+}
+_ESCAPED: Final = re.compile(
+    r"(?:[^\\]|\\(?:[\\'\"nt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}))*+\Z", re.DOTALL
+)
+_LITERAL: Final = re.compile(r"(?:[^{}]|\{\{|\}\})*+", re.DOTALL)
+"""What stands before the next field of an f-string."""
+
 _SURROGATE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]")
 _DIGITS: Final = re.compile(r"(?<![A-Za-z0-9_])[0-9][A-Za-z0-9_.]*")
 _SIGNS: Final = re.compile(r"(?:(?:[-+~]|\bnot\b) *){5}")
@@ -56,10 +74,11 @@ _FORBIDDEN: Final = {
     "case": "use if and elif",
     "type": "use another name",
 }
-_OPERANDS: Final = frozenset({"name", "number", "string"})
 _KEYWORDS: Final = frozenset(
     ("and", "or", "not", "if", "elif", "else", "in", "is", "return", "assert", "for", "while")
 )
+_RULED: Final = frozenset({*_FORBIDDEN, "not", "elif", *"([{)]}*+-~", "**"})
+"""Names and operators with rules of their own; the others pass, if they are short."""
 
 
 def scan(source: bytes, limits: Limits) -> str:
@@ -96,97 +115,91 @@ class _Scanner:
         self._text = text
         self._limits = limits
         self._position = 0
-        self._line = 1
-        self._line_start = 0
         self._brackets: list[str] = []
-        self._tokens = 0
-        self._line_tokens = 0
         self._elifs = 0
         self._unaries = 0
-        self._previous_kind = ""
-        self._previous = ""
-        self._previous_previous = ""
+        self._field_tokens = 0
+        """Tokens inside the fields of the last string."""
+
+        self._previous = (0, "", "")
+        """Kind and text of the token before, text of the one before that."""
 
     def run(self) -> None:
-        end = len(self._text)
-        self._check_indent()
-        while self._position < end:
-            match = _TOKEN.match(self._text, self._position)
-            if match is None:
-                character = self._text[self._position]
-                raise self._refused("character", f"{character!a} is not allowed here")
-            self._take(match)
-        if self._brackets:
-            raise self._refused("syntax", f"{self._brackets[-1]!r} is never closed")
+        """Look at every token once; what has no rule of its own passes without a call."""
+        text, match_at, limits = self._text, _TOKEN.match, self._limits
+        tokens_max, line_tokens_max = limits.tokens_max, limits.line_tokens_max
+        end, position, tokens, tokens_stop = len(text), 0, 0, line_tokens_max
+        kind_before, before, before_that = 0, "", ""
+        brackets, width_max = self._brackets, 4 * limits.indents_max
+        self._check_indent(end - len(text.lstrip(" ")))
+        while position < end:
+            match = match_at(text, position)
+            assert match is not None, "the last group is any character"
+            kind, position = match.lastindex or 0, match.end()
+            ends, word = match.group(_ENDS, kind)
+            if ends and not brackets:
+                tokens_stop = min(tokens_max, tokens + line_tokens_max)
+                kind_before, before = 0, ""
+                width = position - len(word) - match.end(_ENDS)
+                if width % 4 or width > width_max:
+                    self._position = match.end(_ENDS)
+                    self._check_indent(width)
+            if kind == _NOTHING:
+                continue
+            if kind == _STRANGE:
+                self._position = position - 1
+                raise self._refused("character", f"{word!a} is not allowed here")
+            tokens += 1
+            if tokens > tokens_stop:
+                self._position = position - len(word)
+                raise self._too_many(tokens)
+            if (
+                word in _RULED
+                or kind in _ALWAYS_RULED
+                or before_that == "def"
+                or len(word) > limits.identifier_length_max
+            ):
+                self._previous = (kind_before, before, before_that)
+                self._position = position - len(word)
+                _ARMS[kind](self, word)
+                if kind == _STRING:
+                    position = self._position
+                    tokens += self._field_tokens
+                    if tokens > tokens_stop:
+                        raise self._too_many(tokens)
+            else:
+                self._unaries = 0
+            kind_before, before, before_that = kind, word, before
+        if brackets:
+            self._position = end
+            raise self._refused("syntax", f"{brackets[-1]!r} is never closed")
 
-    def _take(self, match: re.Match[str]) -> None:
-        kind = match.lastgroup or ""
-        if match["string"] is not None:
-            kind = "string"
-        if kind == "newline":
-            self._position = match.end()
-            self._end_line()
-            return
-        if kind in ("space", "comment"):
-            self._position = match.end()
-            return
-        self._count()
-        text = match[0]
-        if kind == "string":
-            self._string(match)
-        elif kind == "number":
-            self._number(text)
-        elif kind == "name":
-            self._name(text)
-        else:
-            self._operator(text)
-        if kind != "string":
-            self._position = match.end()
-        self._previous_previous = self._previous
-        self._previous_kind, self._previous = kind, text
-
-    def _end_line(self) -> None:
-        self._line += 1
-        self._line_start = self._position
-        if not self._brackets:
-            self._line_tokens = 0
-            self._previous_kind = self._previous = ""
-            self._check_indent()
-
-    def _check_indent(self) -> None:
-        text, start = self._text, self._position
-        width = 0
-        while start + width < len(text) and text[start + width] == " ":
-            width += 1
-        rest = text[start + width : start + width + 1]
-        if rest in ("", "\n", "#"):
-            return
-        if width % 4 or width > 4 * self._limits.indents_max:
+    def _check_indent(self, width: int) -> None:
+        """Refuse the indentation of a line, unless nothing or a comment follows."""
+        follows = self._text[self._position + width : self._position + width + 1]
+        if follows not in ("", "\n", "#") and (width % 4 or width > 4 * self._limits.indents_max):
             raise self._refused(
                 "nesting",
                 f"indentation of {width} spaces",
                 f"indent by 4 spaces, at most {self._limits.indents_max} levels",
             )
 
-    def _count(self) -> None:
-        self._tokens += 1
-        self._line_tokens += 1
-        if self._tokens > self._limits.tokens_max:
-            raise self._refused("size", f"more than {self._limits.tokens_max} tokens")
-        if self._line_tokens > self._limits.line_tokens_max:
-            raise self._refused(
-                "size", f"more than {self._limits.line_tokens_max} tokens in one statement"
-            )
+    def _too_many(self, tokens: int) -> ContractRefused:
+        if tokens > self._limits.tokens_max:
+            return self._refused("size", f"more than {self._limits.tokens_max} tokens")
+        most = self._limits.line_tokens_max
+        return self._refused("size", f"more than {most} tokens in one statement")
 
     def _name(self, text: str) -> None:
         if len(text) > self._limits.identifier_length_max:
             raise self._refused(
                 "name", f"name of {len(text)} letters, at most {self._limits.identifier_length_max}"
             )
+        kind_before, before, before_that = self._previous
         fix = _FORBIDDEN.get(text)
-        if fix is not None and self._previous != ".":
+        if fix is not None and before != ".":
             raise self._refused("keyword", f"{text!r} is not part of the language", fix)
-        if self._previous_previous == "def" and self._previous_kind == "name":
+        if before_that == "def" and kind_before == _NAME:
             raise self._refused("syntax", f"{text!r} after the name of a function")
         self._unaries = self._unaries + 1 if text == "not" else 0
         self._limit_unaries()
@@ -205,10 +218,11 @@ class _Scanner:
             )
 
     def _operator(self, text: str) -> None:
-        is_operand_before = self._previous_kind in _OPERANDS or self._previous in (")", "]", "}")
-        is_value_before = is_operand_before and self._previous not in _KEYWORDS
+        kind_before, before, before_that = self._previous
+        is_operand_before = kind_before in _OPERANDS or before in (")", "]", "}")
+        is_value_before = is_operand_before and before not in _KEYWORDS
         if text in "([{":
-            if text == "[" and self._previous_previous == "def":
+            if text == "[" and before_that == "def":
                 raise self._refused("syntax", "functions have no type parameters")
             self._brackets.append(text)
             if len(self._brackets) > self._limits.brackets_max:
@@ -230,71 +244,63 @@ class _Scanner:
         if self._unaries > self._limits.unaries_max:
             raise self._refused("nesting", f"more than {self._limits.unaries_max} signs in a row")
 
-    def _string(self, match: re.Match[str]) -> None:
+    def _string(self, opening: str) -> None:
         self._unaries = 0
-        prefix, quote = match["prefix"], match["quote"]
+        start = self._position + len(opening)
+        prefix = opening.rstrip("\"'")
+        quote = opening[len(prefix) :]
         if prefix not in ("", "f", "b") or (prefix and len(quote) == 3):
             raise self._refused(
-                "string", f"string prefix {match[0]!r}", "only f and b, and not on triple quotes"
+                "string", f"string prefix {opening!r}", "only f and b, and not on triple quotes"
             )
-        start = match.end()
-        end = self._string_end(start, quote)
-        body = self._text[start:end]
+        found = _BODIES[quote].match(self._text, start)
+        if found is None:
+            raise self._refused("syntax", "a string is never closed")
+        body, end = found[1], found.end()
         if len(body) > self._limits.string_length_max:
             raise self._refused(
                 "string", f"string of {len(body)}, at most {self._limits.string_length_max}"
             )
-        if "\\" in _ESCAPES.sub("", body) or _SURROGATE.search(body):
+        if "\\" in body and (_ESCAPED.match(body) is None or _SURROGATE.search(body)):
             raise self._refused(
                 "string", "unknown escape in a string", "escapes are \\\\ \\' \\\" \\n \\t \\x \\u"
             )
+        self._field_tokens = 0
         if prefix == "f":
             self._fields(body)
         if prefix == "b" and (not body.isascii() or "\\u" in body):
             raise self._refused("string", "bytes are written in ASCII and \\x escapes")
-        lines = body.count("\n")
-        if lines:
-            self._line += lines
-            self._line_start = start + body.rindex("\n") + 1
-        self._position = end + len(quote)
-
-    def _string_end(self, start: int, quote: str) -> int:
-        position = start
-        while True:
-            if position >= len(self._text):
-                raise self._refused("syntax", "a string is never closed")
-            if self._text.startswith(quote, position):
-                return position
-            character = self._text[position]
-            if character == "\n" and len(quote) == 1:
-                raise self._refused("syntax", "a string is never closed")
-            position += 2 if character == "\\" else 1
+        self._position = end
 
     def _fields(self, body: str) -> None:
         """Check the fields of an f-string: on this set 3.11 and later grammars agree."""
-        position = 0
+        position = _LITERAL.match(body).end()  # type: ignore[union-attr] # matches nothing too
         while position < len(body):
-            character = body[position]
-            if character in "{}" and body.startswith(character * 2, position):
-                position += 2
-            elif character == "{":
-                end = body.find("}", position)
-                field = body[position + 1 : end] if end > 0 else ""
-                if not _is_plain(field):
-                    raise self._refused(
-                        "string",
-                        "field of an f-string is not plain",
-                        "compute the value before; no quotes, formats, ! or = inside braces",
-                    )
-                position = end + 1
-            elif character == "}":
+            if body[position] == "}":
                 raise self._refused("syntax", "single '}' in an f-string")
-            else:
-                position += 1
+            end = body.find("}", position)
+            field = body[position + 1 : end] if end > 0 else ""
+            if not _is_plain(field):
+                raise self._refused(
+                    "string",
+                    "field of an f-string is not plain",
+                    "compute the value before; no quotes, formats, ! or = inside braces",
+                )
+            self._field_tokens += len(_FIELD_TOKEN.findall(field))
+            position = _LITERAL.match(body, end + 1).end()  # type: ignore[union-attr] # as above
 
     def _refused(self, rule: str, message: str, fix: str = "") -> ContractRefused:
-        column = self._position - self._line_start + 1
-        return ContractRefused(rule, message, line=self._line, column=column, fix=fix)
+        line = self._text.count("\n", 0, self._position) + 1
+        column = self._position - self._text.rfind("\n", 0, self._position)
+        return ContractRefused(rule, message, line=line, column=column, fix=fix)
+
+
+_ARMS: Final[dict[int, Callable[[_Scanner, str], None]]] = {
+    _STRING: _Scanner._string,  # noqa: SLF001 - same module
+    _NAME: _Scanner._name,  # noqa: SLF001
+    _NUMERAL: _Scanner._number,  # noqa: SLF001
+    _OPERATOR: _Scanner._operator,  # noqa: SLF001
+}
 
 
 def _refused(rule: str, message: str) -> ContractRefused:

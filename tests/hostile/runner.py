@@ -34,6 +34,8 @@ GAS_LIMIT = 20_000_000
 MEMORY_BYTES_MAX = 512 * 1024 * 1024
 CPU_S_MAX = 5
 WALL_S_MAX = 20
+SLOW_MS = 10.0
+CHECKS_MAX = 3
 REPLY_BYTES_MAX = 4096
 PRELUDE = """balances = Map(key=str, value=any)
 total = Var(int, default=0)
@@ -77,16 +79,16 @@ def payloads(path: Path) -> Iterator[Payload]:
 
 def run(payload: Payload) -> str:
     """Check, then call; gives the line of output."""
-    engine, host = Engine(), MemoryHost()
-    source = payload.source()
-    began = time.process_time()
-    try:
-        engine.check(source)
-    except ContractRefused as refusal:
-        spent = (time.process_time() - began) * 1000
-        verdict = f"refused {refusal.rule} {refusal.line}"
+    host, source = MemoryHost(), payload.source()
+    checks = [checked(source)]
+    while min(spent for _, _, spent in checks) > SLOW_MS and len(checks) < CHECKS_MAX:
+        # Processor time of a shared machine jitters: a slow verdict is asked for again.
+        checks.append(checked(source))
+    engine, verdict, _ = checks[0]
+    spent = min(spent for _, _, spent in checks)
+    if verdict:
         return f"{payload.identity}\t{verdict}\t0\t{spent:.2f}\t0\t0"
-    checked = time.process_time()
+    began = time.process_time()
     host.sources["hostile"] = source
     context = Context(
         chain_id="test", height=7, time_ms=1_000, sender=ACCOUNT, transaction_id=b"t" * 32
@@ -100,8 +102,19 @@ def run(payload: Payload) -> str:
         verdict = f"failed {outcome.failure.code} {outcome.failure.line}"
         assert not host.state, "a failed call leaves nothing"
         assert not host.events, "a failed call leaves nothing"
-    times = f"{(checked - began) * 1000:.2f}\t{(ran - checked) * 1000:.2f}"
+    times = f"{spent:.2f}\t{(ran - began) * 1000:.2f}"
     return f"{payload.identity}\t{verdict}\t{outcome.gas_used}\t{times}\t0"
+
+
+def checked(source: bytes) -> tuple[Engine, str, float]:
+    """Check with a fresh engine; gives it, the refusal or nothing, and processor milliseconds."""
+    engine, verdict = Engine(), ""
+    began = time.process_time()
+    try:
+        engine.check(source)
+    except ContractRefused as refusal:
+        verdict = f"refused {refusal.rule} {refusal.line}"
+    return engine, verdict, (time.process_time() - began) * 1000
 
 
 def run_apart(payload: Payload) -> str:
