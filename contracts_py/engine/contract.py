@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final, Literal, TypeAlias
 
 from andon.core.codec import Dec, Key, Value, encode_value
@@ -12,7 +13,8 @@ from andon.core.hashing import Digest
 from contracts_py.engine import gas
 from contracts_py.engine.faults import Fault
 from contracts_py.engine.run import Locals, Run, Unset
-from contracts_py.engine.storage import PLAIN, pack, pack_plain, state_prefix
+from contracts_py.engine.storage import pack, pack_plain, state_prefix
+from contracts_py.engine.values import Flat
 
 Kind: TypeAlias = Literal["private", "init", "export", "view", "migrate", "scheduled"]
 PREFIXES_KEPT_MAX: Final = 64
@@ -114,7 +116,7 @@ class Method:
     gas_bound: int | None
     body: Callable[[Run, Locals], Value]
     names: tuple[str, ...] = field(init=False)
-    plains: tuple[type | None, ...] = field(init=False)
+    flat: Flat = field(init=False)
     names_encoded: tuple[str, ...] = field(init=False)
     """Names of the parameters in the order in which an encoded map has them."""
 
@@ -122,7 +124,7 @@ class Method:
         names = tuple([parameter.name for parameter in self.parameters])
         object.__setattr__(self, "names", names)
         plains = tuple([parameter.spec.plain for parameter in self.parameters])
-        object.__setattr__(self, "plains", plains)
+        object.__setattr__(self, "flat", Flat(plains))
         object.__setattr__(self, "names_encoded", tuple(sorted(names, key=pack)))
 
 
@@ -148,24 +150,33 @@ class EventField:
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
-    """A declared event; `order` has the places of its fields in the order of encoded names."""
+    """A declared event; `names` are in the order of their encodings, `pick` orders values so."""
 
     name: str
     fields: tuple[EventField, ...]
-    order: tuple[tuple[str, int], ...] = ()
-    plains: tuple[type | None, ...] = ()
+    flat: Flat
+    names: tuple[str, ...]
+    pick: Callable[[list[Value]], Sequence[Value]]
 
     @staticmethod
     def make(name: str, fields: tuple[EventField, ...]) -> EventSchema:
         """Declare an event; the order of its map is computed once."""
         keys = sorted((pack(item.name), item.name, place) for place, item in enumerate(fields))
-        order = tuple([(each, place) for _, each, place in keys])
-        return EventSchema(name, fields, order, tuple([item.spec.plain for item in fields]))
+        return EventSchema(
+            name,
+            fields,
+            Flat(tuple([item.spec.plain for item in fields])),
+            tuple([each for _, each, _ in keys]),
+            itemgetter(*[place for _, _, place in keys]) if len(keys) > 1 else tuple,
+        )
 
-    def encode(self, values: list[Value]) -> bytes:
-        """Encode the map from field to value; `values` stand in the order of the fields."""
-        fields: dict[Key, Value] = {name: values[place] for name, place in self.order}
-        if PLAIN.issuperset(map(type, values)):
+    def encode(self, values: list[Value], *, is_flat: bool) -> bytes:
+        """Encode the map from field to value; `values` stand in the order of the fields.
+
+        With `is_flat` all values are ints, texts, bytes and bools.
+        """
+        fields: dict[Key, Value] = dict(zip(self.names, self.pick(values), strict=True))
+        if is_flat:
             try:
                 return pack_plain(fields)
             except OverflowError:

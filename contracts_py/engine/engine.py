@@ -21,13 +21,18 @@ from contracts_py.engine.ports import Context, Failure, Host, Mode, Outcome
 from contracts_py.engine.profile import Profile
 from contracts_py.engine.run import UNSET, Locals, Run, Totals
 from contracts_py.engine.storage import pack, unpack_arguments
-from contracts_py.engine.values import check_keys, flat_size, measure, type_name
+from contracts_py.engine.values import check_keys, measure, type_name
 
 RECURSION_LIMIT: Final = 30_000
 """Calls inside each other times frames of one: the language's own limits end far below."""
 
 NOTHING: Final = b"\xc0"
 NO_ARGUMENTS: Final = b"\x80"
+# Looking a member of an enum up takes as long as a small operation of a contract.
+_CALL: Final = Mode.CALL
+_INIT: Final = Mode.INIT
+_MIGRATE: Final = Mode.MIGRATE
+_VIEW: Final = Mode.VIEW
 _KIND_OF: Final = {Mode.INIT: "init", Mode.MIGRATE: "migrate", Mode.SCHEDULED: "scheduled"}
 
 
@@ -122,45 +127,47 @@ class _Activation:
 
     def enter(self, name: str, method_name: str, args: bytes, mode: Mode) -> bytes:
         """Enter from a transaction; gives the encoded result."""
+        host, limits, totals = self._host, self._limits, self._totals
         self._pay(gas.ENTER + 2 * len(args))
-        contract = self._engine.load(self._host, name)
+        contract = self._engine.load(host, name)
         self._pay(gas.SOURCE_BYTE * contract.source_bytes >> 4)
         method = _method_of(contract, method_name, mode)
-        if mode is not Mode.INIT and mode is not Mode.MIGRATE:
-            _check_running(self._host, name, method)
+        if mode is not _INIT and mode is not _MIGRATE and host.is_paused(name):
+            _refuse_paused(name, method)
         if method is None:
             if args != NO_ARGUMENTS:
                 raise Fault("E_ARGS", f"the contract has no @{mode.value}")
             return NOTHING
         flat = unpack_arguments(args, method.names_encoded)
-        named = _decode_arguments(args, self._limits) if flat is None else flat
+        named = _decode_arguments(args, limits) if flat is None else flat
         run = Run(
-            host=self._host,
+            host=host,
             context=self._context,
-            limits=self._limits,
-            totals=self._totals,
+            limits=limits,
+            totals=totals,
             contract=contract,
             name=name,
             caller=self._context.sender,
-            gas_limit=self._left,
-            is_view=mode is Mode.VIEW or method.kind == "view",
+            gas=self._left,
+            is_view=mode is _VIEW or method.kind == "view",
             stack=(name,),
             depth=0,
             external=self.external,
+            prefixes=contract.prefixes(name),
         )
         try:
             if method.roles or method.organisation:
                 self._check_access(run, method)
-            local: Locals = [] if flat is None else list(map(flat.__getitem__, method.names))
-            size = -1 if flat is None else flat_size(local, method.plains)
+            given: Locals = [] if flat is None else list(map(flat.__getitem__, method.names))
+            size = -1 if flat is None else method.flat.size(given)
             if size >= 0:
-                run.charge(gas.NODE_ENCODE * (len(local) + 1) + size)
-                result = _invoke(run, method, local)
+                run.charge(gas.NODE_ENCODE * (len(given) + 1) + size)
+                result = _invoke(run, method, given)
             else:
-                measure(run, list(named.values()), 8 * self._limits.value_bytes_max)
+                measure(run, list(named.values()), 8 * limits.value_bytes_max)
                 result = _invoke(run, method, _bound(run, method, named))
             if type(result) is not int:
-                measure(run, result, self._limits.value_bytes_max)
+                measure(run, result, limits.value_bytes_max)
         except Fault as fault:
             if not fault.contract:
                 fault.contract = name
@@ -197,7 +204,8 @@ class _Activation:
         method = contract.methods.get(method_name)
         if method is None or method.kind not in ("export", "view"):
             raise Fault("E_NO_FUNC", f"{name} exports no such method")
-        _check_running(self._host, name, method)
+        if self._host.is_paused(name):
+            _refuse_paused(name, method)
         if name in caller.stack and not method.is_reentrant:
             raise Fault("E_REENTRANT", f"{name} is already running")
         if caller.is_view and method.kind != "view":
@@ -211,11 +219,12 @@ class _Activation:
             contract=contract,
             name=name,
             caller=caller.name,
-            gas_limit=min(slice_max, caller.gas),
+            gas=min(slice_max, caller.gas),
             is_view=method.kind == "view",
             stack=(*caller.stack, name),
             depth=caller.depth + 1,
             external=self.external,
+            prefixes=contract.prefixes(name),
         )
         before = run.gas
         try:
@@ -232,8 +241,8 @@ class _Activation:
         return decode_value(encode_value(result))
 
 
-def _check_running(host: Host, name: str, method: Method | None) -> None:
-    if host.is_paused(name) and (method is None or method.kind != "view"):
+def _refuse_paused(name: str, method: Method | None) -> None:
+    if method is None or method.kind != "view":
         raise Fault("E_PAUSED", f"{name} is paused: only its views can be entered")
 
 
@@ -243,7 +252,7 @@ def _has_any(host: Host, account: bytes, roles: tuple[str, ...]) -> bool:
 
 def _method_of(contract: Contract, name: str, mode: Mode) -> Method | None:
     """Find what a mode may enter; None if there is no initialiser. Raises Fault E_METHOD."""
-    if mode is Mode.CALL:
+    if mode is _CALL:
         called = contract.methods.get(name)
         if called is not None and called.kind in ("export", "view"):
             return called

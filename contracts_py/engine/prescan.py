@@ -23,15 +23,15 @@ _HIDDEN: Final = re.compile(
     "\ud800-\udfff\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]"
 )
 _TOKEN: Final = re.compile(
-    r"((?: *+(?:\#[^\n]*)?\n)*) *(?:(\#[^\n]*|\Z)|([A-Za-z]{0,3}(?:\"\"\"|'''|\"|'))"
-    r"|([A-Za-z_][A-Za-z0-9_]*)|([0-9][A-Za-z0-9_.]*)"
+    r"((?: *+(?:\#[^\n]*+)?\n)*+) *+(?:([A-Za-z]{0,3}+(?:\"(?:\"\")?|'(?:'')?))"
+    r"|([A-Za-z_][A-Za-z0-9_]*+)|([0-9][A-Za-z0-9_.]*+)"
     r"|(->|\*\*=|//=|<<=|>>=|\*\*|//|<<|>>|<=|>=|==|!=|[-+*/%&|^]="
-    r"|[-+*/%&|^~<>=()\[\]{},:.@])|(.))"
+    r"|[-+*/%&|^~<>=()\[\]{},:.@])|(\#[^\n]*+|\Z)|(.))"
 )
-_ENDS, _NOTHING, _STRING, _NAME, _NUMERAL, _OPERATOR, _STRANGE = range(1, 8)
-"""Groups of `_TOKEN`: ends of lines before a token; a last comment or the end; tokens; the rest."""
+_ENDS, _STRING, _NAME, _NUMERAL, _OPERATOR, _NOTHING, _STRANGE = range(1, 8)
+"""Groups of `_TOKEN`: ends of lines before a token; tokens; a last comment or the end; the rest."""
 
-_ALWAYS_RULED: Final = (_NUMERAL, _STRING)
+_ALWAYS: Final = (_NUMERAL, _STRING)
 _OPERANDS: Final = (_STRING, _NAME, _NUMERAL)
 
 _NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]*(?:_[0-9]+)*|0x[0-9a-f]+)\Z")
@@ -121,44 +121,41 @@ class _Scanner:
         self._field_tokens = 0
         """Tokens inside the fields of the last string."""
 
-        self._previous = (0, "", "")
+        self._previous: tuple[int | None, str, str] = (0, "", "")
         """Kind and text of the token before, text of the one before that."""
 
     def run(self) -> None:
         """Look at every token once; what has no rule of its own passes without a call."""
         text, match_at, limits = self._text, _TOKEN.match, self._limits
         tokens_max, line_tokens_max = limits.tokens_max, limits.line_tokens_max
+        name_max, width_max = limits.identifier_length_max, 4 * limits.indents_max
         end, position, tokens, tokens_stop = len(text), 0, 0, line_tokens_max
-        kind_before, before, before_that = 0, "", ""
-        brackets, width_max = self._brackets, 4 * limits.indents_max
+        kind_before: int | None = 0
+        before, before_that, brackets = "", "", self._brackets
         self._check_indent(end - len(text.lstrip(" ")))
         while position < end:
             match = match_at(text, position)
-            assert match is not None, "the last group is any character"
-            kind, position = match.lastindex or 0, match.end()
-            ends, word = match.group(_ENDS, kind)
+            kind, position = match.lastindex, match.end()  # type: ignore[union-attr] # ends in any
+            ends, word = match.group(_ENDS, kind)  # type: ignore[union-attr,arg-type] # as above
             if ends and not brackets:
-                tokens_stop = min(tokens_max, tokens + line_tokens_max)
+                tokens_stop = tokens + line_tokens_max
+                if tokens_stop > tokens_max:  # noqa: PLR1730 - min() takes twice as long
+                    tokens_stop = tokens_max
                 kind_before, before = 0, ""
-                width = position - len(word) - match.end(_ENDS)
+                width = position - len(word) - match.end(_ENDS)  # type: ignore[union-attr] # as above
                 if width % 4 or width > width_max:
-                    self._position = match.end(_ENDS)
+                    self._position = position - len(word) - width
                     self._check_indent(width)
-            if kind == _NOTHING:
+            if kind >= _NOTHING:  # type: ignore[operator] # as above
+                if kind == _STRANGE:
+                    self._position = position - 1
+                    raise self._refused("character", f"{word!a} is not allowed here")
                 continue
-            if kind == _STRANGE:
-                self._position = position - 1
-                raise self._refused("character", f"{word!a} is not allowed here")
             tokens += 1
             if tokens > tokens_stop:
                 self._position = position - len(word)
                 raise self._too_many(tokens)
-            if (
-                word in _RULED
-                or kind in _ALWAYS_RULED
-                or before_that == "def"
-                or len(word) > limits.identifier_length_max
-            ):
+            if word in _RULED or kind in _ALWAYS or before_that == "def" or len(word) > name_max:
                 self._previous = (kind_before, before, before_that)
                 self._position = position - len(word)
                 _ARMS[kind](self, word)
@@ -169,7 +166,8 @@ class _Scanner:
                         raise self._too_many(tokens)
             else:
                 self._unaries = 0
-            kind_before, before, before_that = kind, word, before
+            before_that = before
+            kind_before, before = kind, word
         if brackets:
             self._position = end
             raise self._refused("syntax", f"{brackets[-1]!r} is never closed")
@@ -295,7 +293,7 @@ class _Scanner:
         return ContractRefused(rule, message, line=line, column=column, fix=fix)
 
 
-_ARMS: Final[dict[int, Callable[[_Scanner, str], None]]] = {
+_ARMS: Final[dict[int | None, Callable[[_Scanner, str], None]]] = {
     _STRING: _Scanner._string,  # noqa: SLF001 - same module
     _NAME: _Scanner._name,  # noqa: SLF001
     _NUMERAL: _Scanner._number,  # noqa: SLF001

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias, Union
 
+import msgspec
+
 from andon.core.codec import Value
 from contracts_py.engine import gas
 from contracts_py.engine.faults import Fault, out_of_gas
@@ -37,69 +39,33 @@ RETURN: Final = 3
 class Totals:
     """What one execution has used over all its activations, never given back."""
 
-    __slots__ = ("events", "events_bytes", "memory_bytes", "written_bytes")
-
-    def __init__(self) -> None:
-        self.memory_bytes = 0
-        self.written_bytes = 0
-        self.events = 0
-        self.events_bytes = 0
+    memory_bytes: int = 0
+    written_bytes: int = 0
+    events: int = 0
+    events_bytes: int = 0
 
 
 External: TypeAlias = "Callable[[Run, str, str, dict[str, Value], int], Value]"
 """(caller, contract, method, arguments, gas slice) -> result; raises the callee's Fault."""
 
 
-class Run:
-    """What closures get besides their locals."""
+class Run(msgspec.Struct, kw_only=True, eq=False):
+    """What closures get besides their locals; `prefixes` are those of the contract's variables."""
 
-    __slots__ = (
-        "caller",
-        "context",
-        "contract",
-        "depth",
-        "external",
-        "gas",
-        "host",
-        "is_view",
-        "limits",
-        "name",
-        "prefixes",
-        "result",
-        "stack",
-        "totals",
-    )
-
-    def __init__(
-        self,
-        *,
-        host: Host,
-        context: Context,
-        limits: Limits,
-        totals: Totals,
-        contract: Contract,
-        name: str,
-        caller: str | bytes,
-        gas_limit: int,
-        is_view: bool,
-        stack: tuple[str, ...],
-        depth: int,
-        external: External,
-    ) -> None:
-        self.host = host
-        self.context = context
-        self.limits = limits
-        self.totals = totals
-        self.contract = contract
-        self.name = name
-        self.caller = caller
-        self.gas = gas_limit
-        self.is_view = is_view
-        self.stack = stack
-        self.depth = depth
-        self.external = external
-        self.prefixes = contract.prefixes(name)
-        self.result: Value = None
+    host: Host
+    context: Context
+    limits: Limits
+    totals: Totals
+    contract: Contract
+    name: str
+    caller: str | bytes
+    gas: int
+    is_view: bool
+    stack: tuple[str, ...]
+    depth: int
+    external: External
+    prefixes: tuple[bytes, ...]
+    result: Value = None
 
     def charge(self, amount: int) -> None:
         """Pay gas before the work. Raises Fault E_OOG."""

@@ -17,7 +17,7 @@ from contracts_py.engine.storage import (
     unpack,
     unpack_key,
 )
-from contracts_py.engine.values import flat_size, measure, type_name
+from contracts_py.engine.values import measure, type_name
 
 KEY_LENGTH_SHORT: Final = 96
 """Texts up to this length fit into a state key, whatever their characters and the prefix."""
@@ -67,8 +67,8 @@ def load(run: Run, key: bytes) -> Value | Unset:
     data = run.host.read(key)
     if data is None:
         return Unset.UNSET
-    size = len(data)
     first = data[0]
+    size = len(data)
     memory = 4 * size + _TEXT
     run.gas -= _RATES[first] * size + (memory >> _SHIFT)
     if run.gas < 0:
@@ -77,7 +77,9 @@ def load(run: Run, key: bytes) -> Value | Unset:
     totals.memory_bytes += memory
     if totals.memory_bytes > run.limits.memory_bytes_max:
         run.remember(0)  # raises
-    return first if first < 0x80 else unpack(data)
+    if first < 0x80:
+        return first
+    return int.from_bytes(data[1:], "big") if 0xCC <= first <= 0xCF else unpack(data)
 
 
 def store(run: Run, variable: Variable, key: bytes, value: Value) -> None:
@@ -192,8 +194,9 @@ def emit(run: Run, event: EventSchema, values: list[Value]) -> None:
     """Record an event; `values` stand in the order of the schema."""
     if run.is_view:
         raise Fault("E_ACCESS", "a view emits no events")
-    size = flat_size(values, event.plains)
-    if 0 <= size <= run.limits.value_bytes_max:
+    size = event.flat.size(values)
+    is_flat = 0 <= size <= run.limits.value_bytes_max
+    if is_flat:
         run.gas -= gas.NODE_ENCODE * (len(values) + 1) + size
     else:
         for item, value in zip(event.fields, values, strict=True):
@@ -210,4 +213,4 @@ def emit(run: Run, event: EventSchema, values: list[Value]) -> None:
     totals.events_bytes += size
     if totals.events > limits.events_max or totals.events_bytes > limits.events_bytes_max:
         raise Fault("E_SIZE", "too many or too large events in one call")
-    run.host.emit(run.name, event.name, event.encode(values))
+    run.host.emit(run.name, event.name, event.encode(values, is_flat=is_flat))

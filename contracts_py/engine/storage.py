@@ -36,6 +36,9 @@ A flat dict of these is encoded as it stands: the caller has its keys in canonic
 """
 
 PLAIN: Final = frozenset({str, bytes, bool, type(None), int})
+_SMALL_MAP: Final = 0x80
+"""First byte of a map without entries; one of up to fifteen begins with as many more."""
+
 FLAT_BYTES_MAX: Final = 4096
 """Encoded arguments up to this size are tried as a flat map first."""
 
@@ -67,7 +70,7 @@ def unpack_arguments(data: bytes, names: tuple[str, ...]) -> dict[str, Value] | 
 
     `names` are in the order of their encodings, so the map is canonical if it encodes to `data`.
     """
-    if len(data) > FLAT_BYTES_MAX or data[:1] != b"%c" % (0x80 | len(names)):
+    if not 0 < len(data) <= FLAT_BYTES_MAX or data[0] != _SMALL_MAP + len(names):
         return None
     try:
         value = msgpack.unpackb(data)

@@ -7,6 +7,7 @@ fault and never in the host's recursion limit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from andon.core.codec import DEC_SCALE, Dec, Key, Value
 from contracts_py.engine import gas
@@ -253,27 +254,40 @@ def measure(run: Run, value: Value, size_max: int) -> int:
     return size
 
 
-def flat_size(values: Sequence[object], plains: tuple[type | None, ...]) -> int:
-    """What `measure` counts for the list of these values, if each has the one type that fits it.
+class Flat:
+    """What `measure` counts for a list of single values, if each has the one type that fits it."""
 
-    -1 says nothing: a type differs, or is none of int, bytes, str and bool.
-    """
-    size = 6
-    for value, plain in zip(values, plains, strict=True):
-        kind = type(value)
-        if kind is not plain:
+    __slots__ = ("_base", "_bytes", "_integers", "_plains", "_texts")
+
+    def __init__(self, plains: tuple[type | None, ...]) -> None:
+        """`plains` are the types in their order; None, or one with no short way, never fits."""
+        places = list(enumerate(plains))
+        self._plains = plains
+        self._integers = tuple([place for place, plain in places if plain is int])
+        self._bytes = tuple([place for place, plain in places if plain is bytes])
+        self._texts = tuple([place for place, plain in places if plain is str])
+        self._base = 6 + sum([_FLAT_BYTES.get(plain, 0) for plain in plains])
+        if any(plain not in _FLAT_BYTES for plain in plains):
+            self._plains = (None,) * (len(plains) + 1)
+
+    def size(self, values: Sequence[object]) -> int:
+        """Give the size; -1 says nothing."""
+        if tuple(map(type, values)) != self._plains:
             return -1
-        if kind is int:
-            size += 1 + (value.bit_length() + 8 >> 3)  # type: ignore[attr-defined] # an int
-        elif kind is bytes:
-            size += 3 + len(value)  # type: ignore[arg-type] # bytes
-        elif type(value) is str:
-            size += 3 + (len(value) if value.isascii() else 4 * len(value))
-        elif kind is bool:
-            size += 1
-        else:
-            return -1
-    return size
+        size = self._base
+        for place in self._integers:
+            size += values[place].bit_length() + 8 >> 3  # type: ignore[attr-defined] # an int
+        for place in self._bytes:
+            size += len(values[place])  # type: ignore[arg-type] # bytes
+        for place in self._texts:
+            text = values[place]
+            assert type(text) is str, "the types are those of the plan"
+            size += len(text) if text.isascii() else 4 * len(text)
+        return size
+
+
+_FLAT_BYTES: Final[dict[type | None, int]] = {int: 1, bytes: 3, str: 3, bool: 1}
+"""Bytes of a value besides its content."""
 
 
 def _measure(

@@ -158,8 +158,8 @@ def body_of(engine: Engine, host: MemoryHost, context: Context) -> Callable[[], 
 
     run = Run(
         host=host, context=context, limits=DEFAULT_LIMITS, totals=Totals(), contract=contract,
-        name="token", caller=ALICE, gas_limit=GAS, is_view=False, stack=("token",), depth=0,
-        external=refuse,
+        name="token", caller=ALICE, gas=GAS, is_view=False, stack=("token",), depth=0,
+        external=refuse, prefixes=contract.prefixes("token"),
     )  # fmt: skip
 
     def transfer() -> None:

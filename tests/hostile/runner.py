@@ -35,7 +35,7 @@ MEMORY_BYTES_MAX = 512 * 1024 * 1024
 CPU_S_MAX = 5
 WALL_S_MAX = 20
 SLOW_MS = 10.0
-CHECKS_MAX = 3
+CHECKS_MAX = 6
 REPLY_BYTES_MAX = 4096
 PRELUDE = """balances = Map(key=str, value=any)
 total = Var(int, default=0)
