@@ -14,6 +14,7 @@ from node.facade import Change
 
 ROWS_MAX = 200
 TEXT_CHARACTERS_MAX = 160
+KEY_CHARACTERS_MAX = 44
 DEPTH_MAX = 4
 """Maps in maps are compared field by field so far down; deeper ones as a whole."""
 
@@ -71,7 +72,7 @@ def rows_of(change: Change) -> tuple[str, list[Row]]:
     contract, variable, encoded = change.key.split(b"\0", 2)
     name = variable.decode()
     if encoded:
-        name += f"[{_text(decode_value(encoded))}]"
+        name += f"[{_key(decode_value(encoded))}]"
     rows: list[Row] = []
     _compare(name, _side(change.before), _side(change.after), rows)
     return contract.decode(), rows
@@ -105,7 +106,16 @@ def _cells(row: Row) -> list[Child]:
 def _shown(side: Side) -> Child:
     if isinstance(side, _Absent):
         return tag("span", "absent", class_="muted")
-    return tag("span", _text(side), class_="value")
+    text = _text(side)
+    return tag("span", text, class_="value") if text else tag("span", "empty", class_="muted")
+
+
+def _key(value: Value) -> str:
+    """A map key, cut in the middle where it is long."""
+    text = _text(value)
+    if len(text) <= KEY_CHARACTERS_MAX:
+        return text
+    return f"{text[: KEY_CHARACTERS_MAX - 12]}…{text[-8:]}"
 
 
 def _text(value: Value) -> str:

@@ -71,7 +71,7 @@ def lines(
         shapes.append(tag("rect", x=x, y=8, width=12, height=4, class_=f"key {one.style}"))
         shapes.append(tag("text", one.name, x=x + 18, y=14))
     shapes.append(tag("text", f"{axis} {left:.0f}", x=MARGIN, y=HEIGHT - 10))
-    shapes.append(tag("text", f"{right:.0f}", x=WIDTH - MARGIN - 40, y=HEIGHT - 10))
+    shapes.append(tag("text", f"{right:.0f}", x=WIDTH - MARGIN, y=HEIGHT - 10, text_anchor="end"))
     view = f"0 0 {WIDTH} {HEIGHT}"
     return tag("svg", tag("title", title), shapes, viewBox=view, class_="chart", role="img")
 

@@ -55,7 +55,7 @@ async def dataset(desk: Desk, name: str) -> Page:
     known = {model.name: model for model in (await desk.models()).values()}
     reward = f"{plain(plan.get('reward'))} of {plain(plan.get('token'))} for each right answer"
     pairs: list[tuple[str, Child]] = [
-        ("owner", [plain(plan.get("org")), " ", _account(plan.get("owner"), accounts)]),
+        ("owner", _account(plan.get("owner"), {}, plain(plan.get("org")))),
         ("model", _model(plain(plan.get("model")), known)),
         ("classes", ", ".join(map(plain, classes))),
         ("quorum", f"two organisations, and {_part(plan.get('surety'))} sure"),
@@ -169,10 +169,10 @@ def _model(alias: str, known: dict[str, Model]) -> Child:
     return alias if model is None else link(f"/model/{model.id.hex()}", alias)
 
 
-def _account(value: Value, accounts: dict[bytes, str]) -> Child:
+def _account(value: Value, accounts: dict[bytes, str], known: str = "") -> Child:
     if not isinstance(value, bytes):
-        return ""
-    return [accounts.get(value, ""), " ", code(value.hex()[:12])]
+        return known
+    return [accounts.get(value, known), " ", code(value.hex()[:12])]
 
 
 def _part(value: Value) -> str:

@@ -63,6 +63,18 @@ MENU = (
     ("/network", "Network"),
     ("/verify", "Verify"),
 )
+PARENTS = {
+    "block": "/blocks",
+    "tx": "/transactions",
+    "contract": "/contracts",
+    "prediction": "/predictions",
+    "attested": "/predictions",
+    "machine": "/machines",
+    "lot": "/lots",
+    "recall": "/lots",
+    "model": "/models",
+}
+"""The entry of the menu that a page of one thing belongs to, where the path does not begin so."""
 Draw = Callable[[web.Request], Awaitable[Page]]
 
 
@@ -172,10 +184,7 @@ class Explorer:
             if page.script
             else None,
         )
-        menu = [
-            link(target, name, aria_current="page" if target == path else None)
-            for target, name in MENU
-        ]
+        menu = [link(target, name, aria_current=_current(target, path)) for target, name in MENU]
         form = tag(
             "form",
             tag(
@@ -287,6 +296,13 @@ def failure_page(error: AndonError) -> Page:
         tag("p", f"{error.code.name} ({error.code.value})", class_="muted"),
     ]
     return Page(error.code.name.replace("_", " ").capitalize(), body)
+
+
+def _current(target: str, path: str) -> str | None:
+    if target == path:
+        return "page"
+    first = path.split("/")[1]
+    return "true" if target == PARENTS.get(first, f"/{first}") else None
 
 
 def _main(page: Page) -> Markup:
