@@ -16,8 +16,7 @@ from andon.cli.context import (
     parse_arguments,
     shown,
 )
-from andon.client.async_client import GAS_LIMIT
-from andon.client.contract import methods_of
+from andon.client.defaults import GAS_LIMIT
 from andon.client.results import Submission
 from andon.client.stages import ContractFailed
 from andon.core.codec import Value
@@ -101,6 +100,8 @@ def call_command(
     context: Context, *, target: str, arguments: tuple[str, ...], sender: str | None
 ) -> None:
     """Run the view TARGET (contract.method) with name=value arguments; writes nothing."""
+    from andon.client.contract import methods_of
+
     contract, method = split_target(target)
     account = None if sender is None else context.account(sender)
     with context.client() as client:
@@ -167,6 +168,8 @@ def check_call(context: Context, contract: str, method: str, given: Mapping[str,
     Raises:
         InvalidInput: NO_CONTRACT, NO_METHOD or BAD_ARGUMENTS.
     """
+    from andon.client.contract import methods_of
+
     if contract in NATIVE:
         return
     with context.client() as client:

@@ -14,6 +14,7 @@ from typing import Literal, Self
 import msgspec
 
 from andon.client.credentials import Credentials
+from andon.client.defaults import GAS_LIMIT
 from andon.client.events import follow_events
 from andon.client.results import (
     Event,
@@ -71,9 +72,6 @@ from andon.core.transaction import (
     sign_transaction,
 )
 from andon.core.wire import FinalBlock
-
-GAS_LIMIT = 20_000_000
-"""Default of one transaction; what is not used is not charged."""
 
 EXPIRY_BLOCKS = 1000
 """Default distance of a transaction's expiry from the last known height."""

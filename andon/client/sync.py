@@ -16,11 +16,11 @@ from collections.abc import (
 from typing import Literal, Self, TypeVar
 
 from andon.client.async_client import (
-    GAS_LIMIT,
     REQUEST_TIMEOUT_MS,
     AsyncClient,
     Wait,
 )
+from andon.client.defaults import GAS_LIMIT
 from andon.client.results import Event, Outcome, Prediction, Submission
 from andon.core.codec import Key, Value
 from andon.core.genesis import Genesis
