@@ -47,6 +47,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("andon.cli.verify", "check a proof offline with only the genesis file"),
     "audit": ("andon.cli.audit", "recompute the committed predictions of a range of heights"),
     "assert": ("andon.cli.assertion", "wait for a condition, or exit 8: 'height >= 10 within 30s'"),
+    "bench": ("andon.cli.bench", "offer load to a network: offered, accepted, final, latencies"),
     "snapshot": ("andon.cli.storage", "make, list and restore snapshots of a node's state"),
     "replay": ("andon.cli.storage", "execute a node's chain again and compare every root"),
     "export": ("andon.cli.storage", "write blocks or predictions as JSON lines, all as Parquet"),

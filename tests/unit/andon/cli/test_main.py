@@ -21,6 +21,7 @@ from andon.core.errors import InvalidInput
 from andon.core.genesis import genesis_to_json
 from node.rpc import RpcServer
 from node.testing.memory_node import MemoryNode
+from scripts import load_network
 
 
 @dataclass(slots=True)
@@ -284,6 +285,24 @@ def test_arguments_are_read_by_their_form(tmp_path: Path) -> None:
     for bad in (["x"], ["=1"], ["a=1", "a=2"], ["a=@/nowhere/at/all"]):
         with pytest.raises(InvalidInput):
             parse_arguments(bad)
+
+
+def test_a_bench_tells_offered_accepted_and_final_apart(
+    served: tuple[MemoryNode, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Wallet(tmp_path / "keys").create("me", b"\x2a" * 32)
+    call = ["maintenance.assess", "machine=M{n}", "window=0x31"]
+    options = [f"--home={tmp_path}", f"--node={served[1]}", "--sender=me", "--rate=40"]
+    out = tmp_path / "report.json"
+    ramp = ["--seconds=0.2", "--controller=ramp", f"--out={out}", "--json"]
+    assert load_network.main([*options, *ramp, *call]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert [step["offered_per_s"] for step in steps] == [10.0, 20.0, 30.0, 40.0]
+    assert [step["final"] for step in steps] == [2, 4, 6, 8]
+    assert all(set(step["final_ms"]) == {"p50", "p95", "p99", "max"} for step in steps)
+    assert json.loads(out.read_text())["call"] == "maintenance.assess"
+    assert load_network.main([*options, "--rate=1e6", *call]) == 1
+    assert "at most" in capsys.readouterr().err
 
 
 def test_help_lists_all_verbs_without_loading_them() -> None:
