@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     data = Path(os.environ.get("ANDON_DATA", "../shared/data"))
     train.add_argument("--data", type=Path, default=data, help="folder of the public data sets")
     train.add_argument("--subset", default="FD001", help="turbofan: FD001 to FD004")
-    train.add_argument("--model", default="network", help="turbofan: network, boosted or super")
+    train.add_argument(
+        "--model", default="", help="turbofan: network, boosted, super; neu: texture, network"
+    )
     train.add_argument("--stage", type=int, choices=(1, 2), default=1, help="liveline: the stage")
     train.add_argument("--csv", type=Path, help="your own table, with a header line")
     train.add_argument("--images", type=Path, help="your own images, a folder for each class")

@@ -26,7 +26,7 @@ RECIPES = ("turbofan", "demo", "ai4i", "secom", "neu", "carparts", "liveline")
 
 def train(
     name: str, data: Path, out: Path, *, seed: int, say: Say, subset: str = "FD001",
- model: str = "network", stage: int = 1,
+ model: str = "", stage: int = 1,
 ) -> list[str]:  # fmt: skip
     """Run a recipe, save its package in `out`, and return the lines of its result.
 
@@ -45,7 +45,7 @@ def train(
 
     if name == "turbofan":
         folder = data / "cmapss" if (data / "cmapss").is_dir() else data
-        result = turbofan.train(folder, subset, model, seed, say)
+        result = turbofan.train(folder, subset, model or "network", seed, say)
     elif name == "demo":
         result = train_demo.train(replace(train_demo.FIT, seed=seed), say)
     elif name == "ai4i":
@@ -53,7 +53,7 @@ def train(
     elif name == "secom":
         result = tabular.time_split(tabular.secom(data), 0.7, 20, seed, say)
     elif name == "neu":
-        result = vision.train(data, seed, say)
+        result = vision.train(data, seed, say, model or "texture")
     elif name == "carparts":
         result = demand.train(data, say)
     elif name == "liveline":
@@ -127,6 +127,7 @@ def verify(path: Path, backend: str, publisher: str = "") -> list[str]:
     signed = _signature_line(path, package.id, publisher)
     runtime = Runtime(backend)
     line = runtime.warm()
+    runtime.check_backend()
     runtime.load(package.to_blob())
     runtime.conformance(package.id)
     return [

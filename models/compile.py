@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from models import graph as g
 from models.carriers import Carried, clip, dot, plain, taps
-from models.certificate import Certificate
+from models.certificate import Certificate, certify_graph
 from models.package import Package
 from models.rules import FLOAT_EXACT_MAX, Ruling, Tensors, ValueType, rescale_is_direct
 
@@ -83,6 +83,20 @@ def trace_package(
 
     placed = jax.device_put(windows, jax.devices(backend)[0])
     return [np.asarray(value) for value in jax.jit(run)(placed)]
+
+
+def graph_executor(
+    graph: g.Graph, tensors: Tensors, backend: str
+) -> Callable[[NDArray[np.int8]], NDArray[np.int32]]:
+    """Run a graph that is no package as `backend` runs packages, each batch at its own size."""
+    certificate = certify_graph(graph, tensors)
+
+    def execute(windows: NDArray[np.int8]) -> NDArray[np.int32]:
+        plan = plan_for(backend, len(windows), version("jaxlib"))
+        placed = jax.device_put(windows, jax.devices(backend)[0])
+        return np.asarray(jax.jit(build(graph, tensors, certificate, plan))(placed))
+
+    return execute
 
 
 def evaluate_graph(

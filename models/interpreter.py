@@ -15,31 +15,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import graph as g
-from models.graph import Constant, Graph, Operation, Scan, Trees
+from models.graph import Constant, Graph, Operation, Scan, Trees, operands
 
 Integers = NDArray[np.int64]
 Weights = Mapping[str, NDArray[np.integer]]
 
+_EMPTY: Integers = np.zeros(0, np.int64)
+
 
 def interpret(graph: Graph, weights: Weights, windows: NDArray[np.integer]) -> Integers:
     """Evaluate a batch: `windows: int[batch, *input_shape]` to `int64[batch, outputs]`."""
-    return trace(graph, weights, windows)[-1]
+    return _run(graph.operations, weights, [np.asarray(windows, np.int64)], keeps=False)[-1]
 
 
 def trace(graph: Graph, weights: Weights, windows: NDArray[np.integer]) -> list[Integers]:
     """Evaluate a batch and return every value, the input first; audits compare these."""
-    return _run(graph.operations, weights, [np.asarray(windows, np.int64)])
+    return _run(graph.operations, weights, [np.asarray(windows, np.int64)], keeps=True)
 
 
 def _run(
-    operations: tuple[Operation, ...], weights: Weights, values: list[Integers]
+    operations: tuple[Operation, ...], weights: Weights, values: list[Integers], *, keeps: bool
 ) -> list[Integers]:
-    batch = values[0].shape[0]
-    for operation in operations:
+    """Append the values of all operations; unless `keeps`, empty those that nothing reads again."""
+    batch, begun = values[0].shape[0], len(values)
+    last = {v: place for place, operation in enumerate(operations) for v in operands(operation)}
+    for place, operation in enumerate(operations):
         result = _evaluate(operation, weights, values)
         if isinstance(operation, Constant):
             result = np.broadcast_to(result, (batch, *result.shape))
         values.append(result)
+        for value in operands(operation) if not keeps else ():
+            if last[value] == place and value != begun + len(operations) - 1:
+                values[value] = _EMPTY
     return values
 
 
@@ -169,7 +176,7 @@ def _scan(operation: Scan, weights: Weights, x: Integers) -> Integers:
     emitted: list[Integers] = []
     steps = range(x.shape[1])
     for step in reversed(steps) if operation.reverse else steps:
-        values = _run(operation.body, weights, [x[:, step], *carries])
+        values = _run(operation.body, weights, [x[:, step], *carries], keeps=True)
         carries = [values[i] for i in operation.results]
         emitted.append(carries[0])
     if not operation.emit_all:

@@ -73,7 +73,24 @@ class Runtime:
                 f"backend {self.backend} does not start: {error}",
                 hint="install the jax build for it or choose --backend cpu",
             ) from None
+        if self.backend != "cpu":
+            # On a CPU every model is compared at its own shapes when it is loaded, which says more
+            # and costs no second of each start.
+            self.check_backend()
         return f"jax {jax.__version__} {device.platform} {device.device_kind}"
+
+    def check_backend(self) -> int:
+        """Compare this backend with the interpreter on every operation; the values compared.
+
+        Raises:
+            Unavailable: CONFORMANCE_FAILED with the operation that differs.
+        """
+        if self.backend == "numpy":
+            return 0
+        from models.compile import graph_executor  # noqa: PLC0415 # imports jax
+        from models.conformance import check_backend  # noqa: PLC0415
+
+        return check_backend(lambda graph, tensors: graph_executor(graph, tensors, self.backend))
 
     def load(self, blob: bytes) -> ModelId:
         """Open, compile and check a package; loading it again is free.

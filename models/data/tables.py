@@ -1,5 +1,7 @@
 """Tables from CSV (plain, .gz or .xz): numeric columns, coded text columns, missing cells.
 
+Columns are parted by commas, semicolons or tabs; with the latter two, 3,14 is a number.
+
 Text columns become small integers in order of the text, so that ISO time stamps sort as time; the
 codes are kept, so that a gateway can code new rows the same way. Empty cells and the usual
 spellings of "missing" are NaN.
@@ -12,6 +14,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,8 @@ from andon.core.errors import Code, InvalidInput
 BYTES_MAX = 512 * 1024 * 1024
 ROWS_MAX = 2_000_000
 COLUMNS_MAX = 4096
+SEPARATORS = (",", ";", "\t")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 Floats = NDArray[np.float64]
@@ -60,7 +65,9 @@ def read_table(path: Path) -> Table:
         InvalidInput: BAD_DATASET with the line that is wrong.
     """
     data = _bytes(path)
-    reader = csv.reader(io.StringIO(_text(data, path)))
+    text = _text(data, path)
+    separator = separator_of(text.split("\n", 1)[0])
+    reader = csv.reader(io.StringIO(text), delimiter=separator)
     try:
         header = [name.strip() for name in next(reader, [])]
         rows = [row for row in reader if row]
@@ -76,7 +83,7 @@ def read_table(path: Path) -> Table:
     codes: dict[str, tuple[str, ...]] = {}
     columns = []
     for index, name in enumerate(header):
-        values, texts = _column([row[index].strip() for row in rows])
+        values, texts = _column([row[index].strip() for row in rows], separator)
         columns.append(values)
         if texts:
             codes[name] = texts
@@ -84,8 +91,17 @@ def read_table(path: Path) -> Table:
     return Table(tuple(header), np.stack(columns, axis=1), codes, digest)
 
 
-def _column(cells: list[str]) -> tuple[Floats, tuple[str, ...]]:
+def separator_of(header: str) -> str:
+    """What parts the columns of a header line: comma, semicolon or tab, whichever is most used."""
+    return max(SEPARATORS, key=header.count)
+
+
+def _column(cells: list[str], separator: str) -> tuple[Floats, tuple[str, ...]]:
     present = [cell for cell in cells if cell.lower() not in _MISSING]
+    if separator != "," and all(_DECIMAL_COMMA.fullmatch(cell) for cell in present):
+        # Spreadsheets that part columns with semicolons write 3,14.
+        cells = [cell.replace(",", ".") for cell in cells]
+        present = [cell.replace(",", ".") for cell in present]
     try:
         numbers = {cell: float(cell) for cell in set(present)}
     except ValueError:

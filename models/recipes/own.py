@@ -53,6 +53,7 @@ from models.train.networks import FilterNet, Perceptron
 from models.train.step import Network
 
 Floats = NDArray[np.float64]
+SHOWN_MAX = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ def train_csv(request: Request, say: Say) -> Outcome:
         raise refuse(f"no task {request.task!r}", "tasks: " + ", ".join(TASKS))
     table = read_table(request.csv)
     channels = input_columns(table, request)
-    say(f"{len(table.values)} rows, {len(channels)} input columns, task {request.task}")
+    say(f"{len(table.values)} rows, task {request.task}; inputs: {named(table, channels)}")
     examples = examples_of(table, channels, request)
     say(f"{int((~examples.is_test).sum())} examples train, {int(examples.is_test.sum())} test")
     if request.task == "anomaly":
@@ -122,6 +123,16 @@ def train_csv(request: Request, say: Say) -> Outcome:
         convention=examples.convention,
         classes=classes,
     )
+
+
+def named(table: Table, channels: tuple[str, ...]) -> str:
+    """The input columns for a person to check; a text column says how many texts it has."""
+    shown = [
+        f"{name} ({len(table.codes[name])} texts)" if name in table.codes else name
+        for name in channels[:SHOWN_MAX]
+    ]
+    more = len(channels) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _goal(request: Request, targets: Floats, classes: int) -> Goal:

@@ -204,7 +204,7 @@ def trees(s: Sketch, v: int) -> int:
     right = np.tile([2, 4, 6, 3, 4, 5, 6], (count, 1))
     value = s.random.integers(-1000, 1000, (count, nodes, 2))
     names = [s.tensor(t.astype(np.int32)) for t in (feature, threshold, left, right, value)]
-    return s.push(g.Trees(flat, *names, depth=2))
+    return s.push(g.Trees(flat, names[0], names[1], names[2], names[3], names[4], 2))
 
 
 STEPS = (

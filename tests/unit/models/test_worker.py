@@ -18,8 +18,9 @@ from andon.core import worker as protocol
 from andon.core.codec import decode
 from andon.core.errors import Code, Unavailable
 from andon.core.model import ModelManifest
+from models.interpreter import interpret
 from models.package import Package
-from models.runtime import Runtime
+from models.runtime import Executor, Runtime
 from models.worker import Worker
 
 OPEN: list[socket.socket] = []
@@ -88,6 +89,16 @@ class Slow(Runtime):
         assert isinstance(windows, list)
         self.batches.append(len(windows))
         return super().predict(model_id, windows)
+
+
+class Lying(Runtime):
+    """A backend that is off by one."""
+
+    def warm(self) -> str:
+        return "wrong on purpose"
+
+    def _executor(self, package: Package) -> Executor:
+        return lambda batch: interpret(package.graph, package.weights, batch).astype(np.int32) + 1
 
 
 class Running:
@@ -259,6 +270,22 @@ def test_a_backend_that_does_not_start_leaves_a_worker_that_says_so(
         assert isinstance(failed, protocol.Failed)
         assert failed.code == Code.WORKER_DOWN.value
         assert client.ask(protocol.Ping()) == protocol.Pong(protocol.BROKEN, "no such device")
+    finally:
+        running.stop()
+
+
+def test_a_worker_whose_backend_computes_something_else_serves_no_prediction(
+    tmp_path: Path, tiny: Package
+) -> None:
+    running = Running(tmp_path, Lying())
+    try:
+        client = Client(running.path)
+        refused = client.ask(protocol.Load(tiny.to_blob()))
+        assert isinstance(refused, protocol.Failed)
+        assert refused.code == Code.CONFORMANCE_FAILED.value
+        asked = client.ask(protocol.Predict(tiny.id, (window(5),)))
+        assert isinstance(asked, protocol.Failed)
+        assert asked.code == Code.MODEL_NOT_ACTIVE.value
     finally:
         running.stop()
 

@@ -75,3 +75,12 @@ def test_an_unknown_column_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_table(write(tmp_path, TEXT)).column("c")
     assert "a, b, kind" in caught.value.hint
+
+
+def test_semicolons_and_decimal_commas_of_spreadsheets_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text("zeit;druck;teil\n1;3,14;a,b\n2;;c\n3;-2;a,b\n")
+    table = read_table(path)
+    assert table.columns == ("zeit", "druck", "teil")
+    np.testing.assert_array_equal(table.column("druck"), [3.14, np.nan, -2])
+    assert table.codes == {"teil": ("a,b", "c")}
