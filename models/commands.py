@@ -177,5 +177,16 @@ def show(path: Path) -> list[str]:
 
 
 def open_package(path: Path) -> Package:
-    """A folder with `package.blob`, or the blob itself."""
+    """A folder with `package.blob`, or the blob itself.
+
+    Raises:
+        InvalidInput: NOT_FOUND, BAD_MODEL_PACKAGE and what the package breaks.
+    """
+    blob = path / "package.blob" if path.is_dir() else path
+    if not blob.exists():
+        raise InvalidInput(
+            Code.NOT_FOUND,
+            f"there is no package in {path}",
+            hint="a folder that `python -m models train --out` wrote, or its package.blob",
+        )
     return Package.load(path) if path.is_dir() else Package.from_blob(path.read_bytes())

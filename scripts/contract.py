@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from andon.cli.context import parse_arguments, shown
-from andon.core.codec import encode_value
+from andon.core.codec import decode_value, encode_value
 from andon.core.errors import InvalidInput
 from andon.core.json_value import value_to_json
 from contracts_py.engine import Contract, ContractRefused, Engine, Profile
@@ -202,8 +202,8 @@ def report(name: str, source: str, profile: Profile, called: Called) -> str:
     if elsewhere:
         rows.append(f"{elsewhere:9,} in other contracts")
     rows.append(f"{called.gas_used:9,} in all")
-    rows += [f"read  {key.decode('utf-8', 'backslashreplace')!r}" for key in called.reads]
-    rows += [f"write {key.decode('utf-8', 'backslashreplace')!r}" for key in called.writes]
+    rows += [f"read  {_key_text(key)}" for key in called.reads]
+    rows += [f"write {_key_text(key)}" for key in called.writes]
     rows += [f"event {owner}.{event} {shown(fields)}" for owner, event, fields in called.events]
     if called.failure is None:
         rows.append(f"result {shown(called.value)}")
@@ -218,6 +218,13 @@ def test(arguments: list[str]) -> int:
     import pytest  # noqa: PLC0415 - the other verbs do not need it
 
     return int(pytest.main(["-p", "node.testing.contracts.plugin", *arguments]))
+
+
+def _key_text(key: bytes) -> str:
+    """A state key as its author wrote it: contract.variable[key]."""
+    contract, variable, rest = key.split(b"\0", 2)
+    name = f"{contract.decode()}.{variable.decode()}"
+    return f"{name}[{shown(decode_value(rest))}]" if rest else name
 
 
 if __name__ == "__main__":

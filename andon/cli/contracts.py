@@ -108,11 +108,19 @@ def call_command(
         try:
             result = client.call(contract, method, parse_arguments(arguments), sender=account)
         except ContractFailed as failed:
-            found = None
-            if failed.fields.get("failure") == NO_SUCH_VIEW and contract not in NATIVE:
-                found = methods_of(client.interface(contract)).get(method)
-            if found is None or found.kind == "view":
+            if failed.fields.get("failure") != NO_SUCH_VIEW or contract in NATIVE:
                 raise
+            methods = methods_of(client.interface(contract))
+            found = methods.get(method)
+            if found is not None and found.kind == "view":
+                raise
+            if found is None:
+                views = ", ".join(item.name for item in methods.values() if item.kind == "view")
+                raise InvalidInput(
+                    Code.NO_METHOD,
+                    f"{contract} has no view {method}",
+                    hint=f"its views are {views}" if views else "it has no views",
+                ) from None
             raise InvalidInput(
                 Code.NO_METHOD,
                 f"{target} is no view: it changes state, so it goes into a transaction",
@@ -249,11 +257,9 @@ def finish(submission: Submission) -> None:
     outcome = submission.outcome
     if outcome is not None and outcome.failure is not None:
         failure = outcome.failure
-        print(
-            f"failed: {failure.code} in {failure.contract}.{failure.method}, line {failure.line}: "
-            f"{failure.message}",
-            file=sys.stderr,
-        )
+        place = failure.contract + (f".{failure.method}" if failure.method else "")
+        place += f", line {failure.line}" if failure.line else ""
+        print(f"failed: {failure.code} in {place}: {failure.message}", file=sys.stderr)
         end(EXIT_FAILED)
     if outcome is None and submission.state == "pending":
         end(EXIT_NOT_FINAL)

@@ -65,7 +65,7 @@ def test_gas_is_shown_by_line_with_what_was_written(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "      2 |" in done.stdout
     assert "result 2" in done.stdout
-    assert "write 'counter" in done.stdout
+    assert "write counter.counts[a]" in done.stdout
     denied = andon("contract", "gas", "counter.py", "count", "name=a", cwd=folder)
     assert denied.returncode == 5
     assert "E_ACCESS" in denied.stdout

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from andon.cli.context import Context
 from andon.cli.contract import contract_command
-from andon.cli.contracts import call_command
+from andon.cli.contracts import call_command, deploy_command
 from andon.client.wallet import Wallet
 from andon.core.block import Failure
 from andon.core.codec import Value, decode_value, encode_value
@@ -55,7 +55,8 @@ async def ask(tmp_path: Path, command: str, *arguments: str) -> tuple[str, BaseE
         context = Context(
             home=tmp_path, nodes=(server.url,), as_json=False, quiet=False, timeout_ms=5000
         )
-        chosen = {"contract": contract_command, "call": call_command}[command]
+        verbs = {"contract": contract_command, "call": call_command, "deploy": deploy_command}
+        chosen = verbs[command]
         run = CliRunner().invoke
         done = await asyncio.to_thread(run, chosen, list(arguments), obj=context)  # type: ignore[arg-type] # click's own
     assert "submit" not in node.calls
@@ -85,9 +86,25 @@ async def test_a_dry_run_that_is_refused_says_why(tmp_path: Path) -> None:
     assert "E_ASSERT in counter.rescale, line 9: not with this state" in str(error)
 
 
+async def test_a_deployment_is_tried_without_sending_it(tmp_path: Path) -> None:
+    path = tmp_path / "fresh.py"
+    path.write_text(SOURCE)
+    output, error = await ask(tmp_path, "deploy", str(path), "--dry-run", "--from=me")
+    assert error is None
+    assert output.splitlines()[0].startswith("fresh would be new, source 0x")
+    assert "+ export add(amount: int) -> any" in output
+    again = tmp_path / "again"
+    _, error = await ask(again, "deploy", str(path), "--dry-run", "--upgrade", "--from=me")
+    assert isinstance(error, InvalidInput)
+    assert error.code.name == "NO_CONTRACT"
+
+
 @pytest.mark.parametrize(
     ("method", "code", "hint"),
-    [("add", "NO_METHOD", "andon send counter.add amount=1"), ("sub", "CONTRACT_FAILED", "")],
+    [
+        ("add", "NO_METHOD", "andon send counter.add amount=1"),
+        ("sub", "NO_METHOD", "its views are current"),
+    ],
 )
 async def test_a_call_of_what_changes_state_points_to_send(
     method: str, code: str, hint: str, tmp_path: Path

@@ -55,6 +55,13 @@ def test_a_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_package_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for run in (lambda: commands.verify(tmp_path, "numpy"), lambda: commands.show(tmp_path)):
+        with pytest.raises(InvalidInput, match="there is no package") as caught:
+            run()
+        assert caught.value.code is Code.NOT_FOUND
+
+
 def test_an_installation_without_models_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("andon.cli.models_local.ENGINE", "models.nowhere")
     result = CliRunner().invoke(models_command, ["train"])
