@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from andon.cli.context import exit_code, print_error
 from andon.cli.network import load_network
 from andon.core.errors import AndonError
 from scripts.chaos_links import stop_links
@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         report = _act(options)
     except AndonError as error:
-        print(f"andon: {error}", file=sys.stderr)
-        return 1
+        print_error(error, as_json=options.json)
+        return exit_code(error)
     if options.json:
         print(msgspec.json.encode({"done": report}).decode())
     else:

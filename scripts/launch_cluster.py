@@ -16,6 +16,7 @@ from types import FrameType
 
 import msgspec
 
+from andon.cli.context import EXIT_NOT_READY, exit_code, print_error
 from andon.core.errors import AndonError
 from andon.core.genesis import Params
 from node.local_network import Plan
@@ -34,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (start_links if options.chaos else forget_links)(cluster)
         started = cluster.up()
     except AndonError as error:
-        print(f"andon: {error}", file=sys.stderr)
-        return 1
+        print_error(error, as_json=options.json)
+        return exit_code(error)
     if not options.detach:
         signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -44,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return _stay(cluster)
     except AndonError as error:
-        print(f"andon: {error}", file=sys.stderr)
-        return 7
+        print_error(error, as_json=options.json)
+        return EXIT_NOT_READY
     except KeyboardInterrupt:
         return _end(cluster)
 

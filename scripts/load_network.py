@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from andon.cli.context import Context, parse_arguments
+from andon.cli.context import Context, exit_code, parse_arguments, print_error
 from andon.cli.contracts import split_target
 from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.keys import PrivateKey
@@ -36,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         steps = asyncio.run(_run(options))
     except AndonError as error:
-        print(f"andon: {error}", file=sys.stderr)
-        return 1
+        print_error(error, as_json=options.json)
+        return exit_code(error)
     document = {"conditions": conditions(), "call": options.target, "steps": steps}
     encoded = msgspec.json.encode(document)
     if options.out:

@@ -137,7 +137,11 @@ class Context:
         if name in wallet.names():
             return wallet.load(name)
         network = self.network()
-        return load_key_file(network.home / network.account(name).key_file)
+        account = network.account(name)
+        # A rotated key stands in the wallet under the account's name; the file is the old one.
+        if account.name in wallet.names():
+            return wallet.load(account.name)
+        return load_key_file(network.home / account.key_file)
 
     def show(self, document: Json, text: str | None = None) -> None:
         """Print data: JSON when asked for, else the text (or JSON with indent)."""

@@ -12,6 +12,7 @@ import pytest
 from andon.cli import local
 from andon.cli import main as main_module
 from andon.cli.manifest import NetworkFile, load_network_file, parse_network_file
+from andon.client.wallet import Wallet
 from andon.core.errors import Code, InvalidInput
 from node.local_network import Plan, prepare
 
@@ -82,6 +83,22 @@ def test_up_takes_the_manifest_and_what_is_given_on_the_line_counts_more(
     assert andon("up")[0] == 0
     assert {"--validators=4", "--worker=cpu"} <= set(passed[-1])
     assert not any(item.startswith("--seed") for item in passed[-1])
+
+
+def test_a_rotated_key_is_found_by_the_name_and_by_the_role_of_its_account(
+    andon: Run, tmp_path: Path
+) -> None:
+    home = tmp_path / "net"
+    prepare(Plan(home=home, validators=1, seed=1))
+    before = andon("keys", "show", "operator")[1]
+    assert andon("keys", "show", "org-1-operator")[1] == before
+    Wallet(home / "keys").create("fresh")
+    assert Wallet(home / "keys").promote("fresh", "org-1-operator") == ""
+    after = andon("keys", "show", "operator")[1]
+    assert after != before
+    Wallet(home / "keys").create("fresh")
+    kept = Wallet(home / "keys").promote("fresh", "org-1-operator")
+    assert andon("keys", "show", kept)[1] == after
 
 
 @pytest.fixture
