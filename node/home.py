@@ -14,6 +14,7 @@ from andon.core.errors import AndonError, Code, Corrupt, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
+from node.disk import on_disk
 from node.keystore import NODE_KEY, load_key
 from node.lock import locked
 from node.signer.opening import open_signer
@@ -63,6 +64,8 @@ def open_home(path: Path) -> Iterator[Opened]:
         signer = open_signer(home, config, genesis.chain_id, stack, may_create=store.is_empty())
         votes = LmdbConsensusStore(home.data / "consensus", home.votes_mark)
         stack.callback(votes.close)
+        with on_disk("blobs"):
+            blobs = BlobStore(home.data / "blobs")
         yield Opened(
             home=home,
             config=config,
@@ -71,7 +74,7 @@ def open_home(path: Path) -> Iterator[Opened]:
             signer=signer,
             store=store,
             votes=votes,
-            blobs=BlobStore(home.data / "blobs"),
+            blobs=blobs,
         )
 
 

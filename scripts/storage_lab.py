@@ -3,7 +3,8 @@
 First kill -9 in a loop while a writer acknowledges blocks, votes and sign states through a pipe:
 nothing acknowledged may be missing after the next start. Then loss of power: the writes of a home's
 life are traced, and images of what a disk may hold at any moment are opened (needs strace; 0 for
-none). Then damage of the medium: flipped bits,
+none). Then whole nodes on a disk that refuses (EIO, ENOSPC; needs strace) or is full (needs root).
+Then damage of the medium: flipped bits,
 lost, stale and misdirected pages. Each copy is opened by `check` and `scrub`, as
 `python -m node --check` does; what they let pass must answer everything as before. What is found is
 repaired by the node's scrubber with a sound store for a peer, or else fetched anew by catch-up.
@@ -12,8 +13,10 @@ repaired by the node's scrubber with a sound store for a peer, or else fetched a
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -26,12 +29,16 @@ from node.testing.lab import (
     Damage,
     Outcome,
     Repair,
+    can_mount,
     damaged_copy,
+    draw_refusal,
     make_specimen,
     record,
     repair,
     run_cycles,
+    run_full_disk,
     run_images,
+    run_refusal,
     try_damage,
 )
 
@@ -44,6 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=1000, help="kill -9 cycles")
     parser.add_argument("--images", type=int, default=0, help="images of a loss of power")
+    parser.add_argument("--refusals", type=int, default=0, help="nodes whose disk refuses a call")
     parser.add_argument("--damages", type=int, default=500, help="damaged copies of each kind")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end each part then")
     parser.add_argument("--seed", type=int, default=1)
@@ -53,6 +61,8 @@ def main() -> int:
         is_sound = kill(folder / "kill", arguments.cycles, arguments.seed, arguments.seconds)
         if arguments.images:
             is_sound &= power(folder / "power", arguments.images, arguments.seed, arguments.seconds)
+        if arguments.refusals:
+            is_sound &= refuse(folder / "refuse", arguments.refusals, arguments.seed)
         is_sound &= rot(folder / "rot", arguments.damages, arguments.seed, arguments.seconds)
     return 0 if is_sound else 1
 
@@ -88,6 +98,31 @@ def power(folder: Path, count: int, seed: int, seconds: float) -> bool:
     for finding in result.findings[:FINDINGS_SHOWN]:
         print(f"  ! {finding}")
     return not result.findings
+
+
+def refuse(folder: Path, count: int, seed: int) -> bool:
+    """Run whole nodes on disks that refuse, and one in ten on a disk that fills up."""
+    draw = random.Random(f"refusals {seed}")  # noqa: S311 - no secret
+    counts: Counter[str] = Counter()
+    findings: list[str] = []
+    began_s = time.monotonic()
+    for number in range(count):
+        if number % 10 == 9 and can_mount():
+            findings += asyncio.run(run_full_disk(folder / str(number), number))
+            counts["full disk"] += 1
+            continue
+        refusal = draw_refusal(draw)
+        findings += asyncio.run(run_refusal(refusal, folder / str(number), number))
+        counts[f"{refusal.error} of {refusal.call}"] += 1
+        shutil.rmtree(folder / str(number), ignore_errors=True)
+    print(
+        f"refusals: {count} nodes in {time.monotonic() - began_s:.1f} s, {len(findings)} findings"
+        f" ({', '.join(f'{number} {name}' for name, number in sorted(counts.items()))})",
+        flush=True,
+    )
+    for finding in findings[:FINDINGS_SHOWN]:
+        print(f"  ! {finding}")
+    return not findings
 
 
 def rot(folder: Path, count: int, seed: int, seconds: float) -> bool:

@@ -16,6 +16,7 @@ from typing import Self
 
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, Corrupt, InvalidInput
+from node.disk import on_disk
 from node.lock import locked
 from node.signer.state import EMPTY, SignState
 
@@ -49,7 +50,8 @@ class SignStateFile:
         self._lock = locked(path.with_suffix(".lock"))
         self._lock.__enter__()
         try:
-            self._descriptor = self._open(may_create=may_create)
+            with on_disk(path.name):
+                self._descriptor = self._open(may_create=may_create)
             try:
                 newest = self._newest()
             except BaseException:
@@ -73,16 +75,18 @@ class SignStateFile:
         self.close()
 
     def write(self, state: SignState) -> None:
-        """Make a state durable before returning (one fdatasync)."""
+        """Make a state durable before returning (one fdatasync).
+
+        Raises:
+            Corrupt: STORAGE_DAMAGED or STORAGE_FULL; nothing may be signed then.
+        """
         sequence = self._sequence + 1
         content = seal(sequence, state)
         offset = SLOT_BYTES * (sequence % 2)
-        try:
+        with on_disk(self._path.name):
             if os.pwrite(self._descriptor, content, offset) != len(content):
                 raise _damaged(self._path, "a write was cut short")
             os.fdatasync(self._descriptor)
-        except OSError as error:
-            raise _damaged(self._path, f"cannot write: {error.strerror}") from None
         self._sequence, self.state = sequence, state
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ only a fresh process that re-reads the disk may go on (reliability reference 3.1
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import lmdb
 
 from andon.core.errors import AndonError, Code, Corrupt, Unavailable
+from node.disk import FULL_ERRORS, full, on_disk
 from node.storage.durable import flush, make_folder
 from node.storage.values import damaged
 
@@ -20,6 +23,7 @@ READERS_MAX = 126
 DATA_FILE = "data.mdb"
 BEGUN_FOLDER = "begun"
 GROWTH = 4
+FREE_BYTES_MIN = 1024 * 1024
 
 
 class Environment:
@@ -68,8 +72,12 @@ class Environment:
         try:
             with mapped(), self._lmdb.begin(write=True) as transaction:
                 yield transaction
-        except Corrupt:
+        except Corrupt as error:
             self._is_failed = True
+            # LMDB calls a write that was cut short an I/O error; a disk that just became full
+            # cuts writes short.
+            if error.code is Code.STORAGE_DAMAGED and self._free_bytes() < FREE_BYTES_MIN:
+                raise full(error.message) from None
             raise
 
     def read(self) -> lmdb.Transaction:
@@ -96,6 +104,12 @@ class Environment:
             size: int = self._lmdb.info()["map_size"]
         return size
 
+    def _free_bytes(self) -> int:
+        try:
+            return shutil.disk_usage(self.folder).free
+        except OSError:
+            return FREE_BYTES_MIN
+
     def close(self) -> None:
         """Close; all transactions must have ended."""
         self._lmdb.close()
@@ -109,7 +123,7 @@ def _make(folder: Path) -> None:
     """
     if (folder / DATA_FILE).exists():
         return
-    with mapped():
+    with mapped(), on_disk("the database"):
         begun = folder / BEGUN_FOLDER
         make_folder(begun)
         (begun / DATA_FILE).unlink(missing_ok=True)
@@ -138,7 +152,7 @@ def mapped() -> Iterator[None]:
     except AndonError:
         raise
     except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise _full(error) from None
+        raise full(str(error)) from None
     except (lmdb.LockError, lmdb.ReadersFullError) as error:
         raise Unavailable(
             Code.LOCKED,
@@ -146,14 +160,6 @@ def mapped() -> Iterator[None]:
             hint="stop the other process of this data folder",
         ) from None
     except lmdb.Error as error:
-        if "No space left" in str(error):
-            raise _full(error) from None
+        if any(os.strerror(number) in str(error) for number in FULL_ERRORS):
+            raise full(str(error)) from None
         raise damaged(f"LMDB: {error}") from None
-
-
-def _full(error: Exception) -> Corrupt:
-    return Corrupt(
-        Code.STORAGE_FULL,
-        f"nothing more can be stored: {error}",
-        hint="free disk space, then start the node again; a map that is full grows at the start",
-    )

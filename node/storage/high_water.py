@@ -16,6 +16,7 @@ from pathlib import Path
 
 from andon.core.errors import Code, Corrupt
 from andon.core.hashing import DIGEST_BYTES, ZERO_DIGEST
+from node.disk import on_disk
 from node.storage.durable import flush
 from node.storage.values import damaged
 
@@ -58,10 +59,10 @@ class HighWater:
         """Replace the mark; whether it may go back is for the caller to know.
 
         Raises:
-            Corrupt: STORAGE_DAMAGED; the process must end.
+            Corrupt: STORAGE_DAMAGED or STORAGE_FULL; the process must end.
         """
         sequence = self._sequence + 1
-        try:
+        with on_disk(self._path.name):
             if self._descriptor < 0:
                 self._create()
             content = _seal(sequence, mark)
@@ -69,8 +70,6 @@ class HighWater:
                 raise damaged(f"{self._path.name}: a write was cut short")
             if sequence % SYNC_EVERY == 0:
                 os.fdatasync(self._descriptor)
-        except OSError as error:
-            raise damaged(f"{self._path.name}: cannot write: {error.strerror}") from None
         self._sequence, self.mark = sequence, mark
 
     def reset(self) -> None:

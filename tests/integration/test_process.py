@@ -11,6 +11,7 @@ import pytest
 from node.checkout import CHECKOUT
 from node.config import Home
 from node.local_network import Plan, prepare
+from node.testing.lab import Refusal, can_mount, is_traceable, run_full_disk, run_refusal
 from node.testing.local_net import START_S, free_ports
 
 pytestmark = pytest.mark.integration
@@ -119,3 +120,16 @@ async def test_a_lost_sign_state_stops_a_validator_of_a_chain_that_has_blocks(ho
     status, output = await ended(await start(home.path))
     assert status == 3
     assert "sign_state" in output
+
+
+@pytest.mark.skipif(not is_traceable(), reason="needs strace")
+async def test_a_flush_that_fails_ends_the_node_and_the_next_start_has_all_it_showed(
+    tmp_path: Path,
+) -> None:
+    refusal = Refusal("fdatasync", "EIO", nth=30, is_lasting=False)
+    assert await run_refusal(refusal, tmp_path / "net", seed=4) == []
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs root for a small tmpfs")
+async def test_a_full_disk_ends_the_node_and_a_larger_one_lets_it_go_on(tmp_path: Path) -> None:
+    assert await run_full_disk(tmp_path / "disk", seed=5) == []

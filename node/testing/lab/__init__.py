@@ -4,6 +4,13 @@ from node.testing.lab.certified import CertifiedChain
 from node.testing.lab.chain import LabChain
 from node.testing.lab.kill import Cycles, run_cycles
 from node.testing.lab.power import Losses, record, run_images
+from node.testing.lab.refusals import (
+    Refusal,
+    can_mount,
+    draw_refusal,
+    run_full_disk,
+    run_refusal,
+)
 from node.testing.lab.repair import Repair, repair
 from node.testing.lab.rot import (
     Damage,
@@ -22,14 +29,19 @@ __all__ = [
     "LabChain",
     "Losses",
     "Outcome",
+    "Refusal",
     "Repair",
     "Specimen",
+    "can_mount",
     "damaged_copy",
+    "draw_refusal",
     "is_traceable",
     "make_specimen",
     "record",
     "repair",
     "run_cycles",
+    "run_full_disk",
     "run_images",
+    "run_refusal",
     "try_damage",
 ]
