@@ -105,7 +105,7 @@ class Node:
             predictions=PredictionService(self.worker if predicts else None, cache),
             verifier=self.verifier,
             observe=self.metrics.observe_phase,
-            horizon=Horizon(config.halt_at_height),
+            horizon=Horizon(config.halt_at_height, range(1, config.protocol_max + 1)),
         )
         self.files = PortableFiles(opened.home.snapshots)
         limits = MempoolLimits(

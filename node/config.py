@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from andon.core.block import PROTOCOLS
 from andon.core.errors import Code, InvalidInput
 from andon.core.keys import check_public_key
 from node.net.peers import parse_address
@@ -26,6 +27,7 @@ _SIGNER_NEEDS = {
 }
 BACKENDS = ("none", "cpu", "gpu", "tpu")
 _POSITIVE = (
+    "protocol_max",
     "storage_map_mib",
     "mempool_count_max",
     "mempool_bytes_max",
@@ -72,6 +74,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A chaos tool: how far this node's wall clock is off."""
     storage_delay_ms: int = 0
     """A chaos tool: how much longer every commit takes."""
+    protocol_max: int = max(PROTOCOLS)
+    """A chaos tool: be an older release, which knows no later protocol."""
     log_level: str = "info"
     storage_map_mib: int = 4096
     state_sync: bool = False

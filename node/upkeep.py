@@ -19,6 +19,7 @@ from andon.core.block import Header
 from andon.core.certificate import Vote
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
 from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.horizon import HINT
 from node.drivers.scrubber import Scrubber, ScrubPorts
 from node.drivers.scrubber import Source as Repairs
 from node.drivers.state_sync import Fetched, Source, StateSync
@@ -82,12 +83,17 @@ class Upkeep:
     def _committed(self, header: Header, committed: Committed) -> None:
         del committed
         config, height = self._ports.opened.config, header.height
-        if self._ports.execution.horizon.is_reached(height):
+        if self._end():
             self._put(self._halt)
         elif config.snapshot_every_blocks and height % config.snapshot_every_blocks == 0:
             self._put(self._write_snapshot)
         if config.keep_blocks and height % PRUNE_EVERY_BLOCKS == 0:
             self._put(self._prune)
+
+    def _end(self) -> str:
+        """Why the chain ends here for this node, if it does."""
+        with self._ports.opened.store.snapshot() as snapshot:
+            return self._ports.execution.horizon.reason(snapshot.height(), snapshot)
 
     def _put(self, work: Callable[[], Awaitable[None]]) -> None:
         """Queue work; what exceeds the bound comes again with a later block."""
@@ -107,7 +113,7 @@ class Upkeep:
     async def _work_on(self) -> None:
         ports = self._ports
         await asyncio.to_thread(ports.files.clear_leftovers)
-        if ports.execution.horizon.is_reached(ports.execution.head().height):
+        if self._end():
             self._put(self._halt)
         while True:
             work = await self._work.get()
@@ -139,15 +145,11 @@ class Upkeep:
             self._put(self._prune)
 
     async def _halt(self) -> None:
-        height = self._ports.execution.head().height
+        reason = self._end()
         await self._write_snapshot()
-        log.error("node.halted", height=height, reason="halt_at_height is reached")
+        log.error("node.halted", height=self._ports.execution.head().height, reason=reason)
         await asyncio.sleep(HALT_LINGER_S)
-        raise Misuse(
-            Code.HALTED,
-            f"halt_at_height is reached: height {height}",
-            hint="install the new release, take halt_at_height out of config.toml, start again",
-        )
+        raise Misuse(Code.HALTED, reason, hint=HINT)
 
     # -- state sync -----------------------------------------------------------------------
 

@@ -22,6 +22,11 @@ Epoch = NewType("Epoch", int)
 """Counts validator sets; an epoch ends with the final block that changes the set."""
 
 PROTOCOL_VERSION = 1
+"""What a network speaks from its genesis on, until its members decide otherwise."""
+
+PROTOCOLS = (1, 2)
+"""What this release speaks. 2 has the rules of 1: with it an upgrade is rehearsed."""
+
 PREDICTION_INDEX_BYTES = 4
 
 

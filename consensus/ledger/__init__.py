@@ -37,6 +37,7 @@ from consensus.ledger.ports import (
 )
 from consensus.ledger.showing import Write, writes_of_last
 from consensus.ledger.tree import state_proof, tree_root, update_tree
+from consensus.ledger.upgrades import protocol_at
 
 __all__ = [
     "BlockExecution",
@@ -72,6 +73,7 @@ __all__ = [
     "intrinsic_gas",
     "leader_key",
     "parent_of",
+    "protocol_at",
     "sort_chunk",
     "state_proof",
     "top_nodes",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from andon.core.block import (
-    PROTOCOL_VERSION,
+    PROTOCOLS,
     Block,
     Header,
     Justification,
@@ -27,6 +27,7 @@ from andon.core.merkle import merkle_root
 from andon.core.transaction import Transaction, check_signature, parse_transaction
 from consensus.ledger.execution import BlockExecution, Environment, Executed
 from consensus.ledger.ports import Engine, PredictionSource, PredictionUnavailable, StateReader
+from consensus.ledger.upgrades import protocol_at
 
 Mark = Callable[[str], None]
 """Hears that a phase has ended, so that a caller with a clock can time it; never answers."""
@@ -216,7 +217,7 @@ def _header(
 ) -> Header:
     epoch = parent.child_epoch
     return Header(
-        version=PROTOCOL_VERSION,
+        version=_protocol(parent),
         chain_id=parent.header.chain_id,
         epoch=epoch,
         slot=turn.slot,
@@ -236,16 +237,31 @@ def _header(
 
 
 def _rule_identity(parent: Parent, header: Header) -> None:
-    if header.version != PROTOCOL_VERSION:
-        raise InvalidInput(
-            Code.WRONG_VERSION,
-            f"block {header.height} is of protocol {header.version}, this node speaks "
-            f"{PROTOCOL_VERSION}",
-            hint="all members upgrade at one height: docs/operator.md, Upgrade",
-            rule="identity",
+    protocol = _protocol(parent)
+    if header.version != protocol:
+        raise _wrong_version(
+            f"block {header.height} is of protocol {header.version}, the network speaks {protocol}"
         )
     if header.chain_id != parent.header.chain_id:
         raise _bad_block("identity", "the chain id differs from ours")
+
+
+def _protocol(parent: Parent) -> int:
+    """What a child speaks, if we do."""
+    height = parent.header.height + 1
+    found = protocol_at(parent.state, height)
+    if found not in PROTOCOLS:
+        raise _wrong_version(f"from height {height} on the network speaks protocol {found}")
+    return found
+
+
+def _wrong_version(reason: str) -> InvalidInput:
+    return InvalidInput(
+        Code.WRONG_VERSION,
+        f"{reason}; this release speaks {', '.join(map(str, PROTOCOLS))}",
+        hint="all members upgrade at one height: docs/operator.md, Upgrade",
+        rule="identity",
+    )
 
 
 def _rule_place(parent: Parent, header: Header) -> None:

@@ -62,13 +62,13 @@ def approve(native: NativeCall) -> Outcome:
     _require_role(native, read_policy(native.host))
     organisation = native.host.organisation(native.context.sender)
     place = _approvals_key(name, hashed, native.table("args"))
-    approving = _approving(native.host, place)
-    if organisation in approving:
+    known = approving(native.host, place)
+    if organisation in known:
         raise Refused("E_EXISTS", f"{organisation} has approved this definition already")
-    listed: Value = [*approving, organisation]
+    listed: Value = [*known, organisation]
     native.host.write(place, encode_value(listed))
     _emit(native, "approved", {"name": name, "source_hash": hashed, "org": organisation})
-    return native.done(len(approving) + 1)
+    return native.done(len(known) + 1)
 
 
 def deploy(native: NativeCall) -> Outcome:
@@ -200,17 +200,17 @@ def _require_approvals(
         return
     host = native.host
     place = _approvals_key(name, digest(Domain.SOURCE, source), args)
-    approving = _approving(host, place)
+    known = approving(host, place)
     own = host.organisation(native.context.sender)
-    active = _active_organisations(host)
-    count = len([name for name in active if name in approving or name == own])
+    active = active_organisations(host)
+    count = len([name for name in active if name in known or name == own])
     if count * 100 <= len(active) * share_percent:
         raise Refused(
             "E_APPROVALS",
             f"{count} of {len(active)} organisations approve this definition of {name}, "
             f"more than {share_percent} percent have to",
         )
-    if approving:
+    if known:
         host.write(place, None)
 
 
@@ -219,13 +219,15 @@ def _approvals_key(name: str, source_hash: bytes, args: dict[str, Value]) -> byt
     return state_key(CONTRACTS, "approvals", (name, bytes(definition)))
 
 
-def _approving(host: LedgerHost, place: bytes) -> list[str]:
+def approving(host: LedgerHost, place: bytes) -> list[str]:
+    """Names of the organisations that have approved what stands for `place`."""
     raw = host.read(place)
     value = None if raw is None else decode_value(raw)
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _active_organisations(host: LedgerHost) -> list[str]:
+def active_organisations(host: LedgerHost) -> list[str]:
+    """Names of the organisations that have a voice."""
     entries = host.iterate(state_prefix(IDENTITY, "organisations"), None, ORGANISATIONS_MAX)
     found = [text_map(decode_value(raw)) for _, raw in entries]
     return [str(entry.get("name")) for entry in found if entry.get("active") is True]

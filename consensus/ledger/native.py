@@ -1,4 +1,4 @@
-"""Contracts that the ledger itself implements: `contracts` (deployment) and `evidence`.
+"""Contracts that the ledger itself implements: `contracts` (deployment), `evidence`, `params`.
 
 They run under the same rules as others: typed failures, gas, atomic with their transaction.
 """
@@ -13,12 +13,13 @@ from andon.core.codec import Value, decode, decode_value, encode_value
 from andon.core.errors import InvalidInput
 from andon.core.state_key import state_key
 from andon.core.transaction import Call
-from consensus.ledger import lifecycle
+from consensus.ledger import lifecycle, upgrades
 from consensus.ledger.directory import text_map
 from consensus.ledger.host import CONTRACTS, LedgerHost
 from consensus.ledger.native_call import NativeCall, Refused
 from consensus.ledger.ports import Context, Engine, Outcome
 from consensus.ledger.succession import EVIDENCE, read_epoch
+from consensus.ledger.upgrades import PARAMS
 
 NAMES = lifecycle.RESERVED
 DEPLOY_GAS = 20_000
@@ -139,4 +140,6 @@ _METHODS: dict[tuple[str, str], Callable[[NativeCall], Outcome]] = {
     (CONTRACTS, "pause"): lifecycle.pause,
     (CONTRACTS, "resume"): lifecycle.resume,
     (EVIDENCE, "submit"): _convict,
+    (PARAMS, "upgrade"): upgrades.upgrade,
+    (PARAMS, "cancel"): upgrades.cancel,
 }

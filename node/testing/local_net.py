@@ -31,7 +31,8 @@ from node.keystore import load_key
 from node.local_network import LOOPBACK, Manifest, NodeEntry, Plan, prepare
 from node.testing.proxy import Mode, Proxy
 
-START_S = 30.0
+START_S = 180.0
+"""An overloaded machine takes long; a node that ended instead is noticed at once."""
 STOP_S = 10.0
 POLL_S = 0.05
 NODE_COMMAND = (sys.executable, "-m", "node")
@@ -80,7 +81,7 @@ class LocalNet:
         await self._put_proxies_between()
         try:
             await asyncio.gather(*(self.start(name) for name in self.names))
-            await self.wait(lambda statuses: len(statuses) == len(self.names), START_S)
+            await self.wait(self._has_started, START_S)
         except BaseException:
             await self.__aexit__()
             raise
@@ -90,6 +91,16 @@ class LocalNet:
         await asyncio.gather(*(self.stop(name) for name in self.names))
         for proxy in self._proxies.values():
             await proxy.stop()
+
+    def _has_started(self, statuses: dict[str, StatusReply]) -> bool:
+        ended = [name for name in self.names if not self.is_alive(name)]
+        if ended:
+            logs = self.home(ended[0]).logs
+            said = (logs / "stderr.log").read_text(encoding="utf-8", errors="replace")
+            raise Unavailable(
+                Code.NOT_READY, f"{ended[0]} ended while it started: {said[-500:]}", hint=str(logs)
+            )
+        return len(statuses) == len(self.names)
 
     # -- names ----------------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
-"""Organisations vote a validator out and in again: epochs change, links follow the registry."""
+"""Organisations vote on validators and on the protocol: epochs and versions change."""
+
+import asyncio
 
 import pytest
 
@@ -56,3 +58,30 @@ async def test_a_validator_is_voted_out_and_in_again(open_net: OpenNet) -> None:
         # Three of the four are a quorum, so node-4's vote is needed now.
         await net.kill("node-1")
         await net.wait_height(await net.height() + 3, 60, ["node-2", "node-3", "node-4"])
+
+
+async def test_a_node_of_an_older_release_halts_where_a_later_protocol_begins(
+    open_net: OpenNet,
+) -> None:
+    async with open_net(seed=52) as net, net.client("node-1") as client:
+        await net.stop("node-4")
+        net.reconfigure("node-4", protocol_max=1)
+        await net.start("node-4")
+        await net.wait_height(1, 30)
+        height = await net.height() + NOTICE
+        upgrade = make_call("params", "upgrade", {"version": 2, "height": height})
+        for organisation in ("org-1", "org-2", "org-3"):
+            key = net.key(f"{organisation}-admin")
+            decided = (await client.submit(upgrade, key=key)).require().results[0]
+        assert decided is True
+        await net.wait_height(height + 2, 60, ["node-1", "node-2", "node-3"])
+        versions = [(await client.block(at)).header.version for at in (height - 1, height)]
+        assert versions == [1, 2]
+        process = net._processes["node-4"]
+        assert await asyncio.wait_for(process.wait(), 30) == 2
+        said = (net.home("node-4").logs / "stderr.log").read_text()
+        assert f"from height {height} on the network speaks protocol 2" in said
+        # The operator installs the new release.
+        net.reconfigure("node-4", protocol_max=2)
+        await net.start("node-4")
+        await net.wait_height(height + 2, 30)

@@ -112,12 +112,17 @@ class CertifiedChain:
         contracts: tuple[GenesisContract, ...] = (),
         window_bytes: int = WINDOW_BYTES,
         gas_limit: int = GAS,
+        second_admin: PrivateKey | None = None,
     ) -> None:
-        """Make the genesis, with more `contracts` if told; the model takes `window_bytes`."""
+        """Make the genesis, with more `contracts` if told; the model takes `window_bytes`.
+
+        With a `second_admin` there is a second organisation, and neither decides alone.
+        """
         self.keys = [PrivateKey(bytes([65 + n]) * 32) for n in range(VALIDATORS + 1)]
         self.admin = PrivateKey(b"a" * 32)
         self.engine = ContractEngine()
-        document = _genesis(chain_id, self.keys[:VALIDATORS], self.admin, params, window_bytes)
+        admins = [self.admin] if second_admin is None else [self.admin, second_admin]
+        document = _genesis(chain_id, self.keys[:VALIDATORS], admins, params, window_bytes)
         self.genesis: Genesis = msgspec.structs.replace(
             document, contracts=document.contracts + contracts
         )
@@ -227,15 +232,18 @@ class CertifiedChain:
 def _genesis(
     chain_id: str,
     keys: list[PrivateKey],
-    admin: PrivateKey,
+    admins: list[PrivateKey],
     params: Params | None,
     window_bytes: int,
 ) -> Genesis:
     validators: list[Value] = [_validator(key, n) for n, key in enumerate(keys)]
-    member: Value = {"account": admin.public, "org": "org-1", "roles": ["admin"]}
+    members: list[Value] = [
+        {"account": key.public, "org": f"org-{number}", "roles": ["admin"]}
+        for number, key in enumerate(admins, start=1)
+    ]
     identity: dict[str, Value] = {
-        "organisations": ["org-1"],
-        "members": [member],
+        "organisations": [f"org-{number}" for number in range(1, len(admins) + 1)],
+        "members": members,
         "validators": validators,
         "policy": {},
     }

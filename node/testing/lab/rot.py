@@ -130,6 +130,7 @@ def in_child(job: Callable[[], int]) -> int | None:
         status = DIED
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_CPU_S, TRIAL_CPU_S))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB says there what it dies of
             status = job()
         finally:
             os._exit(status)
