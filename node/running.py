@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -17,13 +17,18 @@ from node.log import start_logging
 from node.reload import reload_log_level
 
 
-async def run_node(home: Path) -> None:
-    """Open a home and run its node until SIGTERM or SIGINT.
+def as_it_is(node: Node) -> None:
+    """Change nothing."""
+    del node
+
+
+async def run_node(home: Path, prepare: Callable[[Node], None] = as_it_is) -> None:
+    """Open a home and run its node until SIGTERM or SIGINT; `prepare` sees it before it runs.
 
     A node that ends over damage leaves a note, by which the next start checks the store first.
     """
     try:
-        await _run(home)
+        await _run(home, prepare)
     except* Corrupt as group:
         if any(error.code is Code.STORAGE_DAMAGED for error in leaves(group)):
             note_damage(home)
@@ -42,7 +47,7 @@ def leaves(group: BaseExceptionGroup[Corrupt]) -> Iterator[Corrupt]:
             yield error
 
 
-async def _run(home: Path) -> None:
+async def _run(home: Path, prepare: Callable[[Node], None]) -> None:
     with open_home(home) as opened:
         start_logging(opened.home.logs, opened.config.log_level, opened.home.path.name)
         loop = asyncio.get_running_loop()
@@ -50,6 +55,7 @@ async def _run(home: Path) -> None:
             cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
         ) as client:
             node = Node(opened, client)
+            prepare(node)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, node.stop)
             loop.add_signal_handler(signal.SIGHUP, reload_log_level, opened.home)

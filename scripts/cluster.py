@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,8 +76,8 @@ class Cluster:
             self.start(node.name)
         return [node.name for node in missing]
 
-    def start(self, name: str) -> None:
-        """Start one node; harmless if it runs."""
+    def start(self, name: str, module: Sequence[str] = ("node",)) -> None:
+        """Start one node; harmless if it runs. `module`, with arguments, may be another node."""
         node = self.network.node(name)
         if node.name in self.network.alive():
             return
@@ -85,7 +86,7 @@ class Cluster:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "node", "--home", str(home.resolve())],
+                [sys.executable, "-m", *module, "--home", str(home.resolve())],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -2,8 +2,8 @@
 
 Verbs on processes: kill, pause, resume, worker-hangs. Verbs on links, for a network that was
 started with `andon up --chaos`: partition, cable, one-way, delay, drop, heal. Verbs that restart a
-node under a changed configuration: worker-lies, skew, slow-disk, mend. disk-full takes the right to
-let files grow; mend gives it back.
+node under a changed configuration or as a liar: worker-lies, skew, slow-disk, byzantine, mend.
+disk-full takes the right to let files grow; mend gives it back.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import msgspec
 from andon.cli.network import load_network
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse
 from node.config import Config, Home, load_config, render_config
+from node.testing.byzantine import Kind
 from node.testing.chaos.router import LINK_VERBS, Command, tell
 from scripts.cluster import Cluster
 
 LINKS = (*(verb.value for verb in LINK_VERBS), "heal")
 PROCESSES = ("kill", "pause", "resume", "worker-hangs", "disk-full")
-SETTINGS = ("worker-lies", "skew", "slow-disk", "mend")
+SETTINGS = ("worker-lies", "skew", "slow-disk", "mend", "byzantine")
 AMOUNTS = {"skew": "ms", "slow-disk": "ms", "delay": "ms", "drop": "per mille"}
+KINDS = tuple(kind.value for kind in Kind)
 HARMLESS = {"worker_fault": "none", "clock_skew_ms": 0, "storage_delay_ms": 0}
 
 
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 amount=options.amount,
                 for_ms=int(options.for_s * 1000),
             ),
+            options.kind,
         )
     except AndonError as error:
         print(f"andon: {error}", file=sys.stderr)
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def act(home: Path, command: Command) -> str:
+def act(home: Path, command: Command, kind: str = "") -> str:
     """Do a verb and say what holds now.
 
     Raises:
@@ -67,7 +70,7 @@ def act(home: Path, command: Command) -> str:
         raise InvalidInput(Code.BAD_REQUEST, f"{command.verb} takes one node")
     cluster, (name,) = Cluster(network), names
     if command.verb in SETTINGS:
-        _change(cluster, name, command)
+        _change(cluster, name, command, kind)
     else:
         _harm(cluster, name, command.verb)
     return f"{command.verb} {name}: done"
@@ -98,9 +101,15 @@ def _harm(cluster: Cluster, name: str, verb: str) -> None:
             raise Misuse(Code.BAD_REQUEST, f"no verb {verb!r}")
 
 
-def _change(cluster: Cluster, name: str, command: Command) -> None:
+def _change(cluster: Cluster, name: str, command: Command, kind: str) -> None:
     """Restart a node under a configuration with one fault more, or with none."""
     home = Home(cluster.home / cluster.network.node(name).home)
+    if command.verb == "byzantine":
+        if kind not in KINDS:
+            raise InvalidInput(Code.BAD_REQUEST, f"byzantine takes one of {', '.join(KINDS)}")
+        cluster.stop(name)
+        cluster.start(name, ("node.testing.byzantine", kind))
+        return
     changes: dict[str, object]
     match command.verb:
         case "worker-lies":
@@ -145,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--for", dest="for_s", type=float, default=0.0, help="seconds, or until heal"
     )
+    parser.add_argument("--kind", default="", help="of byzantine: how the node breaks the rules")
     parser.add_argument("--json", action="store_true")
     return parser
 

@@ -68,6 +68,18 @@ _with_amount("skew", "Milliseconds, may be negative.", "Restart a node with its 
 _with_amount("slow-disk", "Milliseconds a write.", "Restart a node whose commits take longer.")
 
 
+@chaos_command.command("byzantine")
+@click.argument("node")
+@click.argument("kind", type=click.Choice(["equivocate", "silent", "replay"]))
+@click.pass_obj
+def byzantine(context: Context, node: str, kind: str) -> None:
+    """Restart a validator as one that breaks the rules; `mend` makes it honest again.
+
+    An equivocator is convicted by the votes it signs: the others vote it out and go on without it.
+    """
+    _verb(context, "byzantine", (node,), f"--kind={kind}")
+
+
 @chaos_command.command("heal")
 @click.pass_obj
 def heal(context: Context) -> None:

@@ -79,7 +79,7 @@ class ConsensusDriver:
         """
         self._key = key
         self._chain = chain
-        self._transport = transport
+        self.transport = transport
         self._hooks = hooks
         self._log = VoteLog(store, signer)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vote")
@@ -250,9 +250,9 @@ class ConsensusDriver:
                 case bft.Propose():
                     await self._propose(effect)
                 case bft.SendCertificate():
-                    self._transport.broadcast(CertificateMessage(effect.certificate))
+                    self.transport.broadcast(CertificateMessage(effect.certificate))
                 case bft.SendVote():
-                    self._transport.broadcast(VoteMessage(effect.vote))
+                    self.transport.broadcast(VoteMessage(effect.vote))
                 case bft.SetTimer():
                     self._set_timer(effect)
                 case bft.Build():
@@ -294,7 +294,7 @@ class ConsensusDriver:
     async def _cast(self, vote: Vote) -> None:
         signed = await self._sign(vote)
         if signed is not None:
-            self._transport.broadcast(VoteMessage(signed))
+            self.transport.broadcast(VoteMessage(signed))
             self._events.appendleft(bft.VoteReceived(signed))
             log.debug("vote.sent", kind=vote.kind.name, epoch=vote.epoch, slot=vote.slot)
 
@@ -311,7 +311,7 @@ class ConsensusDriver:
             transaction_ids=tuple(parse_transaction(raw).id for raw in block.transactions),
             predictions=block.predictions,
         )
-        self._transport.broadcast(proposal)
+        self.transport.broadcast(proposal)
 
     def _set_timer(self, effect: bft.SetTimer) -> None:
         fired = bft.TimerFired(effect.timer, effect.epoch, effect.slot)

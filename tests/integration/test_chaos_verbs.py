@@ -37,6 +37,11 @@ class Operator:
         document = msgspec.json.decode(self.andon("status", "--json", status=None))
         return max(int(node.get("height") or 0) for node in document["nodes"])
 
+    def validators(self) -> list[object]:
+        found = msgspec.json.decode(self.andon("query", "validators", "--json"))
+        assert isinstance(found["validators"], list)
+        return found["validators"]
+
     def grows(self, nodes: str = "all") -> None:
         self.andon("assert", f"height >= {self.height() + 3} within {WAIT} on {nodes}")
 
@@ -74,6 +79,13 @@ def test_an_operator_harms_a_network_and_mends_it(operator: Operator) -> None:
         operator.andon("chaos", "mend", "node-2")
         operator.grows()
         assert "no node" in operator.andon("chaos", "kill", "node-9", status=1)
+        # Convicted by its own votes: the others vote it out, and go on without it.
+        operator.andon("chaos", "byzantine", "node-4", "equivocate")
+        deadline = time.monotonic() + 60
+        while len(operator.validators()) != 3:
+            assert time.monotonic() < deadline, operator.validators()
+            time.sleep(0.5)
+        operator.grows("any")
     finally:
         operator.andon("down")
     assert not (operator.home / "chaos.pid").exists()
