@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.testing.local_net import LocalNet, NetPlan
+from node.testing.log_secrets import leaked_secrets
 
 OpenNet = Callable[..., AbstractAsyncContextManager[LocalNet]]
 
@@ -19,5 +20,6 @@ def open_net(tmp_path: Path) -> OpenNet:
     async def opened(**options: object) -> AsyncIterator[LocalNet]:
         async with LocalNet(NetPlan(home=tmp_path / "net", **options)) as net:
             yield net
+        assert leaked_secrets(tmp_path / "net") == []
 
     return opened

@@ -1,3 +1,7 @@
+import re
+import shutil
+import subprocess
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from andon.core.block import Header
@@ -52,6 +56,35 @@ def samples(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
+def complaints(text: bytes) -> list[str]:
+    """What `promtool check metrics` would say, and what it says where it is installed."""
+    found: list[str] = []
+    for family in text_string_to_metric_families(text.decode()):
+        name = family.name
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            found.append(f"{name}: lower case, digits and underscores")
+        if not family.documentation:
+            found.append(f"{name}: no help text")
+        if family.type in ("unknown", "untyped"):
+            found.append(f"{name}: no type")
+        if family.type != "counter" and name.endswith(("_total", "_count", "_sum", "_bucket")):
+            found.append(f"{name}: a suffix that is not for a {family.type}")
+        if re.search(r"_(ms|milliseconds|minutes|kb|mb|mib|kilobytes|percent)(_|$)", name):
+            found.append(f"{name}: use base units")
+        if family.type in name.split("_"):
+            found.append(f"{name}: the type is not part of a name")
+        for sample in family.samples:
+            if family.type == "counter" and not sample.name.endswith("_total"):
+                found.append(f"{sample.name}: a counter ends in _total")
+            if {"le", "quantile"} & set(sample.labels) and family.type in ("counter", "gauge"):
+                found.append(f"{sample.name}: a label that is not for a {family.type}")
+    if shutil.which("promtool"):
+        command = ["promtool", "check", "metrics"]
+        done = subprocess.run(command, input=text, capture_output=True, check=False)
+        found.append(done.stderr.decode())
+    return [complaint for complaint in found if complaint]
+
+
 def test_a_scrape_shows_the_status_under_the_known_names() -> None:
     metrics = Metrics()
     metrics.observe_block(header(1, 1000), 3, 2)
@@ -67,7 +100,9 @@ def test_a_scrape_shows_the_status_under_the_known_names() -> None:
         store_used_ratio=0.25,
         worker_restarts=1,
     )
-    seen = samples(metrics.render(snapshot))
+    text = metrics.render(snapshot)
+    seen = samples(text)
+    assert complaints(text) == []
     assert seen["cometbft_consensus_height", ()] == 12
     assert seen["cometbft_blocksync_syncing", ()] == 1
     assert seen["cometbft_consensus_total_txs_total", ()] == 7
