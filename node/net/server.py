@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.pieces import PIECE_BYTES
 from node.net.tls import ServerTls
+from node.strangers import Strangers
 
 FIRST_REQUEST_S = 5.0
 TLS_HANDSHAKE_S = 5.0
@@ -78,7 +78,6 @@ class PeerServer:
         self._tls = tls
         self._shelf = shelf
         self._tokens: dict[bytes, bytes] = {}
-        self._strangers: dict[RequestHandler, asyncio.TimerHandle] = {}
         application = web.Application(middlewares=[self._guard], client_max_size=1024)
         application.router.add_get("/peer/v1/link", accept_link)
         application.router.add_get("/peer/v1/blocks", self._blocks)
@@ -98,6 +97,7 @@ class PeerServer:
             auto_decompress=False,
             shutdown_timeout=1.0,
         )
+        self._strangers = Strangers(self._runner, FIRST_REQUEST_S, STRANGERS_MAX)
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -110,7 +110,7 @@ class PeerServer:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                self._make_handler,
+                self._strangers.factory(),
                 host,
                 port,
                 ssl=self._tls.context,
@@ -129,8 +129,7 @@ class PeerServer:
 
     async def stop(self) -> None:
         """Stop listening and end every connection."""
-        for timer in self._strangers.values():
-            timer.cancel()
+        self._strangers.close()
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
@@ -143,27 +142,9 @@ class PeerServer:
         """Close them again."""
         self._tokens.pop(_token_key(token), None)
 
-    def _make_handler(self) -> asyncio.Protocol:
-        server = self._runner.server
-        assert server is not None
-        handler = server()
-        is_full = len(self._strangers) >= STRANGERS_MAX
-        # The timer holds the handler only until it fires, so the table cannot leak.
-        self._strangers[handler] = asyncio.get_running_loop().call_later(
-            0 if is_full else FIRST_REQUEST_S, self._drop_stranger, handler
-        )
-        return handler
-
-    def _drop_stranger(self, handler: RequestHandler) -> None:
-        """End a connection that has not made one whole request in time (slowloris)."""
-        del self._strangers[handler]
-        if isinstance(handler.transport, asyncio.Transport):
-            handler.transport.abort()
-
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if (timer := self._strangers.pop(request.protocol, None)) is not None:
-            timer.cancel()
+        self._strangers.greet(request)
         if request.can_read_body:
             return web.Response(status=413, headers={"Connection": "close"})
         if request.path != "/peer/v1/link":

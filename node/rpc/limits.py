@@ -11,6 +11,11 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 BLOB_BYTES_MAX = 48 * 1024 * 1024
 BATCH_MAX = 64
 BODY_TIMEOUT_S = 20.0
+FIRST_REQUEST_S = 10.0
+STRANGERS_MAX = 2048
+"""Connections at a time that have not made a request yet."""
+
+KEEPALIVE_S = 75.0
 REQUESTS_AT_ONCE_MAX = 512
 STREAMS_MAX = 1024
 """Event streams and WebSockets at a time, unless the configuration says otherwise."""

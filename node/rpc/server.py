@@ -25,12 +25,16 @@ from node.rpc.limits import (
     BLOB_BYTES_MAX,
     BODY_BYTES_MAX,
     BODY_TIMEOUT_S,
+    FIRST_REQUEST_S,
+    KEEPALIVE_S,
     REQUESTS_AT_ONCE_MAX,
+    STRANGERS_MAX,
     STREAMS_MAX,
     RateLimiter,
 )
 from node.rpc.openapi import openapi_document
 from node.rpc.render import health as render_health
+from node.strangers import Strangers
 
 log = structlog.get_logger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -50,6 +54,8 @@ class RpcSettings:
     streams_max: int = STREAMS_MAX
     access: Access = field(default_factory=Access)
     tls: ssl.SSLContext | None = None
+    first_request_s: float = FIRST_REQUEST_S
+    """How long a new connection may take for its first whole head of a request."""
     write_timeout_s: float = streams.WRITE_TIMEOUT_S
     """How long a client of a stream may take no bytes."""
 
@@ -79,6 +85,8 @@ class RpcServer:
         self._requests = 0
         self._streams = 0
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
+        self._strangers: Strangers | None = None
         self._port = self._settings.port
         self._extensions = tuple(extensions)
         self._running = contextlib.AsyncExitStack()
@@ -105,15 +113,21 @@ class RpcServer:
             self.app,
             access_log=None,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            keepalive_timeout=KEEPALIVE_S,
             handler_cancellation=True,
         )
         await runner.setup()
         settings = self._settings
-        site = web.TCPSite(
-            runner, settings.host, settings.port, backlog=256, ssl_context=settings.tls
-        )
+        self._strangers = Strangers(runner, settings.first_request_s, STRANGERS_MAX)
         try:
-            await site.start()
+            self._listening = await asyncio.get_running_loop().create_server(
+                self._strangers.factory(),
+                settings.host,
+                settings.port,
+                backlog=256,
+                ssl=settings.tls,
+                reuse_address=True,
+            )
         except OSError as error:
             await runner.cleanup()
             raise Unavailable(
@@ -124,12 +138,16 @@ class RpcServer:
         for extension in self._extensions:
             await self._running.enter_async_context(extension.run())
         self._runner = runner
-        self._port = runner.addresses[0][1]
+        self._port = self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Close streams and stop listening; harmless if not started."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
+            if self._listening is not None:
+                self._listening.close()
+            if self._strangers is not None:
+                self._strangers.close()
             await runner.cleanup()
         await self._running.aclose()
 
@@ -162,6 +180,8 @@ class RpcServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: rest.Handler) -> web.StreamResponse:
         """Bound what is served and turn every failure into a typed answer."""
+        if self._strangers is not None:
+            self._strangers.greet(request)
         if self._requests >= REQUESTS_AT_ONCE_MAX:
             return _failure(request, Unavailable(Code.RATE_LIMITED, "the node is busy"), 1000)
         self._requests += 1
