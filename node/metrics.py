@@ -23,6 +23,7 @@ from prometheus_client import (
 from andon.core.block import Header
 from node.facade import Health, NodeStatus
 from node.net.link import Counters
+from node.tracing import Tracing
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # they double the exposition and tell nothing here
 
@@ -86,6 +87,7 @@ class Metrics:
             "How late the event loop comes to a task that is due",
             LAGS_S,
         )
+        self.tracing: Tracing | None = None
         self._phase_children: dict[str, Summary] = {}
         self._phases = Summary(
             "andon_phase_seconds",
@@ -119,6 +121,8 @@ class Metrics:
         if child is None:
             child = self._phase_children[phase] = self._phases.labels(phase)
         child.observe(seconds)
+        if self.tracing is not None:
+            self.tracing.observe(phase, seconds)
 
     def count_scrubbed(self, outcome: str, number: int) -> None:
         """Count values that the scrubber read, found damaged or repaired."""
@@ -126,6 +130,8 @@ class Metrics:
 
     def observe_block(self, header: Header, transactions: int, predictions: int) -> None:
         """Count a final block."""
+        if self.tracing is not None:
+            self.tracing.committed(header.height)
         self.transactions.inc(transactions)
         self.predictions.inc(predictions)
         if self._last_time_ms is not None:

@@ -15,6 +15,7 @@ from node.app import Node
 from node.home import note_damage, open_home
 from node.log import start_logging
 from node.reload import reload_log_level
+from node.tracing import open_tracing
 
 
 def as_it_is(node: Node) -> None:
@@ -55,6 +56,7 @@ async def _run(home: Path, prepare: Callable[[Node], None]) -> None:
             cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
         ) as client:
             node = Node(opened, client)
+            node.metrics.tracing = open_tracing(opened.home.path.name, opened.genesis.chain_id)
             prepare(node)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, node.stop)
