@@ -80,7 +80,7 @@ class Load:
             return len(self.acknowledged) > before
 
     def _client(self, names: list[str], number: int) -> AsyncClient:
-        organisation = number % len(self.net.names) + 1
+        organisation = number % self.net.plan.validators + 1
         return AsyncClient(
             [self.net.node(name).rpc for name in names],
             genesis=genesis_from_json((self.net.plan.home / "genesis.json").read_bytes()),

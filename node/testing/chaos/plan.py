@@ -20,6 +20,7 @@ FAULTS_MAX = 64
 VALIDATORS = (4, 5, 6, 7)
 VALIDATOR_SHARES = (5, 2, 1, 2)
 LIAR_SHARE = 0.2
+OBSERVER_SHARE = 0.3
 DELAYS_MS = (20, 80, 250)
 RESETS_PER_MILLE = (5, 20, 60)
 
@@ -69,17 +70,20 @@ class ChaosPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     seed: int
     validators: int
     clients: int
+    observers: int = 0
     liar: str = ""
     faults_ms: int = FAULTS_MS
     faults: tuple[Fault, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all nodes."""
+        """Names of the validators; observers are spared, and have to keep up."""
         return tuple(f"node-{number}" for number in range(1, self.validators + 1))
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {self.validators} validators, {self.clients} clients"]
+        if self.observers:
+            lines[0] += f", {self.observers} observer"
         if self.liar:
             lines[0] += f", the worker of {self.liar} lies"
         return "\n  ".join([*lines, *(str(fault) for fault in self.faults)])
@@ -107,7 +111,9 @@ def draw_plan(seed: int) -> ChaosPlan:
             busy_until[name] = FAULTS_MS
         faults.append(fault)
     faults.sort(key=lambda fault: (fault.at_ms, fault.verb.value, fault.nodes))
-    return msgspec.structs.replace(plan, faults=tuple(faults))
+    # Drawn last, so that the rest of a seed's plan is what it was.
+    observers = int(draw.random() < OBSERVER_SHARE)
+    return msgspec.structs.replace(plan, faults=tuple(faults), observers=observers)
 
 
 def _draw_fault(
@@ -142,6 +148,8 @@ def parse_plan(text: bytes) -> ChaosPlan:
             plan = msgspec.toml.decode(text, type=ChaosPlan)
     except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: {error}") from None
+    if plan.observers not in range(9):
+        raise InvalidInput(Code.BAD_CONFIG, "0 to 8 observers")
     if plan.validators not in range(1, 65) or len(plan.faults) > FAULTS_MAX:
         raise InvalidInput(Code.BAD_CONFIG, f"1 to 64 validators, at most {FAULTS_MAX} faults")
     known = set(plan.names)

@@ -58,6 +58,7 @@ async def run_plan(plan: ChaosPlan, home: Path) -> Report:
             NetPlan(
                 home=home / "net",
                 validators=plan.validators,
+                observers=plan.observers,
                 seed=plan.seed,
                 worker_backend="cpu" if plan.liar else "none",
                 faults={plan.liar: "wrong-output"} if plan.liar else {},
