@@ -61,9 +61,7 @@ def want_children(state: State, parent: bytes, out: list[Effect]) -> None:
 def finalise(state: State, out: list[Effect]) -> None:
     """R13: a Final certificate makes its block and all ancestors final, once we have them all."""
     waiting: dict[bytes, None] = {}
-    for slot in sorted(state.tables, reverse=True):
-        if slot <= state.base.slot:
-            return
+    for slot in reversed(state.reviewed()):
         for (kind, _), certificate in state.tables[slot].certificates.items():
             if kind is VoteKind.FINAL and _try_commit(state, certificate, waiting, out):
                 return

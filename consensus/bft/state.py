@@ -14,6 +14,9 @@ EVIDENCE_SLOTS = 64
 CANDIDATES_MAX = 2
 """Proposals kept of one slot: an honest leader sends one, an equivocator's second is enough."""
 
+REVIEWED_SLOTS = 64
+"""Unfinal slots that every event looks at, lowest and highest: where it can end, where we vote."""
+
 Subject = tuple[VoteKind, bytes]
 """What a vote or certificate of a slot says: kind and block."""
 
@@ -108,6 +111,17 @@ class State:
         if found is None:
             found = self.tables[slot] = SlotTable()
         return found
+
+    def reviewed(self) -> list[int]:
+        """Unfinal slots that have a table, ascending; without the middle if they are many.
+
+        What a message costs must not grow while a validator falls behind, or it never comes
+        back. The lowest are those that can be final next, and so the middle's turn comes.
+        """
+        slots = sorted([slot for slot in self.tables if slot > self.base.slot])
+        if len(slots) > 2 * REVIEWED_SLOTS:
+            return slots[:REVIEWED_SLOTS] + slots[-REVIEWED_SLOTS:]
+        return slots
 
     def certificate(self, slot: int, kind: VoteKind, block: bytes) -> Certificate | None:
         """A certificate that we hold."""

@@ -144,8 +144,8 @@ def _review(state: State, out: list[Effect]) -> None:
     if state.is_syncing:
         return  # catching up fetches and validates in its own order, and we sign nothing
     walked: dict[bytes, None] = {}
-    for slot in range(state.base.slot + 1, state.slot + 1):
-        if slot in state.tables:
+    for slot in state.reviewed():
+        if slot <= state.slot:
             _review_slot(state, slot, walked, out)
     _notarise(state, out)
     _lead(state, out)

@@ -8,7 +8,8 @@ from andon.core.block import Header, Justification, block_hash
 from andon.core.certificate import VoteKind
 from andon.core.hashing import ZERO_DIGEST
 from consensus import bft
-from consensus.bft.state import EVIDENCE_SLOTS, BlockEntry
+from consensus.bft.chain import DEPTH_MAX
+from consensus.bft.state import EVIDENCE_SLOTS, REVIEWED_SLOTS, BlockEntry
 from tests.unit.consensus.bft.core import (
     Core,
     block_at,
@@ -188,6 +189,20 @@ def test_a_message_costs_a_validator_that_is_behind_no_more_than_what_is_unfinal
     is_syncing: bool,
 ) -> None:
     # Walking each branch for each slot took 6,321 lookups at 50: such a node never caught up.
-    few, many = _behind(50, is_syncing=is_syncing), _behind(200, is_syncing=is_syncing)
+    few, many, more = [_behind(count, is_syncing=is_syncing) for count in (50, 400, 450)]
     assert 0 < few <= 4 * 50
-    assert many <= 4 * 200
+    assert max(many, more) <= 4 * DEPTH_MAX
+
+
+def test_a_validator_far_behind_gets_there_from_below_and_from_above() -> None:
+    core = Core()
+    chain = [(block_at(1)[0], Justification(None, ()))]
+    while len(chain) < 3 * REVIEWED_SLOTS:
+        chain.append(child_of(chain[-1][0], len(chain) + 1))
+    for head, why in chain[1:]:
+        core.certify(FINAL, head.slot, block_hash(head))
+        core.feed(bft.BlockReceived(block=block_hash(head), header=head, justification=why))
+    assert core.of(bft.Commit) == []
+    first, why = chain[0]
+    core.feed(bft.BlockReceived(block=block_hash(first), header=first, justification=why))
+    assert core.state.base.height == len(chain)
