@@ -23,8 +23,11 @@ ROWS_MAX = 256
 ELEMENT_MAX = 2**31
 ITERATIONS = 5
 _ONE = 1 << 16
+_COSINE_BITS = 32
 
-RuleName = Literal["mean", "median", "trimmed", "norm_clipped", "geometric", "centred", "trust"]
+RuleName = Literal[
+    "mean", "median", "trimmed", "norm_clipped", "geometric", "centred", "agreeing", "trust"
+]
 RULES: tuple[RuleName, ...] = (
     "mean",
     "median",
@@ -32,6 +35,7 @@ RULES: tuple[RuleName, ...] = (
     "norm_clipped",
     "geometric",
     "centred",
+    "agreeing",
     "trust",
 )
 
@@ -40,8 +44,8 @@ RULES: tuple[RuleName, ...] = (
 class Rule:
     """A rule with its parameters, as a run declares it.
 
-    `tolerated` is how many bad rows it must stand (trimmed). `centred` needs no radius: the
-    median distance serves. `trust` needs the update of the root set in `apply_rule`.
+    `tolerated` is how many bad rows it must stand (trimmed, agreeing). `centred` needs no
+    radius: the median distance serves. `trust` needs the update of the root set in `apply_rule`.
     """
 
     name: RuleName
@@ -81,6 +85,8 @@ def apply_rule(rule: Rule, rows: Sums, *, root: Sums | None = None) -> Sums:
             return geometric_median(rows)
         case "centred":
             return centred_clipping(rows)
+        case "agreeing":
+            return centred_clipping(agreeing_rows(rows, rule.tolerated))
         case "trust":
             if root is None:
                 raise InvalidInput(
@@ -118,6 +124,28 @@ def centred_clipping(rows: Sums, iterations: int = ITERATIONS) -> Sums:
         factors = [_shrink(radius, norm) for norm in norms]
         centre = centre + _scaled_sum(apart, factors, len(rows) * _ONE)
     return centre
+
+
+def agreeing_rows(rows: Sums, tolerated: int) -> Sums:
+    """Leave out the `tolerated` rows whose directions agree least with those of the others.
+
+    Multi-Krum on cosines: a row's score is the sum of its n - tolerated largest ones, so that
+    neither a long row nor a short one that points backward can hide behind its length.
+    Source: Blanchard et al. 2017, on directions.
+    """
+    count = len(rows)
+    kept = count - tolerated
+    norms = [max(1, _norm(row)) for row in rows]
+    cosines = [[0] * count for _ in rows]
+    for left in range(count):
+        for right in range(left + 1):
+            dot = exact_dot(rows[left], rows[right])
+            cosine = (dot << _COSINE_BITS) // (norms[left] * norms[right])
+            cosines[left][right] = cosines[right][left] = cosine
+    scores = [sum(sorted(line)[tolerated:]) for line in cosines]
+    # Equal scores are decided by content: the order of arrival decides nothing.
+    order = sorted(range(count), key=lambda k: (-scores[k], rows[k].tobytes()))
+    return np.asarray(rows[sorted(order[:kept])])
 
 
 def geometric_median(rows: Sums, iterations: int = 2 * ITERATIONS) -> Sums:

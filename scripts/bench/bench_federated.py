@@ -34,9 +34,11 @@ CELLS: tuple[tuple[str, RuleName, int, int], ...] = (
     ("mean, plain", "mean", 2, 1),
     ("trimmed, plain", "trimmed", 2, 1),
     ("centred clipping, plain", "centred", 2, 1),
+    ("agreeing, plain", "agreeing", 2, 1),
     ("root set, plain", "trust", 2, 1),
     ("root set, plain", "trust", 4, 1),
     ("centred, groups of 3", "centred", 2, 3),
+    ("agreeing, groups of 3", "agreeing", 2, 3),
     ("root set, groups of 3", "trust", 2, 3),
 )
 
@@ -85,7 +87,7 @@ def robust() -> None:
             found = [
                 run(
                     Setting(
-                        rule=Rule(name=rule, tolerated=attackers if rule == "trimmed" else 0),
+                        rule=Rule(name=rule, tolerated=_tolerated(rule, attackers, group)),
                         attack=attack,
                         attackers=attackers,
                         group=group,
@@ -97,6 +99,12 @@ def robust() -> None:
             cells.append(float(np.mean(found)))
         row = " ".join(f"{cell:5.1f}" for cell in cells)
         print(f"  {name:24} f={attackers} worst {min(cells):5.1f} | {row}", flush=True)
+
+
+def _tolerated(rule: RuleName, attackers: int, group: int) -> int:
+    if rule not in ("trimmed", "agreeing"):
+        return 0
+    return attackers if group == 1 else 1
 
 
 def daisy_chain() -> None:

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from andon.core.errors import InvalidInput
 from models.federated.ring import Sums
-from models.federated.robust import RULES, Rule, apply_rule, fine_mean, outliers, trimmed_mean
+from models.federated.robust import (
+    RULES,
+    Rule,
+    agreeing_rows,
+    apply_rule,
+    fine_mean,
+    outliers,
+    trimmed_mean,
+)
 from models.federated.shapley import shapley_values
 
 HONEST = np.array([[100, -50, 3], [110, -40, 5], [90, -60, 4], [105, -45, 6], [95, -55, 2]])
@@ -36,7 +44,7 @@ def test_every_rule_gives_the_same_bytes_in_every_order(
     assert first.dtype == np.int64
 
 
-@pytest.mark.parametrize("name", ["median", "trimmed", "geometric", "centred", "trust"])
+@pytest.mark.parametrize("name", ["median", "trimmed", "geometric", "centred", "agreeing", "trust"])
 def test_two_of_seven_huge_rows_do_not_carry_the_result_away(name: str) -> None:
     table = rows([*HONEST.tolist(), [2**22, 2**22, 2**22], [2**22, 2**22, 2**22]])
     found = apply_rule(Rule(name=name, tolerated=2), table, root=rows([[100, -50, 4]])[0])  # type: ignore[arg-type] # one of RULES
@@ -63,6 +71,17 @@ def test_trust_ignores_rows_against_the_root_and_scales_the_others() -> None:
     assert isqrt(int((found**2).sum())) == pytest.approx(50 * 256, rel=0.001)
     nothing = apply_rule(Rule(name="trust"), rows([[-1, 0, 0], [0, -1, 0]]), root=root)
     assert nothing.tolist() == [0, 0, 0]
+
+
+def test_rows_that_point_elsewhere_are_left_out_whatever_their_length() -> None:
+    honest = HONEST.tolist()
+    for bad in ([-10, 5, 0], [-(2**22), 2**21, 0], [0, 0, 2**22]):
+        kept = agreeing_rows(rows([*honest, bad]), 1)
+        assert kept.tolist() == rows(honest).tolist()
+    # One coordinate at the largest magnitude against long rows: no intermediate overflows.
+    long = np.full((3, 4), 2**31 - 1, np.int64)
+    short = np.array([[1, 0, 0, 0], [0, -(2**31) + 1, 0, 0]], np.int64)
+    assert len(agreeing_rows(np.concatenate([long, short]), 2)) == 3
 
 
 def test_rules_refuse_what_they_cannot_stand() -> None:
