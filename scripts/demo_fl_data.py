@@ -1,7 +1,7 @@
-"""Four plants with their own machines: generated run-to-failure data, or NASA C-MAPSS.
+"""Plants with their own machines: generated run-to-failure data, or NASA C-MAPSS.
 
-With C-MAPSS plants 1 and 2 own engines of FD001 (one fault mode), plants 3 and 4 of FD003 (two), so
-the split is not IID. The validation set that gates rounds is public: every tenth engine.
+With C-MAPSS the first half of the plants owns engines of FD001 (one fault mode), the others those
+of FD003 (two), so the split is not IID. The validation set that gates rounds is public: every tenth engine.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def generated_sites() -> Sites:
     )
 
 
-def cmapss_sites(folder: Path) -> Sites:
-    """FD001 and FD003, split by unit and by fault mode. Raises: InvalidInput BAD_DATASET."""
+def cmapss_sites(folder: Path, plants: int = PLANTS) -> Sites:
+    """FD001 and FD003 over an even number of plants. Raises: InvalidInput BAD_DATASET."""
+    half = plants // 2
     first = cmapss.read_engines(folder, "FD001", "train")
     third = cmapss.read_engines(folder, "FD003", "train")
     public = [*first[9::10], *third[9::10]]
@@ -78,10 +79,10 @@ def cmapss_sites(folder: Path) -> Sites:
         np.concatenate([_capped(w.rul) for w in unseen]),
     )
     return Sites(
-        title="NASA C-MAPSS FD001 (plants 1, 2) and FD003 (plants 3, 4)",
+        title=f"NASA C-MAPSS FD001 (plants 1 to {half}) and FD003 ({half + 1} to {plants})",
         network=Network(cmapss.WINDOW, len(cmapss.SENSORS)),
         quantiser=quantiser,
-        plants=tuple(data(group[half::2]) for group in owned for half in (0, 1)),
+        plants=tuple(data(group[place::half]) for group in owned for place in range(half)),
         validation=_few(data(public), VALIDATION_MAX),
         test=test,
     )

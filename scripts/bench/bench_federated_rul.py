@@ -1,7 +1,8 @@
 """Federated remaining life on NASA C-MAPSS FD001 and FD003: local, pooled, federated, private.
 
-Four plants; RMSE in cycles on the last windows of both test sets, lives capped at 125 in training
-and test; float model; three seeds. ANDON_DATA names the folder of the data sets.
+Four and ten plants; RMSE in cycles on the last windows of both test sets, lives capped at 125 in
+training and test; float model; three seeds. ANDON_DATA names the folder of the data sets;
+`RUL_PLANTS=10` and `RUL_SPLITS="by fault mode"` choose.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from models.federated import privacy
 from models.federated.ring import Encoding
 from models.federated.rul import Data, Local, Network
 from models.federated.simulate import Federation
-from scripts.demo_fl_data import PLANTS, cmapss_sites
+from scripts.demo_fl_data import Sites, cmapss_sites
 
 Floats = NDArray[np.float32]
 ROUNDS = 30
@@ -27,36 +28,52 @@ PRIVATE_STEPS = 10
 RATE = 2e-3
 SAMPLE_RATE = 0.05
 CLIP = 0.1
-EPSILON, DELTA = 8.0, 1e-5
+DELTA = 1e-5
 SEEDS = 3
-ENCODING = Encoding(16, 1 << 20, 1 << 24, 1, PLANTS)
+PLANTS_MAX = 10
+ENCODING = Encoding(16, 1 << 20, 1 << 24, 1, PLANTS_MAX)
+SPLITS = ("by fault mode", "IID windows")
 
 
 def main() -> None:
     """Print one line a training regime and split."""
     folder = Path(os.environ.get("ANDON_DATA", "../shared/data")) / "cmapss"
-    sites = cmapss_sites(folder)
-    network = sites.network
+    splits = os.environ.get("RUL_SPLITS", ",".join(SPLITS)).split(",")
+    for count in os.environ.get("RUL_PLANTS", "4,10").split(","):
+        compare(cmapss_sites(folder, int(count)), splits)
+
+
+def compare(sites: Sites, splits: list[str]) -> None:
+    """Everything of one number of plants."""
+    print(sites.title)
+    network, count = sites.network, len(sites.plants)
     inputs = np.concatenate([site.inputs for site in sites.plants])
     lives = np.concatenate([site.lives for site in sites.plants])
     order = np.random.default_rng(0).permutation(len(lives))
     pooled = Data(inputs[order], lives[order])
-    mixed = tuple(Data(pooled.inputs[k::PLANTS], pooled.lives[k::PLANTS]) for k in range(PLANTS))
+    mixed = tuple(Data(pooled.inputs[k::count], pooled.lives[k::count]) for k in range(count))
 
-    def show(name: str, train: Callable[[int], Floats]) -> None:
+    def show(name: str, train: Callable[[int], Floats]) -> float:
         errors = []
         for seed in range(SEEDS):
             found = network.predict(train(seed), sites.test.inputs)
             errors.append(float(np.sqrt(np.mean((found - sites.test.lives) ** 2))))
         listed = " ".join(f"{error:6.2f}" for error in errors)
         print(f"  {name:34} {np.mean(errors):6.2f}   ({listed})", flush=True)
+        return float(np.mean(errors))
 
     show("pooled", partial(solo, network, pooled))
-    for split, owned in (("by fault mode", sites.plants), ("IID windows", mixed)):
-        for index, data in enumerate(owned):
-            show(f"{split}: plant {index + 1} alone", partial(solo, network, data))
-        show(f"{split}: federated", partial(federated, network, owned))
-        show(f"{split}: federated, epsilon 8", partial(private, network, owned))
+    for split, owned in ((SPLITS[0], sites.plants), (SPLITS[1], mixed)):
+        if split in splits:
+            together = show(f"{split}: federated", partial(federated, network, owned))
+            alone = [
+                show(f"{split}: plant {index + 1} alone", partial(solo, network, data))
+                for index, data in enumerate(owned)
+            ]
+            behind = sum(error <= together for error in alone)
+            print(f"  {split}: {behind} of {count} plants are better alone")
+            show(f"{split}: federated, epsilon 8", partial(private, network, owned, 8.0))
+            show(f"{split}: federated, epsilon 2", partial(private, network, owned, 2.0))
 
 
 def solo(network: Network, data: Data, seed: int) -> Floats:
@@ -84,9 +101,9 @@ def federated(network: Network, owned: tuple[Data, ...], seed: int) -> Floats:
     return federation.weights()
 
 
-def private(network: Network, owned: tuple[Data, ...], seed: int) -> Floats:
+def private(network: Network, owned: tuple[Data, ...], epsilon: float, seed: int) -> Floats:
     """FedAvg under masks and record-level differential privacy in each plant."""
-    noise = privacy.noise_for(EPSILON, DELTA, rate=SAMPLE_RATE, steps=ROUNDS * PRIVATE_STEPS)
+    noise = privacy.noise_for(epsilon, DELTA, rate=SAMPLE_RATE, steps=ROUNDS * PRIVATE_STEPS)
     mechanism = privacy.Mechanism(clip=CLIP, noise=noise, rate=SAMPLE_RATE)
     federation = Federation.start(network.initial(seed), ENCODING)
     federation.is_masked = True
