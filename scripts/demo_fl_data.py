@@ -1,7 +1,8 @@
 """Plants with their own machines: generated run-to-failure data, or NASA C-MAPSS.
 
 With C-MAPSS the first half of the plants owns engines of FD001 (one fault mode), the others those
-of FD003 (two), so the split is not IID. The validation set that gates rounds is public: every tenth engine.
+of FD003 (two), so the split is not IID. The validation set that gates rounds is public: every
+tenth engine.
 """
 
 from __future__ import annotations
