@@ -61,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, line in enumerate(story.lines, start=1):
             console.print(f" {number:>2}. {line}", highlight=False, markup=False, soft_wrap=True)
         console.print(f" {story.plant.transactions} transactions; every step is on the chain")
+        if options.keep:
+            console.print(f" explorer: {cluster.urls()[0]}/   (the network goes on)")
+            console.print(f" to end it: andon --home {options.home} down", markup=False)
     except (AndonError, BaseExceptionGroup) as error:
         shown = _first(error) if isinstance(error, BaseExceptionGroup) else error
         console.print(f"failed: {shown}", style="bold red", markup=False, soft_wrap=True)
@@ -99,6 +102,17 @@ def check_offline(story: Story, console: Console) -> bool:
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path.cwd())
     story.tell(f"offline check of the passport of motor M3: exit {done.returncode}")
+    for line in (done.stdout or done.stderr).splitlines():
+        console.print(" " * 9 + line, highlight=False, markup=False, soft_wrap=True)
+    return verify_judgement(story, console) and done.returncode == 0
+
+
+def verify_judgement(story: Story, console: Console) -> bool:
+    """Check the last inspection's prediction with `andon verify`, which knows the genesis alone."""
+    words = ["verify", str(story.judgement), "--genesis", str(story.home / "genesis.json")]
+    command = [sys.executable, "-m", "andon.cli.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path.cwd())
+    story.tell(f"andon {' '.join(words)}: exit {done.returncode}")
     for line in (done.stdout or done.stderr).splitlines():
         console.print(" " * 9 + line, highlight=False, markup=False, soft_wrap=True)
     return done.returncode == 0

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from pathlib import Path
 
 import aiohttp
 import numpy as np
-from nacl.public import PrivateKey as SealKey
-from nacl.public import SealedBox
 
 from andon.client.factory.capture import signed
 from andon.client.factory.epcis import document
 from andon.client.factory.passport import collect, encode_passport
+from andon.core.block import prediction_id
 from andon.core.codec import Dec, Key, Value
-from andon.core.transaction import make_call
+from andon.core.proof import encode_bundle
+from andon.core.transaction import TransactionId, make_call
 from models.recipes.demand import HISTORY
 from node.testing.broker import find_mosquitto
 from scripts.demo_factory_data import FactoryData, accuracy, demand_package, train_eye
@@ -36,6 +35,7 @@ from scripts.demo_factory_events import (
     seen,
     turned,
 )
+from scripts.demo_factory_labels import MISTAKES, label_samples
 from scripts.demo_factory_plant import (
     BUYER,
     GEARS,
@@ -62,6 +62,7 @@ class Story:
         self.lines: list[str] = []
         self.code = f"https://id.gs1.org/{UNITS['M3']}"
         self.passport = home / "motor-M3.passport"
+        self.judgement = home / "inspection.proof"
         self.measures = list(data.measures)
 
     def tell(self, text: str) -> None:
@@ -239,7 +240,8 @@ class Story:
 
     async def learn(self) -> None:
         """The eye is unsure; inspectors of two organisations label; a better model is voted in."""
-        plant, eye = self.plant, self.data.eye
+        plant, eye, step = self.plant, self.data.eye, self.plant.view.step
+        step(f"training the first eye on {len(eye.first[1])} images, which takes a while")
         first = await asyncio.to_thread(train_eye, eye, *eye.first, "1", "none")
         await plant.activate(first, "surface")
         modeler = plant.key(GEARS, "modeler")
@@ -254,66 +256,33 @@ class Story:
             make_call("quality", "inspect", {"lot": "pool", "image": image.tobytes()})
             for image in eye.pool[0]
         ]
+        step(f"the eye looks at {len(looks)} images of the pool")
         await plant.many(GEARS, "operator", looks)
         pending = [rows(row)[1] for row in rows(
             await plant.ask("labels.pending", dataset="surfaces", after=0, count=256)
         )]  # fmt: skip
-        labelled = await self._label(
-            [item for item in pending if isinstance(item, bytes)][:QUERIES]
+        labelled, disputed = await label_samples(
+            plant, eye, [item for item in pending if isinstance(item, bytes)][:QUERIES]
         )
         digest = await plant.do(GEARS, "modeler", "labels.cut", dataset="surfaces")
         assert isinstance(digest, bytes), "a version has a digest"
         images = np.concatenate([eye.first[0], eye.pool[0][list(labelled)]])
         labels = np.concatenate([eye.first[1], np.array(list(labelled.values()), np.int64)])
+        wrong = sum(int(eye.pool[1][at]) != said for at, said in labelled.items())
+        step(f"training the second eye on {len(labels)} images")
         second = await asyncio.to_thread(train_eye, eye, images, labels, "2", digest.hex())
         await plant.activate(second, "surface")
-        for org in (GEARS, MOTORS):
+        for org in (GEARS, MOTORS, STEEL):
             account = plant.key(org, "inspector").public
-            await plant.do(GEARS, "modeler", "labels.pay", dataset="surfaces", account=account)
+            if await plant.ask("labels.debt", dataset="surfaces", account=account):
+                await plant.do(GEARS, "modeler", "labels.pay", dataset="surfaces", account=account)
         self.tell(
-            f"{eye.title}: {len(pending)} of {len(eye.pool[1])} images were unsure, "
-            f"{len(labelled)} labelled by two organisations; accuracy on {len(eye.test[1])} others "
+            f"{eye.title}: {len(pending)} of {len(eye.pool[1])} images were unsure; inspectors who "
+            f"err in {100 * MISTAKES:.0f} % of their answers labelled {len(labelled)}, {disputed} "
+            f"after a third had to decide, {wrong} wrongly; accuracy on {len(eye.test[1])} others "
             f"{accuracy(first, eye.test):.3f} -> {accuracy(second, eye.test):.3f}, "
             "the new model was voted active"
         )
-
-    async def _label(self, wanted: list[bytes]) -> dict[int, int]:
-        """Seal the samples to two organisations, whose inspectors open and label them."""
-        plant, eye = self.plant, self.data.eye
-        places = {
-            hashlib.sha256(image.tobytes()).digest(): at for at, image in enumerate(eye.pool[0])
-        }
-        seals = {org: SealKey.generate() for org in (GEARS, MOTORS)}
-        orders, blobs = [], {}
-        for sample in wanted:
-            image = eye.pool[0][places[sample]].tobytes()
-            sealed: dict[Key, Value] = {}
-            for org, seal in seals.items():
-                blob = SealedBox(seal.public_key).encrypt(image)
-                blobs[org, sample] = await plant.client.publish_blob(blob)
-                sealed[org] = blobs[org, sample]
-            args: dict[str, Value] = {"dataset": "surfaces", "sample": sample, "sealed": sealed}
-            orders.append(make_call("labels", "seal", args))
-        await plant.many(GEARS, "operator", orders)
-        for org, seal in seals.items():
-            answers = []
-            for sample in wanted:
-                opened = SealedBox(seal).decrypt(await plant.client.blob(blobs[org, sample]))
-                # The inspector's eye is the data set's truth, for the image that was opened.
-                at = places[hashlib.sha256(opened).digest()]
-                given: dict[str, Value] = {
-                    "dataset": "surfaces",
-                    "sample": sample,
-                    "label": eye.classes[int(eye.pool[1][at])],
-                }
-                answers.append(make_call("labels", "answer", given))
-            await plant.many(org, "inspector", answers)
-        found = {}
-        for sample in wanted:
-            entry = table(await plant.ask("labels.sample", dataset="surfaces", digest=sample))
-            if entry["status"] == "LABELLED":
-                found[places[sample]] = eye.classes.index(str(entry["label"]))
-        return found
 
     async def certify(self) -> None:
         """A certificate of conformity, a passport for the buyer, and a counterfeit."""
@@ -321,9 +290,13 @@ class Story:
         accepted = next(name for name, verdict in eye.policy.items() if verdict == "ACCEPT")
         good = eye.test[0][eye.test[1] == eye.classes.index(accepted)]
         for image in good:
-            found = table(await plant.do(
-                GEARS, "operator", "quality.inspect", lot=LOTS["G3"], image=image.tobytes()
-            ))  # fmt: skip
+            words: dict[str, Value] = {"lot": LOTS["G3"], "image": image.tobytes()}
+            done = await plant.send(GEARS, "operator", make_call("quality", "inspect", words))
+            found = table(done.results[0])
+            identity = prediction_id(TransactionId(done.events[0].transaction_id), 0)
+            proof = (await plant.client.prediction(identity)).proof
+            assert proof is not None, "a final prediction has a proof"
+            self.judgement.write_bytes(encode_bundle(proof))
             if found["verdict"] == "ACCEPT":
                 break
             await plant.do(

@@ -102,7 +102,7 @@ def real(folder: Path) -> FactoryData:
         demand=tuple(int(month) for month in months[-(HISTORY + 3) :]),
         demand_title="carparts, the busiest intermittent part",
         measures=_liveline(folder),
-        measures_title="Liveline, stage 1 and stage 2, in thousandths of a sigma around 10,000",
+        measures_title="Liveline stages 1 and 2: a tenth, a fifth of a standard deviation a step",
     )
 
 
@@ -190,7 +190,10 @@ def _split(
 
 
 def _liveline(folder: Path) -> tuple[tuple[int, int], ...]:
-    """Eight rows in order and the most deviant one, as thousandths of a sigma around 10,000."""
+    """Eight calm rows in order and the most deviant one, as whole steps.
+
+    Stage 1 in tenths of its standard deviation around 10,000, stage 2 in fifths around 25.
+    """
     table = read_table(folder / "liveline" / "continuous_factory_process_sample4500.csv.gz")
     scaled = []
     for stage in (1, 2):

@@ -37,6 +37,8 @@ def test_the_story_holds_and_a_buyer_checks_it_with_the_code_and_the_genesis(
         "stage 2 FAIL, lot QUARANTINED",
         "the customer returned motor M1",
         "the new model was voted active",
+        "err in 10 % of their answers",
+        "andon verify",
         "IMPOSSIBLE_TRAVEL",
         "certificate of conformity",
     ):
