@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import venv
 from pathlib import Path
@@ -91,4 +90,4 @@ def _flower(python: Path, size: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
