@@ -34,6 +34,16 @@ STATES_MAX = 4
 Report = Callable[[str], None]
 
 
+_DONE: dict[str, Callable[[Progress], tuple[bytes, ...]]] = {
+    "DEAL": lambda p: p.dealt,
+    "COMMIT": lambda p: p.committed,
+    "REVEAL": lambda p: p.revealed,
+    "ROUTE": lambda p: p.given,
+    "TAKE": lambda p: p.taken,
+}
+"""Who has done its part in a phase."""
+
+
 class Ledger(Protocol):
     """Contract `training` and the blob store, seen through final blocks with checked proofs."""
 
@@ -57,11 +67,13 @@ class Ledger(Protocol):
 
 @dataclass(slots=True)
 class Watcher:
-    """Reads runs; keeps the last few server states, which are large and never change."""
+    """Reads runs; keeps what never changes: the last server states, what was sent in this round."""
 
     ledger: Ledger
     run: str
     states: dict[bytes, ServerState] = field(default_factory=dict)
+    parts: dict[tuple[str, int, int, bytes], Value] = field(default_factory=dict)
+    """State variable, round, attempt, account: once sent, a part stays; only one round is kept."""
 
     async def plan(self) -> Plan:
         """The run. Raises: InvalidInput NOT_FOUND."""
@@ -81,7 +93,11 @@ class Watcher:
         plan = await self.plan()
         progress = await self.progress(plan.round)
         peers: tuple[bytes, ...] = ()
-        if plan.is_route(progress.number):
+        done = _DONE.get(progress.phase)
+        if done is not None and account in done(progress):
+            # It has done its part: only the end of the phase matters, not what the others sent.
+            pass
+        elif plan.is_route(progress.number):
             peers = progress.announced
         elif account in plan.accounts() and plan.mode != "plain":
             peers = plan.group_members(plan.group_of(account), progress.announced)
@@ -122,8 +138,16 @@ class Watcher:
         """The parts of what a member sent."""
         key = (self.run, progress.number, progress.attempt, account)
         found: dict[str, Value] = dict.fromkeys(("keys", "dealings", "commits", "reveals"))
+        if any(place[1] != progress.number for place in self.parts):
+            self.parts.clear()
         for variable in wanted:
-            found[variable] = await self.ledger.state(variable, key)
+            place = (variable, progress.number, progress.attempt, account)
+            if place not in self.parts:
+                value = await self.ledger.state(variable, key)
+                if value is None:
+                    continue
+                self.parts[place] = value
+            found[variable] = self.parts[place]
         return parse_sent(
             {
                 "keys": found["keys"],
