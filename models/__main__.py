@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> list[str]:
     if options.images is not None:
         return commands.train_own_images(
             options.images, options.out, name=options.name, size=options.size,
-            epochs=options.epochs, seed=options.seed, say=_say,
+            epochs=options.epochs, seed=options.seed, say=_say, model=options.model,
         )  # fmt: skip
     return commands.train(
         options.recipe, options.data, options.out, seed=options.seed, say=_say,
@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, default=data, help="folder of the public data sets")
     train.add_argument("--subset", default="FD001", help="turbofan: FD001 to FD004")
     train.add_argument(
-        "--model", default="", help="turbofan: network, boosted, super; neu: texture, network"
+        "--model",
+        default="",
+        help="turbofan: network, boosted, super; images: network, texture",
     )
     train.add_argument("--stage", type=int, choices=(1, 2), default=1, help="liveline: the stage")
     train.add_argument("--csv", type=Path, help="your own table, with a header line")

@@ -90,7 +90,15 @@ def train_own(
 
 
 def train_own_images(
-    folder: Path, out: Path, *, name: str, size: int, epochs: int, seed: int, say: Say
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    size: int,
+    epochs: int,
+    seed: int,
+    say: Say,
+    model: str = "",
 ) -> list[str]:
     """Train on somebody's folder of images; save the package and `report.html` in `out`.
 
@@ -100,7 +108,9 @@ def train_own_images(
     prepare_environment("cpu")
     from models.recipes.own_images import ImageRequest, train_images  # noqa: PLC0415 # jax
 
-    request = ImageRequest(folder=folder, name=name, size=size, epochs=epochs, seed=seed)
+    request = ImageRequest(
+        folder=folder, name=name, size=size, epochs=epochs, seed=seed, model=model or "network"
+    )
     return _save(train_images(request, say), out)
 
 

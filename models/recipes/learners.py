@@ -135,8 +135,11 @@ class LinearLearner:
             model.fit(flat, targets.astype(int))
         else:
             model = Ridge(alpha=1 / self.strength).fit(flat, targets / goal.scale)
-        kernel = np.asarray(model.coef_, np.float32).reshape(goal.outputs, -1).T
-        offset = np.asarray(model.intercept_, np.float32).reshape(goal.outputs)
+        rows, offset = np.atleast_2d(model.coef_), np.ravel(model.intercept_)
+        if len(rows) < goal.outputs:
+            # Of two classes scikit-learn gives one row; the softmax of halves is its sigmoid.
+            rows, offset = np.concatenate([-rows, rows]) / 2, np.concatenate([-offset, offset]) / 2
+        kernel, offset = np.asarray(rows.T, np.float32), np.asarray(offset, np.float32)
 
         def apply(x: jax.Array) -> jax.Array:
             return LINKS[goal.kind](x.reshape(x.shape[0], -1) @ kernel + offset)

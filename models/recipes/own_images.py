@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from models.data.images import Images, read_images
 from models.package import Description, build_package
 from models.quantiser import Quantiser
-from models.recipes.learners import Goal, NetworkLearner, predict
+from models.recipes.learners import Goal, Learner, NetworkLearner, predict
 from models.recipes.own import Outcome
 from models.recipes.own_data import TEST_SHARE, refuse
 from models.recipes.report import Say, card
 from models.recipes.scores import Figures, classification
+from models.recipes.texture import TextureLearner
 from models.recipes.vision import LEVELS, levels
 from models.train.fit import FitConfig
 from models.train.networks import ConvNet2d
 from models.train.step import Network
 
+MODELS = ("network", "texture")
 PER_CLASS_MIN = 8
 SIZE_STEP = 8
 
@@ -37,6 +39,8 @@ class ImageRequest:
     size: int = 64
     epochs: int = 40
     seed: int = 0
+    model: str = "network"
+    """"network" (convolutions) or "texture" (patterns; fast, for surfaces and few images)."""
 
 
 def train_images(request: ImageRequest, say: Say) -> Outcome:
@@ -45,6 +49,8 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
     Raises:
         InvalidInput: BAD_DATASET with what to change.
     """
+    if request.model not in MODELS:
+        raise refuse(f"no model {request.model!r} for images", "models: " + ", ".join(MODELS))
     if request.size % SIZE_STEP or not SIZE_STEP <= request.size <= 256:
         raise refuse(f"size {request.size}", f"a multiple of {SIZE_STEP} up to 256")
     images = read_images(request.folder, request.size)
@@ -60,7 +66,9 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
     def network(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
         return ConvNet2d(shape[0], 1, goal.outputs, rngs=rngs)
 
-    learner = NetworkLearner("convolution", network, config, augment=nudge)
+    learner: Learner = NetworkLearner("convolution", network, config, augment=nudge)
+    if request.model == "texture":
+        learner = TextureLearner()
     part = learner.fit(inputs[~is_test], labels[~is_test], goal, request.seed)
     predicted, actual = predict(part, inputs[is_test], goal), labels[is_test]
     figures = classification(predicted, actual)
@@ -73,7 +81,7 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
     )  # fmt: skip
     return Outcome(
         package=package, figures=figures, predicted=predicted, actual=actual,
-        weights=(("convolution", 1.0),), convention=convention, classes=images.classes,
+        weights=((learner.name, 1.0),), convention=convention, classes=images.classes,
     )  # fmt: skip
 
 
@@ -122,6 +130,7 @@ def _describe(
         "data_sha256": images.sha256,
         "classes": ",".join(images.classes),
         "seed": str(request.seed),
+        "model": request.model,
         "fit.epochs": str(config.epochs),
     }
     text = card(

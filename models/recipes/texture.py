@@ -14,10 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from andon.core.errors import Code, InvalidInput
 from models import graph as g
+from models.certificate import certify_graph
+from models.compile import evaluate_graph
 from models.convert.assemble import Assembly
+from models.recipes.learners import Floats, Goal, Inputs, LinearLearner, Part
 from models.rules import OPERAND_MAX
 
+# A flip of rows and a flip of columns.
+FLIPS = ((slice(None, None, -1), slice(None)), (slice(None), slice(None, None, -1)))
+SIZE_MIN = 32
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 RADII = (1, 2, 3)
 THRESHOLDS = (-4, 4, 12)
@@ -27,6 +34,38 @@ ROOT_STEPS = 64
 SPREADS = 4
 """An int8 feature spans so many standard deviations on each side of the mean."""
 FACTOR_BITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class TextureLearner:
+    """A linear model on the patterns of square grey images, 32 pixels a side or more.
+
+    `flips` are ways to turn a training image that change nothing about its class.
+    """
+
+    name: str = "texture"
+    strength: float = 0.8
+    flips: tuple[tuple[slice, slice], ...] = ()
+
+    def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
+        """Count with the integer graph itself, then fit on those integers.
+
+        Raises:
+            InvalidInput: BAD_DATASET for images that are too small.
+        """
+        assembly = Assembly(tuple(inputs.shape[1:]))
+        roots = texture_roots(assembly)
+        seen = np.concatenate([inputs, *(inputs[:, rows, columns] for rows, columns in self.flips)])
+        graph = assembly.graph()
+        certificate = certify_graph(graph, assembly.tensors)
+        counted = evaluate_graph(graph, assembly.tensors, certificate, seen)
+        standard = Standard.of(counted[: len(inputs)])
+        features = standardised(assembly, roots, standard)
+        part = LinearLearner(strength=self.strength).fit(
+            standard.apply(counted), np.tile(targets, 1 + len(self.flips)), goal, seed
+        )
+        assembly.include(part.graph, part.tensors, features)
+        return Part(assembly.graph(), assembly.tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +95,10 @@ def texture_roots(assembly: Assembly) -> int:
     A root is in steps of 1 / 64.
     """
     size = assembly.input_shape[0]
+    if size < SIZE_MIN:
+        raise InvalidInput(
+            Code.BAD_DATASET, f"images of {size} pixels a side", hint=f"{SIZE_MIN} or more"
+        )
     parts, picture, scale = [], 0, 1
     for halving in range(HALVINGS):
         if halving:

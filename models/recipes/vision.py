@@ -20,23 +20,17 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from andon.core.errors import Code, InvalidInput
-from models.certificate import certify_graph
-from models.compile import evaluate_graph
-from models.convert.assemble import Assembly
 from models.package import Description, build_package
 from models.quantiser import Quantiser, Regime
-from models.recipes.learners import STEPS, Goal, LinearLearner, Part, converted
+from models.recipes.learners import STEPS, Goal, Part, converted
 from models.recipes.report import Result, Say, card, values
-from models.recipes.texture import Standard, standardised, texture_roots
+from models.recipes.texture import FLIPS, TextureLearner
 from models.train.fit import FitConfig, cross_entropy, fit
 from models.train.networks import ConvNet2d
 
 MODELS = ("texture", "network")
 SIZE = 64
 CONFIG = FitConfig(epochs=60, rate=3e-3, batch=64, noise=0.02, weight_decay=1e-2, average=0.99)
-# Chosen by five-fold validation over the numbers of the training images.
-STRENGTH = 0.8
-FLIPS = ((slice(None, None, -1), slice(None)), (slice(None), slice(None, None, -1)))
 CONVENTION = "numbers 1-240 of each class train, 241-300 test (360 images); certified integers"
 # A grey level g becomes g - 128, clipped at -127: one step a level.
 LEVELS = Regime((), ("128",), ("1",))
@@ -88,8 +82,11 @@ def train(
     known = ~task.is_test
     inputs, labels = task.inputs[known], task.labels[known]
     if model == "texture":
-        settings = {"strength": str(STRENGTH), "seed": str(seed)}
-        part = texture_part(inputs, labels, len(task.classes), seed, say)
+        learner = TextureLearner(flips=FLIPS)
+        settings = {"strength": str(learner.strength), "seed": str(seed)}
+        say(f"counting patterns of {len(inputs)} images, each also flipped twice")
+        goal = Goal(kind="classes", outputs=len(task.classes), low=0.0, high=1.0)
+        part = learner.fit(inputs, labels.astype(np.float64), goal, seed)
     else:
         chosen = replace(config, seed=seed)
         settings = chosen.lineage()
@@ -124,25 +121,6 @@ def train(
         ("test images", float(task.is_test.sum())),
     )
     return Result(package=package, figures=figures, convention=CONVENTION)
-
-
-def texture_part(
-    inputs: NDArray[np.int8], labels: NDArray[np.int64], classes: int, seed: int, say: Say
-) -> Part:
-    """Patterns counted by the integer graph itself, and a linear model on those integers."""
-    assembly = Assembly((SIZE, SIZE, 1))
-    roots = texture_roots(assembly)
-    seen = np.concatenate([inputs, *(inputs[:, a, b] for a, b in FLIPS)])
-    graph = assembly.graph()
-    counted = evaluate_graph(graph, assembly.tensors, certify_graph(graph, assembly.tensors), seen)
-    say(f"{counted.shape[1]} counts of {len(seen)} images, flipped ones among them")
-    standard = Standard.of(counted[: len(inputs)])
-    features = standardised(assembly, roots, standard)
-    goal = Goal(kind="classes", outputs=classes, low=0.0, high=1.0)
-    many = np.tile(labels, 1 + len(FLIPS)).astype(np.float64)
-    part = LinearLearner(strength=STRENGTH).fit(standard.apply(counted), many, goal, seed)
-    assembly.include(part.graph, part.tensors, features)
-    return Part(assembly.graph(), assembly.tensors)
 
 
 def _network_part(

@@ -74,6 +74,15 @@ def test_what_is_wrong_with_a_folder_is_said(folder: Path, tmp_path: Path) -> No
         split(read_images(tmp_path, 16))
 
 
+def test_patterns_tell_classes_without_a_network(folder: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--images", str(folder), "--model", "texture", "--out", str(tmp_path)]
+    assert main([*arguments, "--size", "16"]) == 2
+    assert main([*arguments, "--size", "32"]) == 0
+    package = open_package(tmp_path)
+    assert package.manifest.outputs == 2
+    assert "- accuracy: 1\n" in package.card
+
+
 def test_nudging_keeps_the_shape_and_differs_by_key() -> None:
     images = jax.numpy.asarray(np.random.default_rng(0).normal(size=(4, 16, 16, 1)))
     one, two = (nudge(jax.random.key(seed), images) for seed in (0, 1))
