@@ -1,58 +1,69 @@
-"""The same transfer and loop in other embeddable Pythons, where they are installed.
+"""The same transfer and loop in other contract engines of the package index, in the same run.
 
-RestrictedPython and Starlark (starlark-pyo3) are no dependencies of Andon; what is absent is said.
-They meter neither gas nor memory from Python, and keep no state of their own: a dict stands for it.
+RestrictedPython and Starlark (starlark-pyo3) meter nothing from Python and keep no state: a dict
+stands for it. py-evm runs hand-assembled bytecode with gas and storage. They are no part of
+Andon: pip puts them into an environment that is thrown away afterwards, or the reason is printed.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 from andon.core.codec import encode_arguments
 from contracts_py.engine import Engine, Mode
 from contracts_py.engine.memory_host import MemoryHost
 from scripts.bench.bench_contracts import ALICE, BOB, GAS, TOKEN, best, context_of, run
 
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("RestrictedPython==9.0", "starlark-pyo3==2026.1.3", "py-evm==0.12.1b1")
 TURNS = 1_000
-PEER = """
-def transfer(balances, sender, target, amount):
-    if not amount > 0:
-        return False
-    held = balances.get(sender, 0)
-    if held < amount or sender == target:
-        return False
-    balances[sender] = held - amount
-    balances[target] = balances.get(target, 0) + amount
-    return True
-
-def loop(n):
-    s = 0
-    for i in range(n):
-        s = (s * 31 + i) % 1000003
-    return s
-"""
+INSTALL_S_MAX = 300
+RUN_S_MAX = 300
 
 
 def main() -> None:
     """Print one line a system."""
     print(f"{'system':18} {'transfer us':>12} {'loop ns/turn':>13}  metered")
-    for name, measure, metered in (
-        ("andon", _andon, "gas and memory, exact"),
-        ("CPython exec", _native, "no"),
-        ("RestrictedPython", _restricted, "no"),
-        ("starlark-pyo3", _starlark, "no"),
-    ):
+    transfer_ns, turn_ns = _andon()
+    print(f"{'andon':18} {transfer_ns / 1000:12.2f} {turn_ns:13.0f}  gas and memory, exact")
+    with tempfile.TemporaryDirectory() as folder:
+        python = _environment(Path(folder))
+        command = [str(python), "-m", "scripts.bench.peers_apart"]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=RUN_S_MAX,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    for line in done.stdout.splitlines():
+        row = json.loads(line)
+        if "absent" in row:
+            print(f"{row['name']:18} absent: {row['absent']}")
+        else:
+            print(
+                f"{row['name']:18} {row['transfer_us']:12.2f} {row['turn_ns']:13.0f}"
+                f"  {row['metered']}"
+            )
+
+
+def _environment(folder: Path) -> Path:
+    """Make an environment; says which package pip cannot put into it. Gives its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=INSTALL_S_MAX)
+    python = folder / "bin" / "python"
+    for package in PACKAGES:
+        command = [str(python), "-m", "pip", "install", "--quiet", package]
         try:
-            transfer_ns, turn_ns = measure()
-        except ImportError:
-            print(f"{name:18} {'absent':>12}")
-            continue
-        print(f"{name:18} {transfer_ns / 1000:12.2f} {turn_ns:13.0f}  {metered}")
-
-
-def _times(transfer: Callable[[], object], loop: Callable[[], object]) -> tuple[float, float]:
-    return best(transfer, count=20, repeats=200), best(loop, count=1, repeats=40) / TURNS
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=INSTALL_S_MAX
+            )
+        except subprocess.CalledProcessError as failed:
+            print(f"pip cannot install {package}: {failed.stderr.strip().splitlines()[-1]}")
+        except subprocess.TimeoutExpired:
+            print(f"pip does not install {package} within {INSTALL_S_MAX} s")
+    return python
 
 
 def _andon() -> tuple[float, float]:
@@ -65,41 +76,9 @@ def _andon() -> tuple[float, float]:
         engine.execute(host, context, "token", "transfer", args, GAS, mode=Mode.CALL)
         host.forget()
 
-    return _times(transfer, lambda: run(engine, host, "token", "loop", n=TURNS))
-
-
-def _native() -> tuple[float, float]:
-    names: dict[str, Callable[..., object]] = {}
-    exec(PEER, names)  # noqa: S102 - the measure of what guards cost
-    balances = {ALICE: 10**12}
-    return _times(lambda: names["transfer"](balances, ALICE, BOB, 1), lambda: names["loop"](TURNS))
-
-
-def _restricted() -> tuple[float, float]:
-    restricted = importlib.import_module("RestrictedPython")
-    guards = importlib.import_module("RestrictedPython.Guards")
-    evaluation = importlib.import_module("RestrictedPython.Eval")
-    names: dict[str, Callable[..., object]] = {
-        "__builtins__": guards.safe_builtins,
-        "_getattr_": getattr,
-        "_getitem_": evaluation.default_guarded_getitem,
-        "_getiter_": evaluation.default_guarded_getiter,
-        "_write_": lambda target: target,
-    }
-    exec(restricted.compile_restricted(PEER, "peer", "exec"), names)  # noqa: S102 - its own way
-    balances = {"a": 10**12}
-    return _times(lambda: names["transfer"](balances, "a", "b", 1), lambda: names["loop"](TURNS))
-
-
-def _starlark() -> tuple[float, float]:
-    starlark = importlib.import_module("starlark")
-    module = starlark.Module()
-    starlark.eval(module, starlark.parse("peer.star", PEER), starlark.Globals.standard())
-    frozen = module.freeze()
-    # Values are converted at each call: the callee changes its own copy of the balances.
-    balances = {"a": 10**12, "b": 0}
-    return _times(
-        lambda: frozen.call("transfer", balances, "a", "b", 1), lambda: frozen.call("loop", TURNS)
+    return (
+        best(transfer, count=20, repeats=200),
+        best(lambda: run(engine, host, "token", "loop", n=TURNS), count=1, repeats=40) / TURNS,
     )
 
 

@@ -2,7 +2,8 @@
 """Run hostile payloads in this process and print one verdict a line; started by the tests.
 
 Usage: runner.py [--apart] FILE...   Each line: id, verdict, gas, processor milliseconds to check,
-to run, KiB that it added. A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`.
+to run, bytes that checking and that the call held at most, as Python's allocators count (only with
+--apart). A verdict is `refused RULE LINE`, `failed CODE LINE`, or `value HEX`.
 With --apart each payload has a process of its own, bounded in memory, processor time and wall time,
 and what dies there is `killed SIGNAL`. Two lines follow: digests over what generated programs and
 the descriptions of the standard contracts give. `test_hostile.py --worst` prints the slowest and
@@ -17,6 +18,7 @@ import resource
 import signal
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from andon.core.codec import encode_arguments, encode_value  # noqa: E402
-from contracts_py.engine import Context, ContractRefused, Engine, Mode  # noqa: E402
+from contracts_py.engine import Context, ContractRefused, Engine, Mode, Outcome  # noqa: E402
 from contracts_py.engine.memory_host import MemoryHost  # noqa: E402
 from contracts_py.library import names, source  # noqa: E402
 from node.testing.oracle.programs import integer_program, value_program  # noqa: E402
@@ -87,14 +89,9 @@ def run(payload: Payload) -> str:
     engine, verdict, _ = checks[0]
     spent = min(spent for _, _, spent in checks)
     if verdict:
-        return f"{payload.identity}\t{verdict}\t0\t{spent:.2f}\t0\t0"
+        return f"{payload.identity}\t{verdict}\t0\t{spent:.2f}\t0"
     began = time.process_time()
-    host.sources["hostile"] = source
-    context = Context(
-        chain_id="test", height=7, time_ms=1_000, sender=ACCOUNT, transaction_id=b"t" * 32
-    )
-    args = encode_value({"a": 1})
-    outcome = engine.execute(host, context, "hostile", "f", args, GAS_LIMIT, mode=Mode.CALL)
+    outcome = called(engine, host, source)
     ran = time.process_time()
     if outcome.failure is None:
         verdict = f"value {outcome.result.hex()[:200]}"
@@ -103,7 +100,33 @@ def run(payload: Payload) -> str:
         assert not host.state, "a failed call leaves nothing"
         assert not host.events, "a failed call leaves nothing"
     times = f"{spent:.2f}\t{(ran - began) * 1000:.2f}"
-    return f"{payload.identity}\t{verdict}\t{outcome.gas_used}\t{times}\t0"
+    return f"{payload.identity}\t{verdict}\t{outcome.gas_used}\t{times}"
+
+
+def called(engine: Engine, host: MemoryHost, source: bytes) -> Outcome:
+    """Call the method that every payload stands in."""
+    host.sources["hostile"] = source
+    context = Context(
+        chain_id="test", height=7, time_ms=1_000, sender=ACCOUNT, transaction_id=b"t" * 32
+    )
+    args = encode_value({"a": 1})
+    return engine.execute(host, context, "hostile", "f", args, GAS_LIMIT, mode=Mode.CALL)
+
+
+def held(source: bytes) -> str:
+    """Bytes that checking and the call hold at most beyond what was held before."""
+    tracemalloc.start()
+    engine, verdict, _ = checked(source)
+    to_check = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    if verdict:
+        return f"{to_check}\t0"
+    host = MemoryHost()
+    tracemalloc.start()
+    called(engine, host, source)
+    to_call = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return f"{to_check}\t{to_call}"
 
 
 def checked(source: bytes) -> tuple[Engine, str, float]:
@@ -125,10 +148,8 @@ def run_apart(payload: Payload) -> str:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S_MAX, CPU_S_MAX))
         signal.alarm(WALL_S_MAX)
-        before = peak_kib()
-        fields = run(payload).split("\t")
-        fields[-1] = str(peak_kib() - before)
-        os.write(sending, "\t".join(fields).encode()[:REPLY_BYTES_MAX])
+        line = f"{run(payload)}\t{held(payload.source())}"
+        os.write(sending, line.encode()[:REPLY_BYTES_MAX])
         os._exit(0)
     os.close(sending)
     with os.fdopen(receiving, "rb") as pipe:
@@ -137,7 +158,7 @@ def run_apart(payload: Payload) -> str:
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return told.decode()
     how = os.WTERMSIG(status) if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
-    return f"{payload.identity}\tkilled {how}\t0\t0\t0\t0"
+    return f"{payload.identity}\tkilled {how}\t0\t0\t0\t0\t0"
 
 
 def main() -> None:
@@ -148,9 +169,9 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
     for name in sys.argv[1 + is_apart :]:
         for payload in payloads(Path(name)):
-            print(run_apart(payload) if is_apart else run(payload), flush=True)
-    print(f"programs\t{programs_digest()}\t0\t0\t0\t0", flush=True)
-    print(f"library\t{library_digest()}\t0\t0\t0\t0", flush=True)
+            print(run_apart(payload) if is_apart else f"{run(payload)}\t0\t0", flush=True)
+    print(f"programs\t{programs_digest()}\t0\t0\t0\t0\t0", flush=True)
+    print(f"library\t{library_digest()}\t0\t0\t0\t0\t0", flush=True)
     print(f"peak\t{peak_kib()}", flush=True)
 
 
