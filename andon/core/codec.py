@@ -125,6 +125,17 @@ def decode_value(data: bytes, size_max: int = VALUE_BYTES_MAX) -> Value:
     return value
 
 
+def decode_own(data: bytes) -> Value:
+    """Decode what `encode_value` wrote into the state of this node; its form is not checked again.
+
+    The state tree commits to these very bytes, so two forms of one value cannot meet here.
+
+    Raises:
+        InvalidInput: MALFORMED or TOO_DEEP; the caller's storage is damaged.
+    """
+    return _unpack(data, 0)
+
+
 def _is_canonical_map(value: dict[Key, Value], data: bytes) -> bool:
     """Tell quickly that named plain values, as in most calls, are canonical; False says nothing."""
     if not _PLAIN_OR_INTEGER.issuperset(map(type, value.values())):

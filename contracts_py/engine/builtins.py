@@ -51,11 +51,14 @@ def range_of(args: list[Value]) -> range:
     return range(*numbers)
 
 
+_SIZED: Final = frozenset({str, bytes, list, tuple, dict})
+
+
 def _length(run: Run, args: list[Value]) -> Value:
     del run
     value = args[0]
-    if isinstance(value, str | bytes | list | tuple | dict):
-        return len(value)
+    if type(value) in _SIZED:
+        return len(value)  # type: ignore[arg-type] # it has a length
     raise Fault("E_TYPE", f"{type_name(value)} has no length")
 
 

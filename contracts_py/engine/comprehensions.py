@@ -95,7 +95,7 @@ def list_comprehension(scope: Scope, node: ast.expr) -> Code:
     if len(node.generators) > GENERATORS_MAX:
         raise scope.refused(node, "expression", "more than two for in a list", "use for statements")
     outer = dict(scope.locals)
-    steps: list[tuple[Source, Store, Code | None, int]] = []
+    steps: list[Step] = []
     first_cost = 0
     for place, generator in enumerate(node.generators):
         source, cost, _, _ = source_of(scope, generator.iter)
@@ -104,7 +104,9 @@ def list_comprehension(scope: Scope, node: ast.expr) -> Code:
         condition = _all_of(conditions)
         if place == 0:
             first_cost = cost
-        steps.append((source, store, condition, cost))
+        target = generator.target
+        index = scope.locals[target.id] if isinstance(target, ast.Name) else -1
+        steps.append((source, store, condition, cost, index))
     element = scope.expression(node.elt)
     scope.locals = outer
     evaluate = _single(steps[0], element) if len(steps) == 1 else _nested(steps, element)
@@ -131,11 +133,12 @@ def _all_of(conditions: list[Code]) -> Code | None:
     return Code(evaluate, sum(condition.cost for condition in conditions), None, is_bool=True)
 
 
-Step = tuple[Source, Store, Code | None, int]
+Step = tuple[Source, Store, Code | None, int, int]
+"""Where values come from and go to, what they have to be, cost, the one local or -1."""
 
 
 def _single(step: Step, element: Code) -> Callable[[Run, Locals], Value]:
-    source, store, condition, _ = step
+    source, store, condition, _, index = step
     evaluate_element, keep_cost = element.evaluate, gas.COLLECT + element.cost
     turn_cost = gas.ITERATION + (condition.cost if condition else 0)
     test = condition.evaluate if condition else None
@@ -147,9 +150,12 @@ def _single(step: Step, element: Code) -> Callable[[Run, Locals], Value]:
             run.gas -= turn_cost
             if run.gas < 0:
                 raise out_of_gas()
-            store(run, local, value)
+            if index >= 0:
+                local[index] = value
+            else:
+                store(run, local, value)
             if test is None or test(run, local):
-                run.charge(keep_cost)
+                run.gas -= keep_cost
                 run.allocate(gas.ELEMENT_BYTES)
                 found.append(evaluate_element(run, local))
         return found
@@ -158,7 +164,7 @@ def _single(step: Step, element: Code) -> Callable[[Run, Locals], Value]:
 
 
 def _nested(steps: list[Step], element: Code) -> Callable[[Run, Locals], Value]:
-    source, store, condition, _ = steps[0]
+    source, store, condition, _, _ = steps[0]
     test = condition.evaluate if condition else None
     turn_cost = gas.ITERATION + (condition.cost if condition else 0)
     inner, inner_cost = _single(steps[1], element), steps[1][3]

@@ -18,12 +18,13 @@ def sequence(scope: Scope, node: ast.expr) -> Code:
     items = [scope.expression(item) for item in node.elts]
     evaluators = tuple(item.evaluate for item in items)
     count = len(items)
+    size = gas.LIST_BYTES + gas.ELEMENT_BYTES * count
     cost = gas.DISPLAY + gas.ITEM * count + sum(item.cost for item in items)
     bound = add_bounds(*(item.bound for item in items))
     if isinstance(node, ast.List):
 
         def evaluate(run: Run, local: Locals) -> Value:
-            run.elements(count)
+            run.allocate(size)
             return [item(run, local) for item in evaluators]
 
         return Code(evaluate, cost, bound)
@@ -31,7 +32,7 @@ def sequence(scope: Scope, node: ast.expr) -> Code:
         return constant_code(tuple(_known(item.constant) for item in items))
 
     def evaluate_tuple(run: Run, local: Locals) -> Value:
-        run.elements(count)
+        run.allocate(size)
         return tuple([item(run, local) for item in evaluators])
 
     return Code(evaluate_tuple, cost, bound)
@@ -85,7 +86,7 @@ def text(scope: Scope, node: ast.expr) -> Code:
 
     def evaluate(run: Run, local: Locals) -> Value:
         texts = [text_of(run, part(run, local)) for part in evaluators]
-        run.text(sum([len(text) for text in texts]))
+        run.text(sum(map(len, texts)))
         return "".join(texts)
 
     cost = gas.TEXT + sum(part.cost + gas.ITEM for part in parts)

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from andon.core.codec import DEC_SCALE, Dec, Value
 from contracts_py.engine import gas
-from contracts_py.engine.faults import Fault
+from contracts_py.engine.faults import Fault, out_of_gas
 from contracts_py.engine.limits import INTEGER_BOUND
 from contracts_py.engine.run import Run
 from contracts_py.engine.values import (
@@ -67,6 +67,14 @@ def multiply(run: Run, left: Value, right: Value) -> Value:
     """Left * right: numbers (decimals round down), or a text, bytes, list or tuple by an int."""
     if type(left) is int and type(right) is int:
         return bounded(left * right)
+    if type(left) is Dec and type(right) is Dec:
+        run.gas -= gas.DECIMAL
+        if run.gas < 0:
+            raise out_of_gas()
+        number = left.scaled * right.scaled // DEC_SCALE
+        if -INTEGER_BOUND < number < INTEGER_BOUND:
+            return Dec(number)
+        raise overflow()
     if type(right) is int and type(left) in (str, bytes, list, tuple):
         return _repeat(run, left, right)
     if type(left) is int and type(right) in (str, bytes, list, tuple):
@@ -76,8 +84,6 @@ def multiply(run: Run, left: Value, right: Value) -> Value:
         return decimal(left.scaled * right)
     if type(left) is int and type(right) is Dec:
         return decimal(left * right.scaled)
-    if type(left) is Dec and type(right) is Dec:
-        return decimal(left.scaled * right.scaled // DEC_SCALE)
     raise _no("*", left, right)
 
 
@@ -94,6 +100,8 @@ def _repeat(run: Run, value: Value, times: int) -> Value:
 def divide(run: Run, left: Value, right: Value) -> Value:
     """Left / right: decimals (an int is taken as one), rounded down."""
     run.charge(gas.DECIMAL)
+    if type(left) is Dec and type(right) is int and right:
+        return decimal(left.scaled // right)
     if type(left) is int and type(right) is int:
         raise Fault("E_TYPE", "int / int is not defined; use // or dec()")
     one, other = scaled(left), scaled(right)

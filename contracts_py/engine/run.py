@@ -30,6 +30,7 @@ Locals: TypeAlias = list[Union[Value, Unset]]
 Expression: TypeAlias = "Callable[[Run, Locals], Value]"
 Statement: TypeAlias = "Callable[[Run, Locals], int]"
 
+_SHIFT: Final = gas.BYTES_PER_GAS_SHIFT
 NEXT: Final = 0
 BREAK: Final = 1
 CONTINUE: Final = 2
@@ -75,26 +76,40 @@ class Run(msgspec.Struct, kw_only=True, eq=False):
 
     def allocate(self, size_bytes: int) -> None:
         """Pay for memory before it is taken. Raises Fault E_OOG or E_SIZE."""
-        self.gas -= size_bytes >> gas.BYTES_PER_GAS_SHIFT
+        self.gas -= size_bytes >> _SHIFT
         if self.gas < 0:
             raise out_of_gas()
-        self.remember(size_bytes)
+        totals = self.totals
+        totals.memory_bytes += size_bytes
+        if totals.memory_bytes > self.limits.memory_bytes_max:
+            raise _exhausted(self.limits)
 
     def remember(self, size_bytes: int) -> None:
         """Count memory whose gas is paid. Raises Fault E_SIZE."""
         totals = self.totals
         totals.memory_bytes += size_bytes
         if totals.memory_bytes > self.limits.memory_bytes_max:
-            raise Fault(
-                "E_SIZE", f"more than {self.limits.memory_bytes_max} bytes of memory in one call"
-            )
+            raise _exhausted(self.limits)
 
     def text(self, length: int) -> None:
         """Pay for a text or bytes of this length. Raises Fault E_SIZE above the limit."""
-        if length > self.limits.text_length_max:
-            raise Fault("E_SIZE", f"text of more than {self.limits.text_length_max}")
-        self.allocate(gas.TEXT_BYTES + length)
+        limits = self.limits
+        if length > limits.text_length_max:
+            raise Fault("E_SIZE", f"text of more than {limits.text_length_max}")
+        # As `allocate` does: a frame less in half of all operations on text.
+        size_bytes = gas.TEXT_BYTES + length
+        self.gas -= size_bytes >> _SHIFT
+        if self.gas < 0:
+            raise out_of_gas()
+        totals = self.totals
+        totals.memory_bytes += size_bytes
+        if totals.memory_bytes > limits.memory_bytes_max:
+            raise _exhausted(limits)
 
     def elements(self, count: int) -> None:
         """Pay for a list or tuple of this length."""
         self.allocate(gas.LIST_BYTES + gas.ELEMENT_BYTES * count)
+
+
+def _exhausted(limits: Limits) -> Fault:
+    return Fault("E_SIZE", f"more than {limits.memory_bytes_max} bytes of memory in one call")

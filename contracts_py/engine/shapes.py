@@ -38,6 +38,9 @@ def _add(left: Expression, right: Expression) -> Expression:
             if _LOW < c < _HIGH:
                 return c
             raise overflow()
+        if type(a) is str and type(b) is str:
+            run.text(len(a) + len(b))
+            return a + b
         return operators.add(run, a, b)
 
     return evaluate

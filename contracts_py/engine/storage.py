@@ -10,7 +10,7 @@ from typing import Final
 
 import msgpack
 
-from andon.core.codec import Value, decode_value, encode_value
+from andon.core.codec import Value, decode_own, decode_value, encode_value
 from andon.core.state_key import ABSENT, STATE_KEY_BYTES_MAX, state_key, state_prefix
 from contracts_py.engine.faults import Fault
 
@@ -62,7 +62,7 @@ def unpack(data: bytes) -> Value:
         return int.from_bytes(data[1:], "big")
     if 0xA0 <= first < 0xC0:
         return data[1:].decode()
-    return decode_value(data)
+    return decode_own(data)
 
 
 def unpack_arguments(data: bytes, names: tuple[str, ...]) -> dict[str, Value] | None:

@@ -21,12 +21,22 @@ DIGITS_MAX: Final = 78
 
 
 PLACES_MAX: Final = 18
+_NUMBER_BYTES: Final = gas.TEXT_BYTES + DIGITS_MAX + PLACES_MAX
+_NUMBER_GAS: Final = (_NUMBER_BYTES >> gas.BYTES_PER_GAS_SHIFT) + gas.NODE * 4
 
 
 def text_of(run: Run, value: Value) -> str:
     """str(value) of a text, number, bool or None; other types have no text."""
     if type(value) is str:
         return value
+    if type(value) is int and run.gas >= _NUMBER_GAS:
+        totals, limits = run.totals, run.limits
+        is_text = limits.text_length_max >= DIGITS_MAX + PLACES_MAX
+        if is_text and totals.memory_bytes + _NUMBER_BYTES <= limits.memory_bytes_max:
+            # As below, where nothing can fail.
+            run.gas -= _NUMBER_GAS
+            totals.memory_bytes += _NUMBER_BYTES
+            return str(value)
     run.text(DIGITS_MAX + PLACES_MAX)
     if type(value) is int:
         run.charge(gas.NODE * 4)

@@ -51,12 +51,13 @@ def equal(run: Run, left: Value, right: Value, depth: int = 0) -> bool:
     kind = type(left)
     if kind is not type(right):
         return _equal_numbers(left, right)
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return _equal_sequences(run, left, right, depth)
-    if isinstance(left, dict) and isinstance(right, dict):
-        return _equal_dicts(run, left, right, depth)
-    if isinstance(left, str | bytes):
-        run.charge(len(left) >> gas.BYTES_PER_GAS_SHIFT)
+    # Exact types, one at a time: a union of types is built anew each time that it is asked for.
+    if kind is list or kind is tuple:
+        return _equal_sequences(run, left, right, depth)  # type: ignore[arg-type] # sequences
+    if kind is dict:
+        return _equal_dicts(run, left, right, depth)  # type: ignore[arg-type] # dicts
+    if kind is str or kind is bytes:
+        run.charge(len(left) >> gas.BYTES_PER_GAS_SHIFT)  # type: ignore[arg-type] # text
     return left == right
 
 
@@ -79,8 +80,13 @@ def _equal_sequences(
     if len(left) != len(right):
         return False
     for one, other in zip(left, right, strict=True):
-        run.charge(gas.NODE_EQUAL)
-        if not equal(run, one, other, depth + 1):
+        run.gas -= gas.NODE_EQUAL
+        if run.gas < 0:
+            raise out_of_gas()
+        if type(one) is int and type(other) is int:
+            if one != other:
+                return False
+        elif not equal(run, one, other, depth + 1):
             return False
     return True
 
@@ -149,9 +155,10 @@ def sort(run: Run, items: list[Value]) -> list[Value]:
     run.elements(count)
     levels = max(1, count.bit_length())
     run.charge(gas.SORT)
-    first = type(items[0]) if items else int
-    if first in (int, str, bytes) and all(type(item) is first for item in items):
-        size = sum([len(item) for item in items if isinstance(item, str | bytes)])
+    kinds = set(map(type, items)) or {int}
+    first = kinds.pop()
+    if not kinds and first in (int, str, bytes):
+        size = 0 if first is int else sum(map(len, items))  # type: ignore[arg-type] # texts
         run.charge((gas.NODE * count * levels >> 2) + (size * levels >> gas.BYTES_PER_GAS_SHIFT))
         plain = list(items)
         plain.sort()  # one type with an order, checked above
@@ -191,7 +198,9 @@ def contains(run: Run, item: Value, container: Value) -> bool:
         return dict_key(item) in container
     if type(container) is list or type(container) is tuple:
         for entry in container:
-            run.charge(gas.NODE_EQUAL)
+            run.gas -= gas.NODE_EQUAL
+            if run.gas < 0:
+                raise out_of_gas()
             if equal(run, entry, item):
                 return True
         return False
@@ -342,4 +351,6 @@ def bounded(number: int) -> int:
 
 def decimal(number: int) -> Dec:
     """Make a decimal of its scaled amount. Raises Fault E_OVERFLOW."""
-    return Dec(bounded(number))
+    if -INTEGER_BOUND < number < INTEGER_BOUND:
+        return Dec(number)
+    raise overflow()
