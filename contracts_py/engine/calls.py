@@ -161,10 +161,10 @@ def _dotted(scope: Scope, node: ast.Call, func: ast.Attribute) -> Code:
         return _external(scope, node, base.id, func.attr)
     if func.attr not in METHOD_ARITIES:
         raise scope.refused(node, "attribute", f"unknown method {func.attr!r}")
+    value = scope.expression(base)  # an undeclared name first: the number of values misleads
     arities = METHOD_ARITIES[func.attr]
     if not any(least <= len(node.args) <= most for least, most in arities):
         raise scope.refused(node, "call", f"no method {func.attr!r} takes {len(node.args)} values")
-    value = scope.expression(base)
     evaluators, cost, bound = _arguments(_positional(scope, node, func.attr))
     evaluate_value, name = value.evaluate, func.attr
 
