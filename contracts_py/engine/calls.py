@@ -86,9 +86,12 @@ def _function(scope: Scope, node: ast.Call, function: Function) -> Code:
     if len(evaluators) != len(codes):
         raise scope.refused(node, "call", "an argument is missing")
     found, depth_max = function.method, scope.names.limits.calls_depth_max
+    only = evaluators[0] if len(evaluators) == 1 else None
 
     def evaluate(run: Run, local: Locals) -> Value:
-        arguments: Locals = [argument(run, local) for argument in evaluators]
+        arguments: Locals = (
+            [only(run, local)] if only else [argument(run, local) for argument in evaluators]
+        )
         if run.depth >= depth_max:
             raise Fault("E_DEPTH", f"more than {depth_max} calls inside each other")
         run.depth += 1
@@ -167,6 +170,18 @@ def _dotted(scope: Scope, node: ast.Call, func: ast.Attribute) -> Code:
         raise scope.refused(node, "call", f"no method {func.attr!r} takes {len(node.args)} values")
     evaluators, cost, bound = _arguments(_positional(scope, node, func.attr))
     evaluate_value, name = value.evaluate, func.attr
+    if name == "append":
+        added = evaluators[0]
+
+        def append(run: Run, local: Locals) -> Value:
+            subject, item = evaluate_value(run, local), added(run, local)
+            if type(subject) is not list:
+                return call_method(run, subject, name, [item])
+            run.allocate(gas.ELEMENT_BYTES)
+            subject.append(item)
+            return None
+
+        return Code(append, gas.METHOD + value.cost + cost, add_bounds(value.bound, bound))
 
     def evaluate(run: Run, local: Locals) -> Value:
         subject = evaluate_value(run, local)
