@@ -1,34 +1,27 @@
-"""Verbs that read: query, watch; and tx, which goes back to a transaction by its hash."""
+"""Verbs that read once: query; and tx, which goes back to a transaction by its hash."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from andon.cli.context import Context, parse_value, shown
 from andon.cli.contracts import finish, submission_json, tell_hash
-from andon.client.results import Event
+from andon.client.results import Event, Prediction
 from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import Json, from_hex, to_hex, value_to_json
 from andon.core.proof import encode_bundle
-from andon.core.rpc_schema import BlockReply, Reply
+from andon.core.rpc_schema import Reply
 from andon.core.state_key import ABSENT
-
-if TYPE_CHECKING:
-    from andon.client.sync import Client
-
-BLOCK_POLL_S = 0.25
 
 
 @click.group("query")
 def query_command() -> None:
-    """Read blocks, transactions, state, predictions, validators."""
+    """Read blocks, transactions, state, predictions, machines, lots, validators."""
 
 
 @query_command.command("block")
@@ -77,21 +70,29 @@ def query_prediction(context: Context, *, identity: str, out: Path | None) -> No
     if out is not None and found.proof is not None:
         out.write_bytes(encode_bundle(found.proof))
         context.note(f"proof written to {out}; check it anywhere with: andon verify {out}")
-    context.show(
-        {
-            "id": to_hex(found.id),
-            "hash": to_hex(found.transaction_id),
-            "contract": found.contract,
-            "model_id": to_hex(found.model_id),
-            "input_digest": to_hex(found.input_digest),
-            "output": list(found.output),
-            "class": found.kind,
-            "height": found.height,
-            "time_ms": found.time_ms,
-            "votes": found.votes,
-            "validators": found.validators,
-        }
-    )
+    context.show(prediction_json(found))
+
+
+@query_command.command("machine")
+@click.argument("name")
+@click.option("--contract", default="maintenance", show_default=True)
+@click.pass_obj
+def query_machine(context: Context, *, name: str, contract: str) -> None:
+    """What the ledger knows of a machine: health, last assessment, open work order."""
+    with context.client() as client:
+        found = client.call(contract, "status", {"machine": name})
+    _show_found(context, f"machine {name}", contract, found)
+
+
+@query_command.command("lot")
+@click.argument("name")
+@click.option("--contract", default="quality", show_default=True)
+@click.pass_obj
+def query_lot(context: Context, *, name: str, contract: str) -> None:
+    """What the ledger knows of a lot: inspections, whether it is held, who released it."""
+    with context.client() as client:
+        found = client.call(contract, "lot", {"name": name})
+    _show_found(context, f"lot {name}", contract, found)
 
 
 @query_command.command("validators")
@@ -145,99 +146,27 @@ def tx_submit(context: Context, *, path: Path) -> None:
     finish(submission)
 
 
-@click.group("watch")
-def watch_command() -> None:
-    """Follow events or blocks, with a cursor to resume."""
+def prediction_json(found: Prediction) -> dict[str, Json]:
+    """A committed prediction as stable JSON."""
+    return {
+        "id": to_hex(found.id),
+        "hash": to_hex(found.transaction_id),
+        "contract": found.contract,
+        "model_id": to_hex(found.model_id),
+        "input_digest": to_hex(found.input_digest),
+        "output": list(found.output),
+        "class": found.kind,
+        "height": found.height,
+        "time_ms": found.time_ms,
+        "votes": found.votes,
+        "validators": found.validators,
+    }
 
 
-@watch_command.command("events")
-@click.option("--from", "cursor", default="", help="Cursor to go on from; from now on if empty.")
-@click.option("--contract", default="")
-@click.option("--name", default="")
-@click.option("--count", type=int, help="End after so many.")
-@click.pass_obj
-def watch_events(
-    context: Context, *, cursor: str, contract: str, name: str, count: int | None
-) -> None:
-    """Follow events without gaps; prints the cursor to resume from when it ends."""
-    last = cursor
-    try:
-        with context.client() as client:
-            for event in _first(client.events(cursor, contract=contract, name=name), count):
-                last = event.cursor
-                line = json.dumps(event_json(event)) if context.as_json else event_text(event)
-                print(line, flush=True)
-    finally:
-        context.note(f"go on with --from {last}")
-
-
-_from_height = click.option(
-    "--from", "start", type=int, help="First height; the next block if not given."
-)
-_count = click.option("--count", type=int, help="End after so many.")
-
-
-@watch_command.command("blocks")
-@_from_height
-@_count
-@click.pass_obj
-def watch_blocks(context: Context, *, start: int | None, count: int | None) -> None:
-    """Follow blocks as they become final."""
-
-    def rows(client: Client, block: BlockReply) -> Iterator[tuple[Reply, str]]:
-        del client
-        text = (
-            f"{block.header.height:>8}  {block.hash[:18]}  {len(block.transactions)} transactions"
-            f"  {len(block.predictions)} predictions  {len(block.signers)} votes"
-        )
-        yield block, text
-
-    _follow(context, start, count, rows)
-
-
-@watch_command.command("txs")
-@_from_height
-@_count
-@click.pass_obj
-def watch_txs(context: Context, *, start: int | None, count: int | None) -> None:
-    """Follow transactions as they become final, each checked by its proof."""
-
-    def rows(client: Client, block: BlockReply) -> Iterator[tuple[Reply, str]]:
-        for identity in block.transactions:
-            found = client.transaction(from_hex(identity))
-            receipt = found.receipt
-            verdict = "ok" if receipt is not None and receipt.ok else "failed"
-            calls = ", ".join(f"{call.contract}.{call.method}" for call in found.calls)
-            yield found, f"{block.header.height:>8}  {identity[:18]}  {verdict:<7}{calls}"
-
-    _follow(context, start, count, rows)
-
-
-def _follow(
-    context: Context,
-    start: int | None,
-    count: int | None,
-    rows: Callable[[Client, BlockReply], Iterator[tuple[Reply, str]]],
-) -> None:
-    """Print what each final block gives; the height to go on from when it ends."""
-    import time
-
-    seen = 0
-    with context.client() as client:
-        height = int(client.status().height) + 1 if start is None else start
-        try:
-            while count is None or seen < count:
-                if int(client.status().height) < height:
-                    time.sleep(BLOCK_POLL_S)
-                    continue
-                for reply, text in rows(client, client.block(height)):
-                    seen += 1
-                    print(
-                        msgspec.json.encode(reply).decode() if context.as_json else text, flush=True
-                    )
-                height += 1
-        finally:
-            context.note(f"go on with --from {height}")
+def reply_json(reply: Reply) -> Json:
+    """A node's reply as stable JSON."""
+    document: Json = json.loads(msgspec.json.encode(reply))
+    return document
 
 
 def event_json(event: Event) -> Json:
@@ -258,11 +187,14 @@ def event_text(event: Event) -> str:
     return f"{event.cursor:<14}{event.contract}.{event.name} {fields}"
 
 
-def _first(events: Iterator[Event], count: int | None) -> Iterator[Event]:
-    for number, event in enumerate(events, start=1):
-        yield event
-        if number == count:
-            return
+def _show_found(context: Context, what: str, contract: str, found: Value) -> None:
+    if found is None:
+        raise InvalidInput(
+            Code.NOT_FOUND,
+            f"{contract} knows no {what}",
+            hint="names are exact, capitals too; another contract is named with --contract",
+        )
+    context.show(value_to_json(found), shown(found))
 
 
 def _block_reference(text: str | None) -> int | bytes | None:
@@ -288,5 +220,4 @@ def _key(value: Value) -> Key:
 
 
 def _show(context: Context, reply: Reply) -> None:
-    document: Json = json.loads(msgspec.json.encode(reply))
-    context.show(document)
+    context.show(reply_json(reply))

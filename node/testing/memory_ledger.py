@@ -14,6 +14,8 @@ from node.facade import BlockAnswer, Cursor, EventAnswer
 MODEL_ID = digest(Domain.MODEL, b"memory")
 FAILING = ("fail", "breaks")
 """Methods that fail; `fail` is a word of the language, so no source can declare it."""
+TOLD = ("note", "run")
+"""Arguments that the event repeats."""
 
 
 def events_of(block: BlockAnswer, height: int) -> list[EventAnswer]:
@@ -85,7 +87,7 @@ def execute(
         changes[state_key(call.contract, "machines", machine)] = encode_value(state)
         results.append(encode_value(state))
         if output[0] < 30:
-            told: Value = {**state, "note": arguments["note"]} if "note" in arguments else state
+            told: Value = {**state, **{key: arguments[key] for key in TOLD if key in arguments}}
             events.append(Event(call.contract, "alert", encode_value(told)))
     return _receipt(transaction, tuple(results), None, tuple(events))
 

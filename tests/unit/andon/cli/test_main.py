@@ -22,6 +22,8 @@ from andon.core.genesis import genesis_to_json
 from node.rpc import RpcServer
 from node.testing.memory_node import MemoryNode
 from scripts import load_network
+from tests.unit.contracts_py.plants import GEAR
+from tests.unit.contracts_py.test_quality import CRACK, inspect, works
 
 
 @dataclass(slots=True)
@@ -58,6 +60,11 @@ def breaks(machine: str, window: bytes):
 def status(machine: str) -> value:
     return machines.get(machine)
 """
+TRAINING = b"""
+@export
+def opened(machine: str, window: bytes, run: str) -> value:
+    return None
+"""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +75,7 @@ def served() -> Iterator[tuple[MemoryNode, str]]:
 
     async def start() -> tuple[MemoryNode, RpcServer]:
         node = MemoryNode()
-        node.put("contracts", "source", {"maintenance": PARK})
+        node.put("contracts", "source", {"maintenance": PARK, "training": TRAINING})
         server = RpcServer(node)
         await server.start()
         return node, server
@@ -248,6 +255,41 @@ def test_transactions_are_watched_from_a_height(andon: Andon) -> None:
     assert "maintenance.assess" in watched.out
     assert "go on with --from" in watched.err
     assert andon("--json", "watch", "blocks", "--from", "1", "--count", "1").json()["hash"]
+
+
+def test_predictions_are_watched_with_their_votes(andon: Andon) -> None:
+    send(andon)
+    watched = andon("watch", "predictions", "--from", "1", "--count", "1")
+    assert "maintenance  model 0x" in watched.out
+    assert "[5]  4 of 4 votes" in watched.out
+    both = ("--contract", "maintenance", "--from", "1", "--count", "1")
+    found = andon("--json", "watch", "predictions", *both).json()
+    assert (found["output"], found["votes"], found["contract"]) == ([5], 4, "maintenance")
+
+
+def test_rounds_of_one_run_are_watched(andon: Andon) -> None:
+    for run in ("other", "life"):
+        arguments = ["machine=M1", "window=0x05", f"run={run}", "--from", "me"]
+        assert andon("send", "training.opened", *arguments).code == 0
+    one = andon("--json", "watch", "fl", "life", "--from", "0-0-0", "--count", "1").json()
+    assert (one["contract"], one["fields"]["run"]) == ("training", "life")  # type: ignore[index]
+    first = andon("--json", "watch", "fl", "--from", "0-0-0", "--count", "1").json()
+    assert first["fields"]["run"] == "other"  # type: ignore[index]
+
+
+def test_a_machine_and_a_lot_are_queried_by_name(
+    andon: Andon, served: tuple[MemoryNode, str]
+) -> None:
+    send(andon)
+    assert andon("--json", "query", "machine", "M1").json() == {"rul": 5, "machine": "M1"}
+    absent = andon("query", "machine", "M2")
+    assert (absent.code, "maintenance knows no machine M2" in absent.err) == (1, True)
+    world = works()
+    inspect(world, CRACK)
+    served[0].adopt(world.host)
+    lot = andon("--json", "query", "lot", GEAR).json()
+    assert (lot["status"], lot["counts"]["REJECT"]) == ("QUARANTINED", 1)  # type: ignore[index]
+    assert "quality knows no lot L2" in andon("query", "lot", "L2").err
 
 
 def test_assert_waits_and_exits_8_with_what_it_saw(andon: Andon) -> None:
