@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--group", default="", help="column that names machine or batch")
     train.add_argument("--time", default="", help="column that orders the rows")
     train.add_argument("--ignore", action="append", default=[], help="column to leave out")
-    train.add_argument("--window", type=int, default=30, help="rows in a window")
+    train.add_argument("--window", type=int, default=0, help="rows in a window; 0 chooses")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--out", type=Path, required=True, help="folder for the package")
     verify = verbs.add_parser("verify", help="check a package and run its vectors here")

@@ -43,6 +43,7 @@ from models.recipes.own_data import (
     Request,
     class_names,
     examples_of,
+    identifiers,
     input_columns,
     refuse,
 )
@@ -80,6 +81,11 @@ def train_csv(request: Request, say: Say) -> Outcome:
     table = read_table(request.csv)
     channels = input_columns(table, request)
     say(f"{len(table.values)} rows, task {request.task}; inputs: {named(table, channels)}")
+    if request.task != "forecast" and (left_out := identifiers(table, request)):
+        say(
+            f"left out, another text in nearly every row: {', '.join(left_out)}; "
+            "if one orders or groups the rows, say --time or --group"
+        )
     examples = examples_of(table, channels, request)
     say(f"{int((~examples.is_test).sum())} examples train, {int(examples.is_test.sum())} test")
     if request.task == "anomaly":

@@ -20,6 +20,9 @@ TASKS = ("regress", "classify", "rul", "forecast", "anomaly")
 TEST_SHARE = 0.25
 CLASSES_MAX = 64
 FOLDS = 4
+WINDOW_ROWS = 30
+IDENTIFIER_SHARE = 0.5
+"""A text column with more different texts than this share of the rows names rows."""
 Floats = NDArray[np.float64]
 
 
@@ -34,7 +37,8 @@ class Request:
     group: str = ""
     time: str = ""
     ignore: tuple[str, ...] = ()
-    window: int = 30
+    window: int = 0
+    """Rows in a window; 0 for WINDOW_ROWS, or fewer where the series are short."""
     cap: float = 125.0
     seed: int = 0
 
@@ -76,11 +80,21 @@ def input_columns(table: Table, request: Request) -> tuple[str, ...]:
     else:
         table.column(request.target)
         return (request.target,)
+    reserved.update(identifiers(table, request))
     constant = {name for name in table.columns if len(np.unique(table.column(name))) < 2}
     channels = tuple(n for n in table.columns if n not in reserved and n not in constant)
     if not channels:
         raise refuse("no input column is left", "leave at least one column that varies")
     return channels
+
+
+def identifiers(table: Table, request: Request) -> tuple[str, ...]:
+    """Text columns that differ in nearly every row (time stamps, serial numbers): no inputs."""
+    named = {request.group, request.time, request.target, *request.ignore}
+    rows_max = IDENTIFIER_SHARE * len(table.values)
+    return tuple(
+        name for name, texts in table.codes.items() if name not in named and len(texts) > rows_max
+    )
 
 
 def examples_of(table: Table, channels: Sequence[str], request: Request) -> Examples:
@@ -146,7 +160,7 @@ def _windows(
     request: Request,
 ) -> Examples:  # fmt: skip
     """Windows within groups; the target is life left (or the target column), or the next value."""
-    size = request.window
+    size = request.window or _window_rows(groups, request.task)
     if request.task == "rul" and not request.group:
         raise refuse("task rul needs --group, the column that names the machine", "")
     given = table.column(request.target)[order] if request.target else None
@@ -172,11 +186,23 @@ def _windows(
     if request.task == "rul":
         return _by_group(stacked, wanted, np.array(owners, np.int64), request)
     late = np.array(places) >= 1 - TEST_SHARE
+    if late.all():
+        raise refuse(
+            f"windows of {size} rows leave nothing to train on before the last quarter of a series",
+            "choose a smaller --window",
+        )
     blocks = (np.array(places) * FOLDS * 4).astype(np.int64)
     return Examples(
         readings=stacked, targets=wanted, groups=blocks, is_test=late,
-        convention="the last quarter of each series is the test; one step ahead",
+        convention=f"the last quarter of each series is the test; one step ahead of {size} rows",
     )  # fmt: skip
+
+
+def _window_rows(groups: NDArray[np.int64], task: str) -> int:
+    """WINDOW_ROWS; of short series a third (forecast), or what three quarters of them fill."""
+    lengths = np.unique(groups, return_counts=True)[1]
+    fit = np.median(lengths) / 3 if task == "forecast" else np.quantile(lengths, 0.25)
+    return int(np.clip(fit, 2, WINDOW_ROWS))
 
 
 def _target(table: Table, request: Request) -> Floats:

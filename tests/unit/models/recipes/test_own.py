@@ -14,7 +14,7 @@ from models import commands
 from models.__main__ import main
 from models.data import degradation
 from models.data.tables import read_table
-from models.recipes.own_data import Request, examples_of, input_columns
+from models.recipes.own_data import Request, examples_of, identifiers, input_columns
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,38 @@ def test_a_forecast_holds_out_the_end_of_each_series(machines: Path) -> None:
     examples = examples_of(table, input_columns(table, asked), asked)
     assert examples.readings.shape[2] == 1
     assert 0.2 < examples.is_test.mean() < 0.4
+
+
+def _series(path: Path, groups: int, rows: int) -> Path:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["part", "month", "note", "demand"])
+        for part in range(groups):
+            for row in range(rows):
+                writer.writerow([f"P{part}", row, f"order {part}-{row}", (part * row) % 5])
+    return path
+
+
+def test_windows_of_short_series_are_short(tmp_path: Path) -> None:
+    path = _series(tmp_path / "parts.csv", groups=20, rows=36)
+    asked = request(path, "forecast", target="demand", group="part", time="month")
+    examples = examples_of(read_table(path), ("demand",), asked)
+    assert examples.readings.shape[1:] == (12, 1)
+    assert 0 < examples.is_test.mean() < 1
+    assert "of 12 rows" in examples.convention
+    with pytest.raises(InvalidInput, match="nothing to train on") as refused:
+        examples_of(read_table(path), ("demand",), request(
+            path, "forecast", target="demand", group="part", time="month", window=30,
+        ))  # fmt: skip
+    assert "--window" in refused.value.hint
+
+
+def test_a_text_of_its_own_in_each_row_is_no_input(tmp_path: Path) -> None:
+    path = _series(tmp_path / "parts.csv", groups=8, rows=10)
+    asked = request(path, "regress", target="demand", group="", time="")
+    table = read_table(path)
+    assert identifiers(table, asked) == ("note",)
+    assert input_columns(table, asked) == ("part", "month")
 
 
 @pytest.mark.parametrize(
