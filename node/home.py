@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from andon.core.errors import AndonError, Code, Corrupt, InvalidInput
+from andon.core.errors import Code, Corrupt, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
 from node.disk import on_disk
+from node.find_damage import find_damage
 from node.keystore import NODE_KEY, load_key
 from node.lock import locked
 from node.signer.opening import open_signer
 from node.signer.ports import ValidatorSigner
 from node.storage import BlobStore, ChainStore, LmdbConsensusStore, scrub
 from node.storage.durable import flush
-
-REASON_BYTES_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +93,7 @@ def examine(home: Home, config: Config) -> None:
         Corrupt: STORAGE_DAMAGED if a store was set aside before.
     """
     folder, aside = home.data / "chain", home.data / "chain.damaged"
-    reason = in_child(lambda: _find_damage(folder, config.storage_map_mib * 1024 * 1024))
+    reason = find_damage(folder, config.storage_map_mib * 1024 * 1024)
     if reason:
         if aside.exists():
             raise Corrupt(
@@ -108,36 +106,6 @@ def examine(home: Home, config: Config) -> None:
         flush(home.data)
     home.suspect.unlink()
     flush(home.path)
-
-
-def _find_damage(folder: Path, map_bytes: int) -> str:
-    try:
-        store = ChainStore(folder, map_bytes)
-        with contextlib.closing(store), store.snapshot() as snapshot:
-            if not store.is_empty():
-                scrub(snapshot)
-    except AndonError as error:
-        # A full disk or a lock is no damage; opening in earnest will say so.
-        return error.message if error.code is Code.STORAGE_DAMAGED else ""
-    return ""
-
-
-def in_child(job: Callable[[], str]) -> str:
-    """Give what a job finds in a process of its own; LMDB aborts on some broken pages."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        found = "the process that read it failed"
-        try:
-            found = job()
-        finally:
-            os.write(writing, found.encode()[:REASON_BYTES_MAX])
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        found = pipe.read(REASON_BYTES_MAX).decode(errors="replace")
-    _, status = os.waitpid(child, 0)
-    return found if status == 0 else "the process that read it was ended by LMDB"
 
 
 def check_home(path: Path) -> str:

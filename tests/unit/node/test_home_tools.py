@@ -17,6 +17,7 @@ from node.home_tools import create_snapshot, list_snapshots, replay_home, restor
 from node.keystore import NODE_KEY, VALIDATOR_KEY, save_key
 from node.signer import SignStateFile
 from node.storage import ChainStore
+from node.storage.high_water import HighWater, Mark
 from node.testing.lab import CertifiedChain
 from scripts.home_tools import main
 
@@ -121,6 +122,21 @@ def rot(home: Home) -> None:
         with raw.begin(write=True, db=database) as transaction, transaction.cursor() as cursor:
             assert cursor.last()
             cursor.put(bytes(cursor.key()), b"rot" + bytes(cursor.value())[3:])
+
+
+def test_a_store_that_was_taken_away_is_begun_anew_though_it_was_under_suspicion(
+    filled: tuple[CertifiedChain, Home],
+) -> None:
+    home = filled[1]
+    mark = HighWater(home.chain_mark)
+    mark.write(Mark(3, filled[0].parent.hash))
+    mark.close()
+    note_damage(home.path)  # as a refused start leaves it, over a missing sign state too
+    shutil.rmtree(home.data)
+    home.data.mkdir(mode=0o700)
+    with open_home(home.path) as opened:
+        assert opened.store.is_empty()
+    assert not home.suspect.exists()
 
 
 def test_a_store_that_is_under_suspicion_is_checked_and_a_bad_one_set_aside_once(
