@@ -36,7 +36,8 @@ START_S = 180.0
 STOP_S = 10.0
 POLL_S = 0.05
 NODE_COMMAND = (sys.executable, "-m", "node")
-_PORTS = range(20_000, 32_000)
+_PORTS = range(20_000, 30_000)
+# Proxies of links listen 2,000 above: from 32,768 on the system itself gives ports away.
 """Below the range from which the system takes ports for proxies and clients."""
 
 
