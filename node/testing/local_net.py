@@ -37,8 +37,7 @@ STOP_S = 10.0
 POLL_S = 0.05
 NODE_COMMAND = (sys.executable, "-m", "node")
 _PORTS = range(20_000, 30_000)
-# Proxies of links listen 2,000 above: from 32,768 on the system itself gives ports away.
-"""Below the range from which the system takes ports for proxies and clients."""
+"""These and the links' proxies, 2,000 above, stay below 32,768: there the system gives ports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
