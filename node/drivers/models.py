@@ -295,16 +295,26 @@ async def find_blob(
     """
     if await asyncio.to_thread(store.has, identity):
         return await asyncio.to_thread(store.get, identity)
-    for peer in peers()[:PEERS_ASKED_MAX]:
+    blob = await fetch_unsized(source, peers()[:PEERS_ASKED_MAX], identity, BLOB_BYTES_MAX)
+    await asyncio.to_thread(store.put, blob)
+    return blob
+
+
+async def fetch_unsized(
+    source: Chunks, peers: list[bytes], identity: bytes, bytes_max: int
+) -> bytes:
+    """Fetch a blob of unknown size; each peer, in order, says how large it is.
+
+    Raises:
+        Unavailable: UNREACHABLE if none of them gives it.
+    """
+    for peer in peers:
         try:
             total, _ = await source.blob_chunk(peer, identity, 0)
-            if not 0 < total <= BLOB_BYTES_MAX:
-                continue
-            blob = await fetch_blob(source, [peer], identity, total)
+            if 0 < total <= bytes_max:
+                return await fetch_blob(source, [peer], identity, total)
         except (Unavailable, InvalidInput):
             continue
-        await asyncio.to_thread(store.put, blob)
-        return blob
     raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
 
 

@@ -25,7 +25,7 @@ from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
 from andon.core.state_proof import check_state_proof, value_digest
 from andon.core.wire import FinalBlock
 from consensus.ledger import MemoryState, update_tree
-from node.drivers.models import fetch_blob
+from node.drivers.models import fetch_unsized
 from node.drivers.sync import check_final_block
 from node.storage import (
     BLOB_BYTES_MAX,
@@ -286,18 +286,10 @@ class Scrubber:
             await asyncio.sleep(size / BLOB_VALUE_BYTES / self._ports.values_per_s)
 
     async def _mend_blob(self, identity: bytes) -> None:
-        source = self._ports.source
-        for peer in self._ports.peers()[:PEERS_ASKED_MAX]:
-            try:
-                total, _ = await source.blob_chunk(peer, identity, 0)
-                if not 0 < total <= BLOB_BYTES_MAX:
-                    continue
-                blob = await fetch_blob(source, [peer], identity, total)
-            except (Unavailable, InvalidInput):
-                continue
-            await asyncio.to_thread(self._ports.blobs.mend, blob)
-            return
-        raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
+        ports = self._ports
+        asked = ports.peers()[:PEERS_ASKED_MAX]
+        blob = await fetch_unsized(ports.source, asked, identity, BLOB_BYTES_MAX)
+        await asyncio.to_thread(ports.blobs.mend, blob)
 
     def _count_read(self, read: int) -> None:
         self.tally.read += read
