@@ -17,7 +17,8 @@ from pathlib import Path
 from andon.core.codec import encode_arguments
 from contracts_py.engine import Engine, Mode
 from contracts_py.engine.memory_host import MemoryHost
-from scripts.bench.bench_contracts import ALICE, BOB, GAS, TOKEN, best, context_of, run
+from scripts.bench.bench_contracts import ALICE, BOB, GAS, TOKEN, context_of, run
+from scripts.bench.timing import best
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("RestrictedPython==9.0", "starlark-pyo3==2026.1.3", "py-evm==0.12.1b1")

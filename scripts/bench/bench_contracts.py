@@ -32,6 +32,7 @@ from contracts_py.engine.memory_host import MemoryHost
 from contracts_py.engine.run import Run, Totals
 from contracts_py.library import source
 from node.drivers.contract_engine import ContractEngine
+from scripts.bench.timing import best
 
 ALICE, BOB = b"a" * 32, b"b" * 32
 GAS = 100_000_000
@@ -271,17 +272,6 @@ def run(
 def context_of() -> Context:
     """A context of no interest."""
     return Context(chain_id="bench", height=1, time_ms=1, sender=ALICE, transaction_id=b"t" * 32)
-
-
-def best(action: Callable[[], object], count: int, repeats: int = 7) -> float:
-    """Nanoseconds of one action: the best mean of several runs."""
-    found = float("inf")
-    for _ in range(repeats):
-        began = time.perf_counter_ns()
-        for _ in range(count):
-            action()
-        found = min(found, (time.perf_counter_ns() - began) / count)
-    return found
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import time
 from collections.abc import Callable
 
 from scripts.bench import peer_evm
+from scripts.bench.timing import best
 
 TURNS = 1_000
 PEER = """
@@ -55,17 +55,6 @@ def main() -> None:
                 "metered": metered,
             }
         print(json.dumps(row), flush=True)
-
-
-def best(action: Callable[[], object], count: int, repeats: int) -> float:
-    """Nanoseconds of one action: the best mean of several runs."""
-    found = float("inf")
-    for _ in range(repeats):
-        began = time.perf_counter_ns()
-        for _ in range(count):
-            action()
-        found = min(found, (time.perf_counter_ns() - began) / count)
-    return found
 
 
 def _native() -> Case:
