@@ -1,5 +1,6 @@
 # Andon. `make help` lists the targets; every target sets up what it needs.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp-$(shell cksum < requirements.lock 2>/dev/null | cut -d' ' -f1)
@@ -29,8 +30,8 @@ demo-fl: setup ## 4 validators and 4 plants train over the ledger; DATA=../share
 demo-factory: setup ## 4 organisations: machine, recall, parts, labels; DATA=../shared/data for real data
 	@$(BIN)/python -m scripts.demo_factory $(if $(DATA),--data $(DATA))
 
-test: setup ## the whole test suite
-	@$(BIN)/python -m pytest -q
+test: setup ## the whole test suite in two workers; WORKERS=0 for one process
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 lint: setup ## ruff: lint and format check
 	@$(BIN)/ruff check .

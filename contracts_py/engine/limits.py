@@ -11,7 +11,7 @@ class Limits:
     """Bounds on sources, on values and on one execution."""
 
     source_bytes_max: int = 64 * 1024
-    tokens_max: int = 6_000
+    tokens_max: int = 4_000
     line_tokens_max: int = 400
     brackets_max: int = 24
     indents_max: int = 10

@@ -25,6 +25,10 @@ CORPORA = (HERE / "corpus.txt", HERE / "own.txt", HERE / "more.txt")
 EXPECTED = HERE / "expected.txt"
 CHECK_MS_MAX = 10.0
 SLOW_MAX = 2
+FULL_SIZE = ("PL24", "PL25")
+"""As many tokens as a source may have, all read, parsed and compiled before the fault is found."""
+
+FULL_CHECK_MS_MAX = 100.0
 PEAK_KIB_MAX = 256 * 1024
 CALL_BYTES_MAX = DEFAULT_LIMITS.memory_bytes_max
 """The cap that the engine counts against, and that what allocators give to a call stays below."""
@@ -156,8 +160,12 @@ def test_flags_and_hash_seed_change_nothing(here: Result) -> None:
 def test_bounds_of_time_and_memory_hold(here: Result) -> None:
     _, times, peak = here
     assert peak < PEAK_KIB_MAX
-    # Processor time of a shared machine jitters, the best of six too: a few may exceed the bound.
-    slow = [identity for identity, (checked, *_) in times.items() if checked > CHECK_MS_MAX]
+    # The best of twelve jitters too on a shared machine: a few may exceed the bound.
+    slow = [
+        identity
+        for identity, (checked, *_) in times.items()
+        if checked > (FULL_CHECK_MS_MAX if identity in FULL_SIZE else CHECK_MS_MAX)
+    ]
     assert len(slow) <= SLOW_MAX, slow
     assert max(ran for _, ran, _ in times.values()) < 2_000
     assert CALL_BYTES_MAX / 2 < max(held for *_, held in times.values()) <= CALL_BYTES_MAX
