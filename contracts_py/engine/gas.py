@@ -1,4 +1,4 @@
-"""Gas schedule 1: what every operation costs. One gas is about 2.5 ns of one core.
+"""Gas schedule 1: what every operation costs. One gas is about 1.7 ns of one core.
 
 Costs of syntax are static and charged before a straight run of statements; costs that depend on
 sizes are charged in the operation, before its work. `scripts/bench/bench_contracts.py` prints how
@@ -13,25 +13,25 @@ from typing import Final
 SCHEDULE: Final = 1
 
 CONSTANT: Final = 14
-LOCAL: Final = 18
+LOCAL: Final = 20
 UNARY: Final = 30
 BINARY: Final = 40
-COMPARE: Final = 40
+COMPARE: Final = 24
 BOOLEAN: Final = 20
 CHOICE: Final = 24
-DISPLAY: Final = 60
-ITEM: Final = 24
-SUBSCRIPT: Final = 60
+DISPLAY: Final = 120
+ITEM: Final = 32
+SUBSCRIPT: Final = 90
 SLICE: Final = 120
-METHOD: Final = 200
+METHOD: Final = 170
 BUILTIN: Final = 100
-CALL: Final = 200
+CALL: Final = 240
 ARGUMENT: Final = 20
 STATEMENT: Final = 20
 ITERATION: Final = 60
-STORE: Final = 60
+STORE: Final = 30
 CONTEXT: Final = 40
-TEXT: Final = 100
+TEXT: Final = 200
 
 STATE_READ: Final = 500
 STATE_WRITE: Final = 800
@@ -41,9 +41,12 @@ STATE_BYTE: Final = 3
 STATE_NODE_BYTE: Final = 24
 """One byte of a list or dict read from state: most are single small values."""
 
-DECIMAL: Final = 100
-SORT: Final = 400
-COLLECT: Final = 90
+FRESH: Final = 60
+"""A text or bytes made by an operation, beside its length."""
+
+DECIMAL: Final = 180
+SORT: Final = 500
+COLLECT: Final = 110
 """One element of a list comprehension that is kept."""
 
 EVENT: Final = 800
@@ -58,7 +61,7 @@ SIGNATURE: Final = 40_000
 NODE: Final = 40
 """One value looked at by a walker: equality, ordering, measuring, checking of a type."""
 
-NODE_EQUAL: Final = 180
+NODE_EQUAL: Final = 160
 """One element compared with another."""
 
 NODE_ENCODE: Final = 120

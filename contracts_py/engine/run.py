@@ -31,6 +31,7 @@ Expression: TypeAlias = "Callable[[Run, Locals], Value]"
 Statement: TypeAlias = "Callable[[Run, Locals], int]"
 
 _SHIFT: Final = gas.BYTES_PER_GAS_SHIFT
+_FRESH: Final = gas.FRESH
 NEXT: Final = 0
 BREAK: Final = 1
 CONTINUE: Final = 2
@@ -98,7 +99,7 @@ class Run(msgspec.Struct, kw_only=True, eq=False):
             raise Fault("E_SIZE", f"text of more than {limits.text_length_max}")
         # As `allocate` does: a frame less in half of all operations on text.
         size_bytes = gas.TEXT_BYTES + length
-        self.gas -= size_bytes >> _SHIFT
+        self.gas -= _FRESH + (size_bytes >> _SHIFT)
         if self.gas < 0:
             raise out_of_gas()
         totals = self.totals
