@@ -64,6 +64,7 @@ def show(report: Report) -> None:
         f"  {'FAILED' if report.findings else 'held'}: height {report.height}, "
         f"{report.acknowledged} of {report.attempted} transactions acknowledged "
         f"({report.acknowledged_in_faults} during faults), {report.kills} kills, "
+        f"{report.acts} acts, {report.predictions} predictions recomputed, "
         f"all nodes on after {report.healed_s:.1f} s; {report.took_s:.0f} s",
         flush=True,
     )

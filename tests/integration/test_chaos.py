@@ -1,10 +1,11 @@
-"""One seed of `make chaos` with a kill and a partition: everything that must hold does."""
+"""A plan of `make chaos` with faults and a change of validators: everything that must hold does."""
 
 from pathlib import Path
 
 import pytest
 
 from node.testing.chaos import ChaosPlan, Fault, Verb, parse_plan, run_plan
+from node.testing.chaos.acts import Act, Deed
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -18,6 +19,10 @@ PLAN = ChaosPlan(
         Fault(verb=Verb.ONE_WAY, at_ms=2_500, until_ms=4_000, nodes=("node-2", "node-3")),
         Fault(verb=Verb.PARTITION, at_ms=4_000, until_ms=6_000, nodes=("node-1", "node-2")),
     ),
+    acts=(
+        Act(deed=Deed.REMOVE, at_ms=1_000, node="node-4"),
+        Act(deed=Deed.RETURN, at_ms=3_000, node="node-4", amount=2),
+    ),
 )
 
 
@@ -25,6 +30,7 @@ async def test_a_plan_is_played_and_nothing_is_found(tmp_path: Path) -> None:
     report = await run_plan(PLAN, tmp_path)
     assert report.findings == []
     assert report.kills == 1
+    assert report.acts == 2
     assert 0 < report.acknowledged_in_faults < report.acknowledged
     events = (tmp_path / "events.jsonl").read_text()
     assert events.count('"fault.begun"') == events.count('"fault.ended"') == 3

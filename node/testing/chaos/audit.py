@@ -1,6 +1,7 @@
 """Read a stopped node's chain from its disk: what it holds, not what it says.
 
 The scrub fits every part of the store to its headers, down to the tree of the last state.
+`audit_predictions` executes the chain again and has a worker of our own recompute its predictions.
 """
 
 from __future__ import annotations
@@ -9,11 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from andon.core.block import block_hash
+from andon.core.codec import decode_value
+from andon.core.errors import Code, Unavailable
+from andon.core.genesis import Genesis
+from andon.core.state_key import state_key
 from andon.core.transaction import parse_transaction
-from node.storage import ChainStore, scrub
+from andon.core.wire import FinalBlock
+from node.audit import Range, Result, audit
+from node.config import Home
+from node.storage import BlobStore, ChainStore, Snapshot, scrub
 from node.storage.snapshot import GENESIS_KEY
+from node.testing.chaos.acts import SERVES
 
 MAP_BYTES = 4 * 1024**3
+AUDIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,10 @@ class NodeChain:
     parents: tuple[bytes, ...]
     state_roots: tuple[bytes, ...]
     entries: tuple[Entry, ...]
+    weights: tuple[tuple[bytes, int], ...] = ()
+    """Key and weight of each validator of the last state, by key."""
+    serving: bytes = b""
+    """Model that the alias names; empty for none."""
 
     @property
     def height(self) -> int:
@@ -74,6 +88,65 @@ def read_chain(name: str, folder: Path) -> NodeChain:
                     entries.append(
                         Entry(transaction.id, sender, height, receipt.ok, receipt.results)
                     )
-        return NodeChain(name, tuple(hashes), tuple(parents), tuple(roots), tuple(entries))
+            weights, serving = _weights(snapshot), _serving(snapshot)
+        return NodeChain(
+            name,
+            tuple(hashes),
+            tuple(parents),
+            tuple(roots),
+            tuple(entries),
+            weights=weights,
+            serving=serving,
+        )
+    finally:
+        store.close()
+
+
+def _weights(snapshot: Snapshot) -> tuple[tuple[bytes, int], ...]:
+    raw = snapshot.get(state_key("identity", "validators"))
+    found = decode_value(raw) if raw is not None else None
+    weights = []
+    for entry in found if isinstance(found, list) else []:
+        assert isinstance(entry, dict)
+        key, weight = entry["key"], entry["weight"]
+        assert isinstance(key, bytes)
+        assert isinstance(weight, int)
+        weights.append((key, weight))
+    return tuple(weights)
+
+
+def _serving(snapshot: Snapshot) -> bytes:
+    raw = snapshot.get(state_key("models", "aliases", SERVES))
+    found = decode_value(raw) if raw is not None else b""
+    assert isinstance(found, bytes)
+    return found
+
+
+class _Disk:
+    """A stopped node's home as the source of an audit."""
+
+    def __init__(self, store: ChainStore, blobs: BlobStore) -> None:
+        self._store, self._blobs = store, blobs
+
+    async def final_block(self, height: int) -> FinalBlock:
+        """Give a final block. Raises Unavailable: NOT_FOUND."""
+        with self._store.snapshot() as snapshot:
+            found = snapshot.final_block(height)
+        if found is None:
+            raise Unavailable(Code.NOT_FOUND, f"no final block at height {height}")
+        return found
+
+    async def blob(self, identity: bytes) -> bytes:
+        """Give a blob with this digest."""
+        return self._blobs.get(identity)
+
+
+async def audit_predictions(genesis: Genesis, home: Home) -> Result:
+    """Recompute all predictions of a stopped node's chain. Raises as `node.audit.audit`."""
+    store = ChainStore(home.data / "chain", MAP_BYTES)
+    try:
+        source = _Disk(store, BlobStore(home.data / "blobs"))
+        bounds = Range(first=1, last=store.head_height(), seconds=AUDIT_S)
+        return await audit(genesis, source, bounds, backend="cpu", progress=lambda _: None)
     finally:
         store.close()

@@ -13,6 +13,14 @@ FINDINGS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What the last state must say: each validator's key and weight, by key; the serving model."""
+
+    weights: tuple[tuple[bytes, int], ...]
+    serving: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """What a client was told about a final transaction; results are encoded values."""
 
@@ -100,3 +108,17 @@ def check_origin(
         for entry in chain.entries
         if entry.sender in senders and entry.id not in attempted
     ][:FINDINGS_MAX]
+
+
+def check_decided(chain: NodeChain, decided: Decided) -> list[str]:
+    """The last state of a chain is what organisations decided."""
+    found = []
+    if chain.weights != decided.weights:
+        found.append(f"{chain.name}: other validators than decided: {_said(chain.weights)}")
+    if chain.serving != decided.serving:
+        found.append(f"{chain.name}: model {chain.serving.hex()[:16]} serves, another was decided")
+    return found
+
+
+def _said(weights: tuple[tuple[bytes, int], ...]) -> str:
+    return ", ".join(f"{key.hex()[:8]} {weight}" for key, weight in weights)

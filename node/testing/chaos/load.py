@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from andon.client import AsyncClient
+from andon.client.results import Submission
 from andon.core.codec import Value, encode_value
 from andon.core.errors import AndonError
 from andon.core.genesis import genesis_from_json
@@ -65,7 +66,7 @@ class Load:
         """Be client `number` until cancelled: one transaction after another, from any node."""
         draw = random.Random(f"client {self.seed} {number}")  # noqa: S311 - no secret
         names = self.net.names
-        async with self._client(draw.sample(names, len(names)), number) as client:
+        async with self.client(draw.sample(names, len(names)), self._account(number)) as client:
             count = 0
             while True:
                 count += 1
@@ -74,19 +75,22 @@ class Load:
 
     async def submit_once(self, name: str, timeout_ms: int) -> bool:
         """Submit one transaction through one node; tell whether it became final in time."""
-        async with self._client([name], 0) as client:
+        async with self.client([name], self._account(0)) as client:
             before = len(self.acknowledged)
             await self._submit(client, 0, add_one(0), timeout_ms)
             return len(self.acknowledged) > before
 
-    def _client(self, names: list[str], number: int) -> AsyncClient:
-        organisation = number % self.net.plan.validators + 1
+    def client(self, names: list[str], account: str) -> AsyncClient:
+        """A client of these nodes, in this order, that does not wait for one that hangs."""
         return AsyncClient(
             [self.net.node(name).rpc for name in names],
             genesis=genesis_from_json((self.net.plan.home / "genesis.json").read_bytes()),
-            key=self.net.key(f"org-{organisation}-operator"),
+            key=self.net.key(account),
             timeout_ms=REQUEST_MS,
         )
+
+    def _account(self, number: int) -> str:
+        return f"org-{number % self.net.plan.validators + 1}-operator"
 
     async def _submit(
         self, client: AsyncClient, number: int, call: Call, timeout_ms: int = SUBMIT_MS
@@ -99,6 +103,10 @@ class Load:
             self.refused[error.code.name] = self.refused.get(error.code.name, 0) + 1
             self.log.write("transaction.refused", client=number, code=error.code.name)
             return
+        self.note(submission, self._account(number))
+
+    def note(self, submission: Submission, account: str) -> None:
+        """Keep what a node said of a final transaction; the chain has to say the same."""
         if submission.outcome is None or submission.height is None:
             return
         outcome = submission.outcome
@@ -112,7 +120,7 @@ class Load:
         )
         self.log.write(
             "transaction.acknowledged",
-            client=number,
+            account=account,
             id=submission.hash.hex(),
             height=submission.height,
             ok=outcome.ok,

@@ -13,6 +13,7 @@ from enum import Enum
 import msgspec
 
 from andon.core.errors import Code, InvalidInput
+from node.testing.chaos.acts import Act, check_acts, draw_acts, published
 
 FAULTS_MS = 14_000
 """Length of the phase with faults; all faults have ended after it."""
@@ -65,7 +66,10 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class ChaosPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole run. `liar` names the node whose worker gives wrong outputs; empty for none."""
+    """A whole run. `liar` names the node whose worker gives wrong outputs; empty for none.
+
+    A network with a liar activates the demo model before the faults begin, if no act does.
+    """
 
     seed: int
     validators: int
@@ -74,6 +78,7 @@ class ChaosPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     liar: str = ""
     faults_ms: int = FAULTS_MS
     faults: tuple[Fault, ...] = ()
+    acts: tuple[Act, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +91,14 @@ class ChaosPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             lines[0] += f", {self.observers} observer"
         if self.liar:
             lines[0] += f", the worker of {self.liar} lies"
-        return "\n  ".join([*lines, *(str(fault) for fault in self.faults)])
+        events: list[tuple[int, str]] = [(fault.at_ms, str(fault)) for fault in self.faults]
+        events += [(act.at_ms, str(act)) for act in self.acts]
+        return "\n  ".join([*lines, *(text for _, text in sorted(events))])
+
+    @property
+    def has_models(self) -> bool:
+        """Whether nodes need workers."""
+        return bool(self.liar or published(self.acts))
 
 
 def draw_plan(seed: int) -> ChaosPlan:
@@ -113,7 +125,8 @@ def draw_plan(seed: int) -> ChaosPlan:
     faults.sort(key=lambda fault: (fault.at_ms, fault.verb.value, fault.nodes))
     # Drawn last, so that the rest of a seed's plan is what it was.
     observers = int(draw.random() < OBSERVER_SHARE)
-    return msgspec.structs.replace(plan, faults=tuple(faults), observers=observers)
+    acts = draw_acts(seed, plan.names, FAULTS_MS, lies=bool(liar))
+    return msgspec.structs.replace(plan, faults=tuple(faults), observers=observers, acts=acts)
 
 
 def _draw_fault(
@@ -160,4 +173,6 @@ def parse_plan(text: bytes) -> ChaosPlan:
             raise InvalidInput(Code.BAD_CONFIG, "one-way names two nodes")
         if not 0 <= fault.at_ms < fault.until_ms <= plan.faults_ms:
             raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: bad times in '{fault}'")
+    if problem := check_acts(plan.names, plan.acts, plan.faults_ms):
+        raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: {problem}")
     return plan
