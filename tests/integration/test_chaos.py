@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.testing.chaos import ChaosPlan, Fault, Verb, parse_plan, run_plan
-from node.testing.chaos.acts import Act, Deed
+from node.testing.chaos import Act, ChaosPlan, Deed, Fault, Verb, parse_plan, run_plan
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

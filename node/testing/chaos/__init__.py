@@ -1,5 +1,6 @@
-"""Chaos: a seed becomes a plan of faults, played on a network of real processes and checked."""
+"""Chaos: a seed becomes a plan of faults and decisions, played on real processes and checked."""
 
+from node.testing.chaos.acts import Act, Deed
 from node.testing.chaos.audit import NodeChain, read_chain
 from node.testing.chaos.checkers import Acknowledged, check
 from node.testing.chaos.plan import ChaosPlan, Fault, Verb, draw_plan, parse_plan
@@ -7,7 +8,9 @@ from node.testing.chaos.run import Report, run_plan
 
 __all__ = [
     "Acknowledged",
+    "Act",
     "ChaosPlan",
+    "Deed",
     "Fault",
     "NodeChain",
     "Report",
