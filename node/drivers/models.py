@@ -3,7 +3,8 @@
 The `models` contract announces packages by the digest of their blob. For each that is not retired
 this driver finds the blob here or at peers, loads it in the worker (which checks certificate,
 golden vectors and conformance), and, while it is proposed, signs `models.attest(model_id, ok)`
-with the validator key. A model that the worker refuses is attested `False` once.
+with the validator key. A model that the worker refuses is attested `False` once. What was attested
+is repeated only where the weights have changed so that it would make the model active.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from andon.core.transaction import Call, make_call
 from andon.core.worker import Loaded
 
 MODELS = "models"
+VALIDATORS_KEY = state_key("identity", "validators")
 PACKAGES_MAX = 64
 BLOB_BYTES_MAX = 64 * 1024 * 1024
 RETRY_S = 3.0
@@ -197,18 +199,42 @@ class ModelsDriver:
     async def _attest(self, announced: Announced, *, is_sound: bool) -> bool:
         assert self._ports.attest is not None
         identity, now_s = announced.model_id, asyncio.get_running_loop().time()
-        place = state_key(MODELS, "attestations", (identity, self._ports.validator_key))
-        if await self._ports.state.value(place) is not None:
-            return True
+        said = await self._said(identity, self._ports.validator_key)
+        # Weights may have changed since the last attestation; whoever says so again, has them
+        # counted anew.
+        if said is not None and not (said and await self._has_quorum(identity)):
+            return said is False
         if now_s - self._attested_at.get(identity, -ATTEST_AGAIN_S) >= ATTEST_AGAIN_S:
             self._attested_at[identity] = now_s
-            call = make_call(MODELS, "attest", {"model_id": identity, "ok": is_sound})
+            ok = is_sound if said is None else said
+            call = make_call(MODELS, "attest", {"model_id": identity, "ok": ok})
             try:
                 await self._ports.attest(call)
             except AndonError as error:
                 raise Unavailable(error.code, error.message) from None
-            log.info("model.attested", model=identity.hex(), ok=is_sound)
+            log.info("model.attested", model=identity.hex(), ok=ok)
         return False
+
+    async def _said(self, identity: bytes, validator: bytes) -> bool | None:
+        """What a validator has attested; None for nothing yet."""
+        raw = await self._ports.state.value(
+            state_key(MODELS, "attestations", (identity, validator))
+        )
+        return None if raw is None else decode_value(raw) is True
+
+    async def _has_quorum(self, identity: bytes) -> bool:
+        """Tell whether validators of today with more than two thirds of the weight attested."""
+        raw = await self._ports.state.value(VALIDATORS_KEY)
+        entries = decode_value(raw) if raw is not None else None
+        total = approving = 0
+        for entry in entries if isinstance(entries, list) else []:
+            if not isinstance(entry, dict):
+                continue
+            key, weight = entry.get("key"), entry.get("weight")
+            if isinstance(key, bytes) and isinstance(weight, int):
+                total += weight
+                approving += weight if await self._said(identity, key) else 0
+        return approving * 3 > total * 2
 
 
 def parse_announced(key: bytes, raw: bytes) -> Announced | None:

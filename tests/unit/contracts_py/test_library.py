@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from andon.core.codec import Dec, Key, Value
+from andon.core.codec import Dec, Key, Value, encode_value
+from andon.core.state_key import state_key
 from contracts_py.engine import Engine, Prediction
 from contracts_py.library import names, source
 from tests.unit.contracts_py.world import ALICE, BOB, CAROL, World
@@ -199,6 +200,51 @@ def test_a_model_is_active_once_more_than_two_thirds_of_the_weight_attest() -> N
         assert package["status"] == status
     assert world.code("models", "attest", sender=KEYS[0], model_id=MODEL, ok=True) == "E_ASSERT"
     assert world.state("models", "attestations", (MODEL, KEYS[0])) is True
+
+
+def set_validators(world: World, found: list[dict[Key, Value]]) -> None:
+    """What the ledger does at the height of a new set."""
+    listed: Value = [*found]
+    world.host.state[state_key("identity", "validators")] = encode_value(listed)
+    accounts = [entry["key"] for entry in found]
+    for account in KEYS:
+        world.host.roles[account] = ("validator",) if account in accounts else ()
+
+
+def status_of(world: World) -> Value:
+    package = world.state("models", "packages", MODEL)
+    assert isinstance(package, dict)
+    return package["status"]
+
+
+def test_the_weights_of_today_count_for_a_model_and_an_attestation_may_be_repeated() -> None:
+    world = network()
+    propose_model(world)
+    world.value("models", "attest", sender=KEYS[0], model_id=MODEL, ok=True)
+    set_validators(world, [validator(key, 3 if key == KEYS[0] else 1) for key in KEYS])
+    world.value("models", "attest", sender=KEYS[1], model_id=MODEL, ok=True)
+    assert status_of(world) == "PROPOSED"
+    assert world.value("models", "votes", model_id=MODEL) == {"ok": 4, "refused": 0}
+    world.value("models", "attest", sender=KEYS[1], model_id=MODEL, ok=True)
+    assert world.value("models", "votes", model_id=MODEL) == {"ok": 4, "refused": 0}
+    assert world.code("models", "attest", sender=KEYS[1], model_id=MODEL, ok=False) == "E_ASSERT"
+    # Two of those that have attested are all that is left: either says so again.
+    set_validators(world, [validator(key) for key in KEYS[:2]])
+    world.value("models", "attest", sender=KEYS[1], model_id=MODEL, ok=True)
+    assert status_of(world) == "ACTIVE"
+
+
+def test_who_left_the_validators_does_not_count_for_a_model() -> None:
+    world = network()
+    propose_model(world)
+    for key in KEYS[:2]:
+        world.value("models", "attest", sender=key, model_id=MODEL, ok=True)
+    set_validators(world, [validator(key) for key in KEYS[1:]])
+    world.value("models", "attest", sender=KEYS[2], model_id=MODEL, ok=True)
+    assert status_of(world) == "PROPOSED"
+    set_validators(world, [validator(key) for key in KEYS])
+    world.value("models", "attest", sender=KEYS[0], model_id=MODEL, ok=True)
+    assert status_of(world) == "ACTIVE"
 
 
 def test_refusals_do_not_count_for_a_model() -> None:

@@ -66,6 +66,14 @@ class Registry:
         }
         self.values[state_key("models", "packages", MODEL)] = encode_value({**entry, **changes})
 
+    def attest(self, validator: bytes, *, ok: bool) -> None:
+        key = state_key("models", "attestations", (MODEL, validator))
+        self.values[key] = encode_value(ok)
+
+    def weigh(self, weights: dict[bytes, int]) -> None:
+        entries: list[Value] = [{"key": key, "weight": weight} for key, weight in weights.items()]
+        self.values[state_key("identity", "validators")] = encode_value(entries)
+
     async def value(self, key: bytes) -> bytes | None:
         return self.values.get(key)
 
@@ -175,8 +183,32 @@ async def test_a_proposed_model_is_fetched_loaded_and_attested_once() -> None:
     assert [call.args for call in world.calls] == [attested(ok=True)]
     assert not await world.driver.look()
     assert len(world.calls) == 1
-    world.registry.values[state_key("models", "attestations", (MODEL, VALIDATOR))] = b"\xc3"
+    world.registry.attest(VALIDATOR, ok=True)
+    world.registry.announce("ACTIVE")
     assert await world.driver.look()
+    assert len(world.calls) == 1
+
+
+async def test_what_was_attested_is_said_again_once_new_weights_make_it_enough() -> None:
+    world = World()
+    world.registry.announce("PROPOSED")
+    world.registry.attest(VALIDATOR, ok=True)
+    world.registry.weigh({VALIDATOR: 2, b"w" * 32: 1})
+    assert not await world.driver.look()
+    assert world.calls == []
+    world.registry.weigh({VALIDATOR: 3, b"w" * 32: 1})
+    assert not await world.driver.look()
+    assert not await world.driver.look()
+    assert [call.args for call in world.calls] == [attested(ok=True)]
+
+
+async def test_a_refusal_is_never_said_again() -> None:
+    world = World()
+    world.registry.announce("PROPOSED")
+    world.registry.attest(VALIDATOR, ok=False)
+    world.registry.weigh({VALIDATOR: 1})
+    assert await world.driver.look()
+    assert world.calls == []
 
 
 async def test_a_model_that_the_worker_refuses_is_attested_false() -> None:
