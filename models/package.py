@@ -8,9 +8,11 @@ golden vectors' shapes are checked before anything runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,10 +32,11 @@ from models.graph import Graph
 from models.interpreter import interpret
 from models.quantiser import Quantiser, validate_quantiser
 from models.rules import Tensor
-from models.weights import read_tensors, write_tensors
+from models.tensor_file import TensorFile
 
 BLOB_BYTES_MAX = 48 * 1024 * 1024
 GOLDEN_VECTORS_MAX = 256
+GOLDEN_COUNT = 24
 CARD_BYTES_MAX = 64 * 1024
 BLOB_NAME = "package.blob"
 
@@ -59,6 +62,9 @@ class Parts(Record, frozen=True):
 
 MAGIC = "andon-model-1"
 R = TypeVar("R", bound=Record)
+INTEGERS: Final[TensorFile[np.integer]] = TensorFile(
+    dtypes={"I8": np.dtype("i1"), "I16": np.dtype("<i2"), "I32": np.dtype("<i4")}, axes_max=4
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,7 @@ class Package:
                 MAGIC,
                 encode(self.manifest),
                 encode(self.graph),
-                write_tensors(self.weights),
+                INTEGERS.write(self.weights),
                 encode(self.quantiser),
                 encode(self.golden),
                 self.card,
@@ -109,7 +115,7 @@ class Package:
         if len(parts.card) > CARD_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"card exceeds {CARD_BYTES_MAX} characters")
         graph = _decode(Graph, parts.graph, BLOB_BYTES_MAX)
-        weights = read_tensors(parts.weights)
+        weights = INTEGERS.read(parts.weights)
         certificate = certify_graph(graph, weights)
         _validate_shape(manifest, graph, certificate)
         quantiser = _decode(Quantiser, parts.quantiser, BLOB_BYTES_MAX)
@@ -162,6 +168,15 @@ class Description:
     kind: str = "exact"
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a graph takes, gives and costs for one example."""
+
+    input_shape: tuple[int, ...]
+    outputs: int
+    multiply_adds: int
+
+
 def build_package(
     description: Description,
     graph: Graph,
@@ -176,37 +191,43 @@ def build_package(
     """
     certificate = certify_graph(graph, weights)
     golden = golden_vectors(graph, weights, samples)
-    elements = certificate.input.elements
+    size = Size(graph.input_shape, certificate.output.shape[0], certificate.multiply_adds)
+    parts = Parts(
+        MAGIC,
+        b"",
+        encode(graph),
+        INTEGERS.write(weights),
+        encode(quantiser),
+        encode(golden),
+        description.card,
+    )
+    return Package.from_blob(seal(description, size, parts))
+
+
+def seal(description: Description, size: Size, parts: Parts) -> bytes:
+    """Give the blob of these parts, with a manifest that names each by digest."""
+    elements = prod(size.input_shape)
     manifest = ModelManifest(
         name=description.name,
         version=description.version,
         task=description.task,
         kind=description.kind,
         input_bytes=elements,
-        input_shape=graph.input_shape,
+        input_shape=size.input_shape,
         input_dtype="int8",
-        outputs=certificate.output.shape[0],
+        outputs=size.outputs,
         scale_num=description.scale_num,
         scale_den=description.scale_den,
-        gas=prediction_gas(elements, certificate.multiply_adds),
-        multiply_adds=certificate.multiply_adds,
-        weights_digest=digest(Domain.BLOB, write_tensors(weights)),
-        graph_digest=digest(Domain.BLOB, encode(graph)),
-        golden_digest=digest(Domain.BLOB, encode(golden)),
-        quantiser_digest=digest(Domain.BLOB, encode(quantiser)),
+        gas=prediction_gas(elements, size.multiply_adds),
+        multiply_adds=size.multiply_adds,
+        weights_digest=digest(Domain.BLOB, parts.weights),
+        graph_digest=digest(Domain.BLOB, parts.graph),
+        golden_digest=digest(Domain.BLOB, parts.golden),
+        quantiser_digest=digest(Domain.BLOB, parts.quantiser),
         training=description.training,
         parent=description.parent,
     )
-    package = Package(
-        manifest=manifest,
-        graph=graph,
-        weights=weights,
-        quantiser=quantiser,
-        golden=golden,
-        card=description.card,
-        certificate=certificate,
-    )
-    return Package.from_blob(package.to_blob())
+    return encode(msgspec.structs.replace(parts, manifest=encode(manifest)))
 
 
 def decode_parts(blob: bytes) -> tuple[Parts, ModelManifest]:
@@ -228,15 +249,23 @@ def decode_parts(blob: bytes) -> tuple[Parts, ModelManifest]:
 
 
 def golden_vectors(
-    graph: Graph, weights: dict[str, Tensor], samples: NDArray[np.int8], count: int = 24
+    graph: Graph, weights: dict[str, Tensor], samples: NDArray[np.int8], count: int = GOLDEN_COUNT
 ) -> Golden:
     """Pick up to `count` samples and compute their outputs with the interpreter."""
-    chosen = samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
+    chosen = spread(samples, count)
     outputs = interpret(graph, weights, chosen)
     return Golden(
         tuple(window.tobytes() for window in chosen),
         tuple(tuple(int(value) for value in row) for row in outputs),
     )
+
+
+def spread(samples: NDArray[np.int8], count: int) -> NDArray[np.int8]:
+    """Pick up to `count` samples at equal distances."""
+    chosen: NDArray[np.int8] = samples[
+        np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
+    ]
+    return chosen
 
 
 def edge_windows(shape: tuple[int, ...]) -> NDArray[np.int8]:

@@ -7,42 +7,44 @@ only. Outputs become integers by the manifest's scale, halves to even.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, InvalidInput
-from andon.core.hashing import Domain, digest
 from andon.core.model import (
     ModelId,
     ModelManifest,
     model_id,
-    prediction_gas,
-    validate_manifest,
     validate_window,
 )
 from models.attested.evaluate import Floats, check_graph, compile_graph
-from models.attested.graph import FloatGraph
-from models.attested.tensors import read_floats, write_floats
+from models.attested.graph import AXES_MAX, FloatGraph
 from models.package import (
     BLOB_BYTES_MAX,
     BLOB_NAME,
     CARD_BYTES_MAX,
+    GOLDEN_COUNT,
     GOLDEN_VECTORS_MAX,
     MAGIC,
     Description,
     Golden,
     Parts,
+    Size,
     decode_parts,
+    seal,
+    spread,
 )
 from models.quantiser import Quantiser, validate_quantiser
+from models.tensor_file import TensorFile
 
 ATTESTED = "attested"
+FLOATS: Final = TensorFile(dtypes={"F32": np.dtype("<f4")}, axes_max=AXES_MAX)
 OUTPUT_MAX = 2**62
-GOLDEN_COUNT = 24
 ROUGH_PART = 1024
 """Golden outputs further away than 1/1024 of the largest are another model, not rounding."""
 
@@ -70,7 +72,7 @@ class FloatPackage:
                 MAGIC,
                 encode(self.manifest),
                 encode(self.graph),
-                write_floats(self.tensors),
+                FLOATS.write(self.tensors),
                 encode(self.quantiser),
                 encode(self.golden),
                 self.card,
@@ -96,7 +98,7 @@ class FloatPackage:
         if len(parts.card) > CARD_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"card exceeds {CARD_BYTES_MAX} characters")
         graph = decode(FloatGraph, parts.graph, BLOB_BYTES_MAX)
-        tensors = read_floats(parts.weights)
+        tensors = FLOATS.read(parts.weights)
         if graph.input_shape != manifest.input_shape:
             raise _bad("manifest and graph differ in input shape")
         if check_graph(graph, tensors) != (manifest.outputs, manifest.multiply_adds):
@@ -149,7 +151,7 @@ class FloatModel:
         return worst
 
 
-def to_integers(manifest: ModelManifest, output: Floats) -> tuple[int, ...]:
+def to_integers(manifest: ModelManifest | Description, output: Floats) -> tuple[int, ...]:
     """Turn float outputs into integers by the scale, halves to even.
 
     Raises:
@@ -179,65 +181,23 @@ def build_float_package(
     shape = tuple(int(size) for size in samples.shape[1:])
     graph, tensors = float_graph(function, shape)  # type: ignore[arg-type] # any JAX callable
     outputs, multiply_adds = check_graph(graph, tensors)
-    elements = int(np.prod(shape))
-    quiet = _manifest(description, shape, outputs, multiply_adds, (graph, tensors, quantiser))
     execute = compile_graph(graph, tensors, "cpu")
-    count = min(GOLDEN_COUNT, len(samples))
-    chosen = samples[np.linspace(0, len(samples) - 1, count).astype(int)]
+    chosen = spread(samples, GOLDEN_COUNT)
     golden = Golden(
         tuple(window.tobytes() for window in chosen),
-        tuple(to_integers(quiet, execute(window)) for window in chosen),
+        tuple(to_integers(description, execute(window)) for window in chosen),
     )
-    manifest = _with_golden(quiet, golden)
-    assert manifest.input_bytes == elements
-    package = FloatPackage(
-        manifest=manifest,
-        graph=graph,
-        tensors=tensors,
-        quantiser=quantiser,
-        golden=golden,
-        card=description.card,
+    parts = Parts(
+        MAGIC,
+        b"",
+        encode(graph),
+        FLOATS.write(tensors),
+        encode(quantiser),
+        encode(golden),
+        description.card,
     )
-    return FloatPackage.from_blob(package.to_blob())
-
-
-def _manifest(
-    description: Description,
-    shape: tuple[int, ...],
-    outputs: int,
-    multiply_adds: int,
-    parts: tuple[FloatGraph, dict[str, Floats], Quantiser],
-) -> ModelManifest:
-    graph, tensors, quantiser = parts
-    elements = int(np.prod(shape))
-    return ModelManifest(
-        name=description.name,
-        version=description.version,
-        task=description.task,
-        kind=ATTESTED,
-        input_bytes=elements,
-        input_shape=shape,
-        input_dtype="int8",
-        outputs=outputs,
-        scale_num=description.scale_num,
-        scale_den=description.scale_den,
-        gas=prediction_gas(elements, multiply_adds),
-        multiply_adds=multiply_adds,
-        weights_digest=digest(Domain.BLOB, write_floats(tensors)),
-        graph_digest=digest(Domain.BLOB, encode(graph)),
-        golden_digest=bytes(32),
-        quantiser_digest=digest(Domain.BLOB, encode(quantiser)),
-        training=description.training,
-        parent=description.parent,
-    )
-
-
-def _with_golden(manifest: ModelManifest, golden: Golden) -> ModelManifest:
-    fields = {name: getattr(manifest, name) for name in manifest.__struct_fields__}
-    fields["golden_digest"] = digest(Domain.BLOB, encode(golden))
-    result = ModelManifest(**fields)
-    validate_manifest(result)
-    return result
+    size = Size(shape, outputs, multiply_adds)
+    return FloatPackage.from_blob(seal(replace(description, kind=ATTESTED), size, parts))
 
 
 def _array(manifest: ModelManifest, window: bytes) -> NDArray[np.int8]:

@@ -15,8 +15,13 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from models.attested import graph as g
 from models.attested.convert import float_graph
 from models.attested.evaluate import check_graph, compile_graph
-from models.attested.package import FloatModel, FloatPackage, build_float_package, to_integers
-from models.attested.tensors import read_floats, write_floats
+from models.attested.package import (
+    FLOATS,
+    FloatModel,
+    FloatPackage,
+    build_float_package,
+    to_integers,
+)
 from models.package import Description, Package
 from models.quantiser import linear_quantiser
 from models.runtime import Runtime
@@ -76,7 +81,7 @@ def test_a_blob_opens_to_the_same_package_and_a_changed_one_does_not_open(
 ) -> None:
     blob = package.to_blob()
     assert FloatPackage.from_blob(blob).to_blob() == blob
-    place = blob.index(write_floats(package.tensors)[-64:])
+    place = blob.index(FLOATS.write(package.tensors)[-64:])
     changed = blob[:place] + bytes([blob[place] ^ 1]) + blob[place + 1 :]
     with pytest.raises(InvalidInput) as caught:
         FloatPackage.from_blob(changed)
@@ -181,13 +186,13 @@ def test_outputs_round_half_to_even_and_must_be_finite(package: FloatPackage) ->
 
 def test_tensors_are_canonical_and_hold_numbers() -> None:
     tensors = {"b": np.ones((2, 3), np.float32), "a": np.zeros((), np.float32)}
-    data = write_floats(tensors)
-    assert {k: v.tolist() for k, v in read_floats(data).items()} == {
+    data = FLOATS.write(tensors)
+    assert {k: v.tolist() for k, v in FLOATS.read(data).items()} == {
         "a": 0.0, "b": [[1.0] * 3] * 2,
     }  # fmt: skip
     with pytest.raises(InvalidInput, match="no number"):
-        write_floats({"a": np.array([np.nan], np.float32)})
+        FLOATS.write({"a": np.array([np.nan], np.float32)})
     for broken in (data[:7], data[:20], b"\xff" * 64, data + b"x"):
         with pytest.raises(InvalidInput):
-            read_floats(broken)
+            FLOATS.read(broken)
     assert len(encode(g.FloatGraph((1,), ()))) > 0

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load as load_safetensors
 
 from andon.core.errors import Code, InvalidInput
-from models.weights import read_tensors, write_tensors
+from models.package import INTEGERS
 
 TENSORS = {
     "b": np.array([1, -2], np.int32),
@@ -18,7 +18,7 @@ TENSORS = {
 
 
 def test_what_is_written_is_read() -> None:
-    found = read_tensors(write_tensors(TENSORS))
+    found = INTEGERS.read(INTEGERS.write(TENSORS))
     assert sorted(found) == sorted(TENSORS)
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(found[name], tensor)
@@ -26,17 +26,17 @@ def test_what_is_written_is_read() -> None:
 
 
 def test_the_order_of_insertion_does_not_matter() -> None:
-    assert write_tensors(TENSORS) == write_tensors(dict(sorted(TENSORS.items())))
+    assert INTEGERS.write(TENSORS) == INTEGERS.write(dict(sorted(TENSORS.items())))
 
 
 def test_other_readers_open_the_file() -> None:
-    found = load_safetensors(write_tensors(TENSORS))
+    found = load_safetensors(INTEGERS.write(TENSORS))
     np.testing.assert_array_equal(found["a"], TENSORS["a"])
 
 
 def test_floats_are_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
-        write_tensors({"a": np.zeros(3, np.float32)})  # type: ignore[dict-item] # the point
+        INTEGERS.write({"a": np.zeros(3, np.float32)})  # type: ignore[dict-item] # the point
     assert caught.value.code is Code.BAD_MODEL_PACKAGE
 
 
@@ -56,16 +56,16 @@ def test_floats_are_refused() -> None:
 def test_damaged_files_are_refused(change: object) -> None:
     assert callable(change)
     with pytest.raises(InvalidInput) as caught:
-        read_tensors(change(write_tensors(TENSORS)))
+        INTEGERS.read(change(INTEGERS.write(TENSORS)))
     assert caught.value.code in (Code.BAD_MODEL_PACKAGE, Code.NOT_CANONICAL)
 
 
 def test_another_spelling_of_the_header_is_refused() -> None:
-    data = write_tensors(TENSORS)
+    data = INTEGERS.write(TENSORS)
     length = int.from_bytes(data[:8], "little")
     padded = (
         (length + 8).to_bytes(8, "little") + data[8 : 8 + length] + b" " * 8 + data[8 + length :]
     )
     with pytest.raises(InvalidInput) as caught:
-        read_tensors(padded)
+        INTEGERS.read(padded)
     assert caught.value.code is Code.NOT_CANONICAL
