@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import sys
 from contextlib import nullcontext
-from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 import click
 
+from andon.cli.checkout import from_checkout
 from andon.cli.context import EXIT_ASSERTION, EXIT_NOT_FINAL, Context, end
 from andon.client.async_client import AsyncClient
 from andon.core.errors import Code, Misuse
@@ -88,7 +86,7 @@ def audit_command(
 async def _run(
     context: Context, first: int, last: int | None, backend: str, seconds: float
 ) -> Result:
-    engine = _engine()
+    engine = from_checkout(ENGINE)
     async with context.async_client() as client:
         genesis = await client.genesis()
         top = int((await client.status()).height) if last is None else last
@@ -110,19 +108,6 @@ async def _run(
                 genesis, Source(client), bounds, backend=backend, progress=progress
             )
             return found
-
-
-def _engine() -> ModuleType:
-    # The console script does not look here; the engine is part of the checkout.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(ENGINE)
-    except ImportError as error:
-        raise Misuse(
-            Code.BAD_CONFIG,
-            f"this installation has no {ENGINE}: {error.name} is missing",
-            hint="run from a checkout with the models group installed",
-        ) from None
 
 
 def _document(result: Result) -> dict[str, Json]:

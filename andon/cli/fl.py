@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 import click
 
+from andon.cli.checkout import from_checkout
 from andon.cli.context import Context, shown
 from andon.client.federated import CONTRACT, TrainingLedger, contract_of, holder_of
 from andon.client.sync import Client
@@ -129,7 +127,7 @@ def create(
 ) -> None:
     """Open RUN for its members; everybody starts from the same published weights."""
     key = context.key(sender)
-    engine = _engine()
+    engine = from_checkout(ENGINE)
     create_run: CreateRun = engine.create_run
     accounts = [context.account(name) for name in members]
 
@@ -152,7 +150,7 @@ def create(
 def fetch(context: Context, *, run: str, out: Path, sender: str) -> None:
     """Write the weights of RUN to an .npy file, checked against the ledger."""
     key = context.key(sender)
-    fetch_model: FetchModel = _engine().fetch_model
+    fetch_model: FetchModel = from_checkout(ENGINE).fetch_model
 
     async def work() -> tuple[bytes, str]:
         async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
@@ -198,7 +196,7 @@ def run_plant(context: Context, *, run: str, train: str, sender: str, journal: P
     """Take part in RUN until it ends; says why whenever it waits. Killed? Start it again."""
     key = context.key(sender)
     folder = journal or context.home / "federated" / run / key.public.hex()[:16]
-    take_part: TakePart = _engine().take_part
+    take_part: TakePart = from_checkout(ENGINE).take_part
 
     async def work() -> str:
         async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
@@ -268,7 +266,7 @@ def _model(client: Client, reference: str) -> bytes:
 def attest(context: Context, *, run: str, sender: str) -> None:
     """As a validator, recompute every aggregate of RUN and attest it until the run ends."""
     key = context.key(sender)
-    recompute: Recompute = _engine().recompute_rounds
+    recompute: Recompute = from_checkout(ENGINE).recompute_rounds
 
     async def work() -> str:
         async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
@@ -291,17 +289,3 @@ def _genesis(context: Context) -> Genesis:
             hint="use --home with a folder that holds genesis.json",
         )
     return genesis
-
-
-def _engine() -> ModuleType:
-    """Load the federated engine, which is not part of the published package."""
-    # The console script does not look here; the training function is the caller's own file.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(ENGINE)
-    except ImportError as error:
-        raise Misuse(
-            Code.BAD_CONFIG,
-            f"this installation has no {ENGINE}: {error.name} is missing",
-            hint="run from a checkout with the models group installed",
-        ) from None

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import click
 
+from andon.cli.checkout import from_checkout
 from andon.cli.context import Context, end, shown
 from andon.cli.predict import read_window
 from andon.client.attested import Attested
 from andon.client.models import Models, manifest_of_blob, package_file
 from andon.core.codec import Value
-from andon.core.errors import Code, InvalidInput, Misuse
+from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import Json, from_hex, value_to_json
 from andon.core.model import model_id
 from andon.core.publisher import SIGNATURE_NAME, sign_model, write_signature
@@ -56,22 +54,9 @@ def sign(context: Context, *, path: Path, sender: str) -> None:
 
 
 def _run(verb: str, arguments: tuple[str, ...]) -> None:
-    code = _engine().main([verb, *arguments])
+    code = from_checkout(ENGINE).main([verb, *arguments])
     if code:
         end(int(code))
-
-
-def _engine() -> ModuleType:
-    # The console script does not look here; the models are part of the checkout.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(ENGINE)
-    except ImportError as error:
-        raise Misuse(
-            Code.BAD_CONFIG,
-            f"this installation has no {ENGINE}: {error.name} is missing",
-            hint="run from a checkout with the models group installed",
-        ) from None
 
 
 @click.command("appoint")
