@@ -78,12 +78,13 @@ def encode_update(update: NDArray[np.float32], encoding: Encoding) -> Units:
             "the update holds NaN or infinity",
             hint="training diverged: lower the learning rate",
         )
-    scaled = update.astype(np.float64) * float(1 << encoding.scale_bits)
+    scaled = np.multiply(update, float(1 << encoding.scale_bits), dtype=np.float64)
     norm = float(np.sqrt(np.dot(scaled, scaled)))
     if norm > encoding.norm_limit:
         scaled *= encoding.norm_limit / norm
     limit = float(encoding.limit)
-    units = np.rint(np.clip(scaled, -limit, limit)).astype(np.int32)
+    np.clip(scaled, -limit, limit, out=scaled)
+    units = np.rint(scaled, out=scaled).astype(np.int32)
     # Rounding adds at most sqrt(d)/2 to the norm: far below the bound no exact check is needed.
     is_near = norm + sqrt(update.size) > encoding.norm_limit
     if is_near and squared_norm(units) > encoding.norm_limit**2:
@@ -109,7 +110,8 @@ def to_ring(units: Units, weight: int, encoding: Encoding) -> Words:
         raise InvalidInput(
             Code.BAD_ARGUMENTS, f"weight {weight} is not in 1..{encoding.weight_max}"
         )
-    return (units.astype(np.int64) * weight).astype(np.uint32)
+    # The headroom rule keeps the product below 2^31.
+    return (units.astype(np.int32, copy=False) * np.int32(weight)).view(np.uint32)
 
 
 def check_units(units: Units | Sums, encoding: Encoding) -> None:
@@ -118,14 +120,14 @@ def check_units(units: Units | Sums, encoding: Encoding) -> None:
     Raises:
         InvalidInput: BAD_ARGUMENTS naming the first coordinate out of bounds.
     """
-    wide = units.astype(np.int64)
-    outside = np.flatnonzero((wide > encoding.limit) | (wide < -encoding.limit))
-    if outside.size:
-        place = int(outside[0])
-        raise InvalidInput(
-            Code.BAD_ARGUMENTS,
-            f"coordinate {place} is {int(wide[place])}, beyond the limit {encoding.limit}",
-        )
+    limit = encoding.limit
+    if not units.size or (int(units.max()) <= limit and int(units.min()) >= -limit):
+        return
+    place = int(np.flatnonzero((units > limit) | (units < -limit))[0])
+    raise InvalidInput(
+        Code.BAD_ARGUMENTS,
+        f"coordinate {place} is {int(units[place])}, beyond the limit {limit}",
+    )
 
 
 def centred(words: Words) -> Sums:

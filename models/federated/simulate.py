@@ -6,7 +6,9 @@ For experiments and benchmarks: no ledger, no network, no journal. Plants are gi
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +34,7 @@ from models.federated.strategies import (
 )
 
 Floats = NDArray[np.float32]
+THREADS_MAX = 8
 
 
 @dataclass(slots=True)
@@ -85,7 +88,13 @@ def masked_sum(vectors: list[Words], number: int, dropped: tuple[int, ...] = ())
     dealings = {k: member.deal(announcements) for k, member in enumerate(members)}
     cohort = tuple(range(count))
     survivors = tuple(k for k in cohort if k not in dropped)
-    masked = {k: members[k].mask(vectors[k], announcements, cohort) for k in survivors}
+
+    def mask(place: int) -> Words:
+        return members[place].mask(vectors[place], announcements, cohort)
+
+    # Plants have a machine each; here they share the cores. Keystreams release the interpreter.
+    with ThreadPoolExecutor(min(THREADS_MAX, os.cpu_count() or 1)) as threads:
+        masked = dict(zip(survivors, threads.map(mask, survivors), strict=True))
     reveals = {k: members[k].reveal(announcements, dealings, survivors) for k in survivors}
     return unmask(
         Evidence(
