@@ -71,6 +71,11 @@ class Shelf(Protocol):
         """What the last state holds at a key; None if nothing."""
 
 
+def has_hung_up(request: web.Request) -> bool:
+    """Tell whether nobody is left to answer: what fails over that is no error of ours."""
+    return request.transport is None or request.transport.is_closing()
+
+
 class PeerServer:
     """Serves links through `accept_link` and fetches from `shelf`."""
 
@@ -157,6 +162,10 @@ class PeerServer:
         except InvalidInput as error:
             status = 404 if error.code is Code.NOT_FOUND else 400
             return web.Response(status=status, text=error.code.name)
+        except ConnectionError:
+            if not has_hung_up(request):
+                raise
+            return web.Response()
 
     async def _blocks(self, request: web.Request) -> web.Response:
         first = _number(request.query.get("first", ""))

@@ -202,7 +202,9 @@ class RpcServer:
         except web.HTTPException as error:
             return _http_failure(request, error)
         except ConnectionError:
-            raise
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            return web.Response()  # to nobody: who asked has hung up, which is no error of ours
         except Exception:  # task root: a bug must not reach the caller as a traceback
             log.exception("rpc.bug", path=request.path)
             return _failure(request, Unavailable(Code.INTERNAL, "the node failed to answer"), None)

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -35,7 +35,7 @@ START_S = 180.0
 """An overloaded machine takes long; a node that ended instead is noticed at once."""
 STOP_S = 10.0
 POLL_S = 0.05
-NODE_COMMAND = (sys.executable, "-m", "node")
+NODE = ("node",)
 _PORTS = range(20_000, 30_000)
 """These and the links' proxies, 2,000 above, stay below 32,768: there the system gives ports."""
 
@@ -132,12 +132,17 @@ class LocalNet:
 
     # -- processes ------------------------------------------------------------------------
 
-    async def start(self, name: str) -> None:
-        """Start a node's process; returns before it is ready."""
+    async def start(self, name: str, module: Sequence[str] = NODE) -> None:
+        """Start a node's process; returns before it is ready.
+
+        `module`, with arguments, may be another node: `node.testing.byzantine`.
+        """
         home = self.home(name)
         with (home.logs / "stderr.log").open("ab") as output:
             self._processes[name] = await asyncio.create_subprocess_exec(
-                *NODE_COMMAND,
+                sys.executable,
+                "-m",
+                *module,
                 "--home",
                 str(home.path),
                 cwd=CHECKOUT,

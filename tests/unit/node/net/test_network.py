@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
@@ -313,3 +314,31 @@ async def test_garbage_instead_of_a_handshake_ends_the_connection_only() -> None
                 assert frame.type is aiohttp.WSMsgType.CLOSE
         node.network.broadcast(Transactions((b"t",)))
         assert (await asyncio.wait_for(other.inbox.get(), 5))[1] == Transactions((b"t",))
+
+
+async def test_who_hangs_up_before_the_answer_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = asyncio.Event()
+
+    async def accept(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        while not server.has_hung_up(request):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        return socket
+
+    found = server.PeerServer(make_server_tls(dt.datetime.now(dt.UTC)), MemoryShelf(), accept)
+    port = await found.start("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client_context())
+    writer.write(
+        b"GET /peer/v1/link HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n"
+    )
+    async with asyncio.timeout(5):
+        await asked.wait()
+        writer.transport.abort()
+        await asyncio.sleep(0.1)
+    await found.stop()
+    assert not [record for record in caplog.records if record.exc_info]
