@@ -27,10 +27,12 @@ def main() -> int:
     try:
         check_checkout()
         check_library()
+        from node.crashes import note_crashes  # noqa: PLC0415 - the same
         from node.home import check_home  # noqa: PLC0415 - the same
         from node.loop import run  # noqa: PLC0415 - the same
         from node.running import run_node  # noqa: PLC0415 - after the check, for the check to count
 
+        note_crashes(options.home)
         if options.check:
             print(f"andon node: {check_home(options.home)}")  # noqa: T201 - its answer
         else:

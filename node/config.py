@@ -128,6 +128,11 @@ class Home:
         return self.path / "suspect"
 
     @property
+    def crash(self) -> Path:
+        """What the handler of crashes wrote (`node.crashes`); empty in good times."""
+        return self.path / "crash"
+
+    @property
     def snapshots(self) -> Path:
         """Folder of portable states."""
         return self.data / "snapshots"

@@ -13,6 +13,7 @@ from andon.core.errors import Code, Corrupt, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
+from node.crashes import has_crashed, keep_note
 from node.disk import on_disk
 from node.find_damage import find_damage
 from node.keystore import NODE_KEY, load_key
@@ -49,7 +50,7 @@ def open_home(path: Path) -> Iterator[Opened]:
     with ExitStack() as stack:
         stack.enter_context(locked(home.path / "lock"))
         genesis = read_genesis(home)
-        if home.suspect.exists():
+        if home.suspect.exists() or has_crashed(home):
             examine(home, config)
         node_key = load_key(home.keys / NODE_KEY)
         store = ChainStore(
@@ -83,7 +84,7 @@ def note_damage(path: Path) -> None:
 
 
 def examine(home: Home, config: Config) -> None:
-    """Check the store of a home whose last process ended over damage; set a bad one aside.
+    """Check the store of a home whose last process ended badly; set a damaged one aside.
 
     The chain then comes back from peers, through catch-up or state sync. Sign state and marks stay,
     so nothing is signed twice. The bad store is kept for whoever looks into it, once: damage upon
@@ -104,7 +105,9 @@ def examine(home: Home, config: Config) -> None:
         print(f"andon node: set aside as {aside.name}: {reason}", file=sys.stderr)  # noqa: T201 - logs do not exist yet
         folder.rename(aside)
         flush(home.data)
-    home.suspect.unlink()
+    home.suspect.unlink(missing_ok=True)
+    if has_crashed(home):
+        keep_note(home)
     flush(home.path)
 
 
