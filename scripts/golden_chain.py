@@ -1,9 +1,10 @@
 """Rewrite the golden chains: `python -m scripts.golden_chain`. Once released, they stay for ever.
 
-chain-1 speaks protocol 1 alone; in chain-2 organisations decide on protocol 2, which begins amid the
-chain, soon after the validators changed. Later releases must go on replaying what earlier ones wrote (tests/unit/test_golden_chain.py). A
-change that makes the test fail needs another protocol version; before the first release the chain
-may be written anew, together with a line marked wire in the changelog.
+chain-1 speaks protocol 1 alone; in chain-2 organisations decide on protocol 2, which begins amid
+the chain, soon after the validators changed. Later releases must go on replaying what earlier ones
+wrote (tests/unit/test_golden_chain.py). A change that makes the test fail needs another protocol
+version; before the first release the chains may be written anew, together with a line marked wire
+in the changelog.
 """
 
 from __future__ import annotations
