@@ -60,6 +60,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rpc_tls_cert: str = ""
     rpc_tls_key: str = ""
     rpc_client_ca: str = ""
+    rpc_revoked_file: str = ""
+    """Certificates of that authority that count no more, by fingerprint or serial number."""
     signer: str = "file"
     """Where the validator key is: `file`, `pkcs11` (a module), `socket` (a process of its own)."""
     signer_socket: str = ""
@@ -189,6 +191,8 @@ def parse_config(text: str) -> Config:
         raise InvalidInput(Code.BAD_CONFIG, "rpc_tls_cert and rpc_tls_key come together")
     if config.rpc_client_ca and not config.rpc_tls_cert:
         raise InvalidInput(Code.BAD_CONFIG, "rpc_client_ca needs rpc_tls_cert")
+    if config.rpc_revoked_file and not config.rpc_client_ca:
+        raise InvalidInput(Code.BAD_CONFIG, "rpc_revoked_file needs rpc_client_ca")
     for name in _NOT_NEGATIVE:
         if getattr(config, name) < 0:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} must not be negative")

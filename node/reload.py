@@ -1,4 +1,4 @@
-"""What a running node takes from its configuration again on SIGHUP."""
+"""What a running node takes from its configuration again on SIGHUP: log level, lists of the RPC."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ import structlog
 from andon.core.errors import InvalidInput
 from node.config import Home, load_config
 from node.log import set_level
+from node.rpc import RpcServer
+from node.rpc.settings import rpc_lists
 
 log = structlog.get_logger()
 
 
-def reload_log_level(home: Home) -> None:
-    """Take `log_level` from the configuration again; a bad file changes nothing."""
+def reload(home: Home, rpc: RpcServer) -> None:
+    """Take `log_level`, API keys and revoked certificates anew; a bad file changes nothing."""
     try:
-        level = load_config(home).log_level
+        config = load_config(home)
+        keys, revoked = rpc_lists(config)
     except InvalidInput as error:
         log.error("config.refused", reason=str(error))  # noqa: TRY400 - the file is at fault
         return
-    set_level(level)
-    log.info("log.level_changed", to=level)
+    set_level(config.log_level)
+    rpc.renew(keys, revoked)
+    log.info(
+        "config.reloaded",
+        log_level=config.log_level,
+        api_keys=len(keys),
+        revoked=len(revoked.fingerprints) + len(revoked.serials),
+    )

@@ -14,7 +14,7 @@ from andon.core.errors import Code, Corrupt
 from node.app import Node
 from node.home import note_damage, open_home
 from node.log import start_logging
-from node.reload import reload_log_level
+from node.reload import reload
 from node.tracing import open_tracing
 
 
@@ -60,7 +60,7 @@ async def _run(home: Path, prepare: Callable[[Node], None]) -> None:
             prepare(node)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, node.stop)
-            loop.add_signal_handler(signal.SIGHUP, reload_log_level, opened.home)
+            loop.add_signal_handler(signal.SIGHUP, reload, opened.home, node.rpc)
             try:
                 await node.run()
             finally:

@@ -7,6 +7,7 @@ because of who signed it, a key only opens the door to one node.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -16,10 +17,12 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from andon.client.key_file import read_secret
 from andon.core.errors import Code, InvalidInput
+from node.rpc.revoked import Revoked
 
 READ, SUBMIT, METRICS = "read", "submit", "metrics"
 ROLES = frozenset({READ, SUBMIT, METRICS})
@@ -27,6 +30,8 @@ KEYS_FILE_BYTES_MAX = 64 * 1024
 KEYS_MAX = 256
 HEADER_BYTES_MAX = 1024
 CHALLENGE = 'Basic realm="andon", charset="UTF-8"'
+
+log = structlog.get_logger()
 
 _roles: ContextVar[frozenset[str]] = ContextVar("rpc_roles", default=ROLES)
 
@@ -71,11 +76,30 @@ def load_keys(path: Path) -> tuple[ApiKey, ...]:
 
 
 class Access:
-    """The doorkeeper of one server; `enter` before a handler runs."""
+    """The doorkeeper of one server; `enter` before a handler runs.
 
-    def __init__(self, keys: tuple[ApiKey, ...] = (), *, has_client_ca: bool = False) -> None:
-        self._keys = [(bytes.fromhex(key.sha256), frozenset(key.roles)) for key in keys]
+    `keys` and `revoked` may change while it serves; whether it asks at all may not.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[ApiKey, ...] = (),
+        *,
+        has_client_ca: bool = False,
+        revoked: Revoked | None = None,
+    ) -> None:
         self._has_client_ca = has_client_ca
+        self._is_open = not keys and not has_client_ca
+        self.renew(keys, revoked or Revoked())
+
+    def renew(self, keys: tuple[ApiKey, ...], revoked: Revoked) -> None:
+        """Take other lists from the next request on; a door that was locked stays so."""
+        self._keys = [(bytes.fromhex(key.sha256), frozenset(key.roles)) for key in keys]
+        self._revoked = revoked
+
+    def is_revoked(self, transport: asyncio.BaseTransport | None) -> bool:
+        """Tell whether a connection came with a certificate that counts no more."""
+        return transport is not None and self._revoked.names(transport)
 
     def enter(self, request: web.Request) -> None:
         """Find out who asks, for `require` further in.
@@ -83,7 +107,7 @@ class Access:
         Raises:
             InvalidInput: UNAUTHENTICATED.
         """
-        if not self._keys and not self._has_client_ca:
+        if self._is_open:
             _roles.set(ROLES)
         elif request.path == "/health" or request.path.startswith("/health/"):
             _roles.set(frozenset())
@@ -94,7 +118,9 @@ class Access:
 
     def _roles_of(self, request: web.Request) -> frozenset[str]:
         if self._has_client_ca and _has_certificate(request):
-            return ROLES
+            if not self.is_revoked(request.transport):
+                return ROLES
+            log.warning("rpc.certificate_revoked", remote=request.remote)
         given = _secret_of(request.headers.get("Authorization", ""))
         if given:
             digest = hashlib.sha256(given).digest()

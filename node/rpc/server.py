@@ -18,7 +18,7 @@ from andon.core.json_value import to_hex
 from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
 from node.rpc import jsonrpc, rest, streams, websocket
-from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, require
+from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, ApiKey, require
 from node.rpc.bulk import Bulk
 from node.rpc.failures import describe, http_status, problem, protocol_error
 from node.rpc.limits import (
@@ -34,6 +34,7 @@ from node.rpc.limits import (
 )
 from node.rpc.openapi import openapi_document
 from node.rpc.render import health as render_health
+from node.rpc.revoked import Revoked
 from node.strangers import Strangers
 
 log = structlog.get_logger(__name__)
@@ -150,6 +151,16 @@ class RpcServer:
                 self._strangers.close()
             await runner.cleanup()
         await self._running.aclose()
+
+    def renew(self, keys: tuple[ApiKey, ...], revoked: Revoked) -> None:
+        """Take other lists of who may ask; connections of revoked certificates end at once."""
+        access = self._settings.access
+        access.renew(keys, revoked)
+        server = None if self._runner is None else self._runner.server
+        for connection in [] if server is None else server.connections:
+            transport = connection.transport
+            if isinstance(transport, asyncio.Transport) and access.is_revoked(transport):
+                transport.abort()
 
     async def __aenter__(self) -> Self:
         await self.start()

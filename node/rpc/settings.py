@@ -5,8 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from node.config import Config
-from node.rpc.access import Access, load_keys, server_tls
+from node.rpc.access import Access, ApiKey, load_keys, server_tls
+from node.rpc.revoked import Revoked, load_revoked
 from node.rpc.server import RpcSettings
+
+
+def rpc_lists(config: Config) -> tuple[tuple[ApiKey, ...], Revoked]:
+    """Read the lists that may change while a node serves: API keys, revoked certificates.
+
+    Raises:
+        InvalidInput: BAD_CONFIG, BAD_KEY.
+    """
+    keys = load_keys(Path(config.rpc_keys_file)) if config.rpc_keys_file else ()
+    revoked = Revoked()
+    if config.rpc_revoked_file:
+        revoked = load_revoked(Path(config.rpc_revoked_file))
+    return keys, revoked
 
 
 def rpc_settings(config: Config) -> RpcSettings:
@@ -15,13 +29,13 @@ def rpc_settings(config: Config) -> RpcSettings:
     Raises:
         InvalidInput: BAD_CONFIG, BAD_KEY.
     """
-    keys = load_keys(Path(config.rpc_keys_file)) if config.rpc_keys_file else ()
+    keys, revoked = rpc_lists(config)
     return RpcSettings(
         host=config.rpc_host,
         port=config.rpc_port,
         rate_per_s=config.rpc_rate_per_s,
         burst=2 * config.rpc_rate_per_s,
         streams_max=config.rpc_streams_max,
-        access=Access(keys, has_client_ca=bool(config.rpc_client_ca)),
+        access=Access(keys, has_client_ca=bool(config.rpc_client_ca), revoked=revoked),
         tls=server_tls(config.rpc_tls_cert, config.rpc_tls_key, config.rpc_client_ca),
     )

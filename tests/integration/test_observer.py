@@ -52,7 +52,7 @@ async def test_the_log_level_changes_while_the_node_runs(open_net: OpenNet) -> N
         net._processes["node-1"].send_signal(signal.SIGHUP)
         await net.wait_height(await net.height() + 3, 20)
         log = (home.logs / "node.log").read_text()
-        before, _, after = log.partition("log.level_changed")
+        before, _, after = log.partition("config.reloaded")
         assert '"level": "debug"' in before
         assert after
         assert '"level": "debug"' not in after

@@ -43,6 +43,8 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "log_level = 'loud'",
         "observer_keys = ['00']",
         "mempool_count_max = 0",
+        "rpc_client_ca = 'x'",
+        "rpc_revoked_file = 'x'",
         "[peer_addresses]\nzz = '127.0.0.1:1'",
         "[peer_addresses]\nab = 'nowhere'",
         "= broken",

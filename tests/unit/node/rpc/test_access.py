@@ -22,6 +22,7 @@ from andon.client.credentials import Credentials
 from andon.core.errors import Code, InvalidInput
 from node.rpc import RpcServer, RpcSettings
 from node.rpc.access import Access, ApiKey, load_keys, server_tls
+from node.rpc.revoked import Revoked, load_revoked
 from node.testing.memory_node import MemoryNode
 from tests.unit.node.rpc.test_server import signed
 
@@ -239,6 +240,78 @@ async def test_a_client_certificate_opens_the_door_and_none_does_not(tmp_path: P
             with pytest.raises(InvalidInput) as refused:
                 await stranger.status()
             assert refused.value.code is Code.UNAUTHENTICATED
+
+
+def facts(path: str) -> tuple[str, str]:
+    """Fingerprint and serial number of a certificate, as openssl prints them."""
+    found = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    digits = found.fingerprint(hashes.SHA256()).hex().upper()
+    fingerprint = ":".join(digits[place : place + 2] for place in range(0, len(digits), 2))
+    return fingerprint, f"{found.serial_number:040X}"
+
+
+@pytest.mark.parametrize("by", ["fingerprint", "serial"])
+async def test_a_revoked_certificate_opens_no_door_and_others_still_do(
+    tmp_path: Path, by: str
+) -> None:
+    authority = Authority(tmp_path)
+    server = authority.issue("server")
+    stolen, kept = authority.issue("stolen"), authority.issue("kept")
+    access = Access(has_client_ca=True)
+    settings = RpcSettings(access=access, tls=server_tls(*server, authority.path))
+    listed = tmp_path / "revoked"
+    listed.write_text(f"# lost in June\n{facts(stolen[0])[by == 'serial']}  # press 4\n\n")
+
+    def client(files: tuple[str, str]) -> AsyncClient:
+        known = Credentials(
+            ca_file=authority.path, certificate_file=files[0], certificate_key_file=files[1]
+        )
+        return AsyncClient(rpc.url, credentials=known)
+
+    async with (
+        RpcServer(MemoryNode(), settings) as rpc,
+        client(stolen) as thief,
+        client(kept) as friend,
+    ):
+        await thief.status()
+        await friend.status()
+        assert rpc._runner is not None
+        assert rpc._runner.server is not None
+        assert len(rpc._runner.server.connections) == 2
+        rpc.renew((), load_revoked(listed))
+        await friend.status()  # its connection goes on
+        assert len(rpc._runner.server.connections) == 1
+        with pytest.raises(InvalidInput) as refused:
+            await thief.status()
+        assert refused.value.code is Code.UNAUTHENTICATED
+        rpc.renew((), Revoked())
+        await thief.status()
+
+
+async def test_a_key_that_is_taken_out_opens_no_door_from_the_next_request_on() -> None:
+    async with RpcServer(MemoryNode(), RpcSettings(access=Access(KEYS))) as rpc:
+        assert await status_of(rpc.url, "GET", "/v1/status", READER) == 200
+        rpc.renew(KEYS[1:], Revoked())
+        assert await status_of(rpc.url, "GET", "/v1/status", READER) == 401
+        assert await status_of(rpc.url, "GET", "/v1/status", WRITER) == 200
+        rpc.renew((), Revoked())  # an empty list locks the door, it does not take it out
+        assert await status_of(rpc.url, "GET", "/v1/status", "") == 401
+
+
+@pytest.mark.parametrize(
+    "text", ["zz", "0x12", "ab cd", "1" * 41, "1" * 63, "1" * 65, "\n" * 10_001]
+)
+def test_a_list_that_names_no_certificates_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "revoked"
+    path.write_text(text)
+    with pytest.raises(InvalidInput) as error:
+        load_revoked(path)
+    assert error.value.code is Code.BAD_CONFIG
+    path.write_bytes(b"\xff")
+    with pytest.raises(InvalidInput):
+        load_revoked(path)
+    with pytest.raises(InvalidInput):
+        load_revoked(tmp_path / "none")
 
 
 def test_tls_files_that_are_none_are_named(tmp_path: Path) -> None:
