@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from andon.core.errors import Code, InvalidInput
+from andon.core.json_value import to_hex
 from andon.core.publisher import SIGNATURE_NAME, check_model_signature, read_signature
 from models.certificate import describe
 from models.environment import prepare_environment
@@ -141,8 +142,8 @@ def verify(path: Path, backend: str, publisher: str = "") -> list[str]:
     runtime.load(package.to_blob())
     runtime.conformance(package.id)
     return [
-        f"model   {package.id.hex()}",
-        f"blob    {package.digest.hex()}  {len(package.to_blob())} bytes",
+        f"model   {to_hex(package.id)}",
+        f"blob    {to_hex(package.digest)}  {len(package.to_blob())} bytes",
         f"exact   certified; {len(package.golden.windows)} golden vectors and edge inputs agree",
         f"backend {line}",
         signed,
@@ -161,7 +162,7 @@ def _signature_line(path: Path, model_id: bytes, publisher: str) -> str:
         return "signed  no: networks take it only from a member whose key signs as publisher"
     found = read_signature(beside.read_bytes())
     check_model_signature(model_id, found)
-    name = "0x" + found.publisher.hex()
+    name = to_hex(found.publisher)
     if publisher and publisher.lower() != name:
         raise InvalidInput(
             Code.BAD_SIGNATURE, f"signed by {name}, not by {publisher}", hint="ask the publisher"

@@ -25,6 +25,7 @@ from node.drivers.consensus_ports import Hooks
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import Committed, ExecutionDriver
 from node.drivers.horizon import Horizon
+from node.drivers.past_views import PastViews
 from node.drivers.predictions import PredictionCache, PredictionService
 from node.drivers.sync import CertifiedChain, SyncDriver
 from node.envelopes import Copies, Envelopes
@@ -97,12 +98,14 @@ class Node:
         opened, config = self._opened, self._opened.config
         predicts = config.worker_backend != NO_BACKEND
         cache = PredictionCache(config.prediction_cache_max)
+        predictions = PredictionService(self.worker if predicts else None, cache)
+        self.past = PastViews(opened.store, ContractEngine(), predictions)
         self.verifier = Verifier()
         self.execution = ExecutionDriver(
             genesis=opened.genesis,
             engine=ContractEngine(),
             store=opened.store,
-            predictions=PredictionService(self.worker if predicts else None, cache),
+            predictions=predictions,
             verifier=self.verifier,
             observe=self.metrics.observe_phase,
             horizon=Horizon(config.halt_at_height, range(1, config.protocol_max + 1)),
@@ -227,6 +230,7 @@ class Node:
             validator_key=self._validator_public(),
             execution=self.execution,
             queries=self.queries,
+            past=self.past,
             mempool=self.mempool,
             gossip=self.gossip,
             finality=self.finality,

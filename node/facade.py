@@ -202,9 +202,21 @@ class NodeFacade(Protocol):
         """
 
     async def call(
-        self, contract: str, method: str, args: bytes, sender: bytes | None
+        self,
+        contract: str,
+        method: str,
+        args: bytes,
+        sender: bytes | None,
+        *,
+        height: int | None = None,
     ) -> CallAnswer:
-        """Run a view (or rehearse an upgrade) on the last final state; nothing is kept."""
+        """Run a view (or rehearse an upgrade); nothing is kept.
+
+        It runs on the state after block `height`, None for the last final one.
+
+        Raises:
+            InvalidInput: HEIGHT_UNKNOWN if that state is not kept, with what is.
+        """
 
     async def transaction(self, identity: bytes) -> TransactionAnswer:
         """Find a transaction. Raises InvalidInput NOT_FOUND."""

@@ -15,6 +15,7 @@ from andon.core.hashing import ZERO_DIGEST
 from andon.core.proof import FinalHeader
 from andon.core.transaction import Call, parse_transaction
 from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.past_views import PastViews
 from node.drivers.sync import SyncDriver
 from node.facade import (
     BlockAnswer,
@@ -53,6 +54,7 @@ class Parts:
     validator_key: bytes | None
     execution: ExecutionDriver
     queries: Queries
+    past: PastViews
     mempool: Mempool
     gossip: Gossip
     finality: FinalityTracker
@@ -130,11 +132,20 @@ class NodeService:
         )
 
     async def call(
-        self, contract: str, method: str, args: bytes, sender: bytes | None
+        self,
+        contract: str,
+        method: str,
+        args: bytes,
+        sender: bytes | None,
+        *,
+        height: int | None = None,
     ) -> CallAnswer:
-        """Run a read-only call on the last final state."""
-        call = Call(contract=contract, method=method, args=args)
-        height, outcome = await self._parts.execution.view(call, sender or ZERO_DIGEST)
+        """Run a read-only call on the last final state, or on that after block `height`."""
+        call, caller = Call(contract=contract, method=method, args=args), sender or ZERO_DIGEST
+        if height is None:
+            height, outcome = await self._parts.execution.view(call, caller)
+        else:
+            height, outcome = await self._parts.past.view(height, call, caller)
         return CallAnswer(
             ok=outcome.ok,
             result=outcome.result,

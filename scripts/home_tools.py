@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from andon.core.errors import AndonError
+from andon.core.json_value import to_hex
 from node.home_tools import create_snapshot, list_snapshots, replay_home, restore_snapshot
 
 
@@ -51,11 +52,11 @@ def _act(options: argparse.Namespace) -> tuple[object, str]:
                 "height": done.height,
                 "transactions": done.transactions,
                 "predictions": done.predictions,
-                "state_root": "0x" + done.state_root.hex(),
+                "state_root": to_hex(done.state_root),
             }, (
                 f"equal: {done.height} blocks, {done.transactions} transactions, "
                 f"{done.predictions} predictions in {took_s:.1f} s; "
-                f"state root {done.state_root.hex()}"
+                f"state root {to_hex(done.state_root)}"
             )
 
 

@@ -95,18 +95,30 @@ def deploy_command(
 @click.argument("target")
 @click.argument("arguments", nargs=-1)
 @click.option("--sender", help="Account to run as: key name, role or 0x public key.")
+@click.option("--height", type=click.IntRange(min=0), help="After this block, not after the last.")
 @click.pass_obj
 def call_command(
-    context: Context, *, target: str, arguments: tuple[str, ...], sender: str | None
+    context: Context,
+    *,
+    target: str,
+    arguments: tuple[str, ...],
+    sender: str | None,
+    height: int | None,
 ) -> None:
-    """Run the view TARGET (contract.method) with name=value arguments; writes nothing."""
+    """Run the view TARGET (contract.method) with name=value arguments; writes nothing.
+
+    A node keeps what its last blocks replaced, so --height reaches some way back; the error names
+    how far.
+    """
     from andon.client.contract import methods_of
 
     contract, method = split_target(target)
     account = None if sender is None else context.account(sender)
     with context.client() as client:
         try:
-            result = client.call(contract, method, parse_arguments(arguments), sender=account)
+            result = client.call(
+                contract, method, parse_arguments(arguments), sender=account, height=height
+            )
         except ContractFailed as failed:
             if failed.fields.get("failure") != NO_SUCH_VIEW or contract in NATIVE:
                 raise

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from andon.cli.context import Context, need_extra
-from andon.core.json_value import Json
+from andon.core.json_value import Json, to_hex
 
 SHOWN_MAX = 5
 
@@ -61,9 +61,9 @@ def gateway_check(context: Context, *, config: Path) -> None:
         strays = outbox.strays()[-SHOWN_MAX:]
         refused = outbox.refused()[-SHOWN_MAX:]
         machines = len(outbox.lines())
-    lines = [f"account {key.public.hex()}", f"streams {len(streams)}  machines {machines}"]
+    lines = [f"account {to_hex(key.public)}", f"streams {len(streams)}  machines {machines}"]
     lines.append("  ".join(f"{name} {number}" for name, number in counters.items()))
     lines += [f"stray {topic}: {reason}" for topic, _, reason in strays]
     lines += [f"refused {item.window.machine}: {item.reason}" for item in refused]
     totals: dict[str, Json] = dict(counters)
-    context.show({"account": key.public.hex(), "machines": machines, **totals}, "\n".join(lines))
+    context.show({"account": to_hex(key.public), "machines": machines, **totals}, "\n".join(lines))

@@ -14,7 +14,7 @@ from andon.client.attested import Attested
 from andon.client.models import Models, manifest_of_blob, package_file
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput
-from andon.core.json_value import Json, from_hex, value_to_json
+from andon.core.json_value import Json, from_hex, to_hex, value_to_json
 from andon.core.model import model_id
 from andon.core.publisher import SIGNATURE_NAME, sign_model, write_signature
 
@@ -47,10 +47,12 @@ def sign(context: Context, *, path: Path, sender: str) -> None:
     made = sign_model(identity, context.key(sender))
     file.with_name(SIGNATURE_NAME).write_bytes(write_signature(made))
     document: dict[str, Json] = {
-        "model_id": "0x" + identity.hex(),
-        "publisher": "0x" + made.publisher.hex(),
+        "model_id": to_hex(identity),
+        "publisher": to_hex(made.publisher),
     }
-    context.show(document, f"{SIGNATURE_NAME}: model {identity.hex()} by 0x{made.publisher.hex()}")
+    context.show(
+        document, f"{SIGNATURE_NAME}: model {to_hex(identity)} by {to_hex(made.publisher)}"
+    )
 
 
 def _run(verb: str, arguments: tuple[str, ...]) -> None:
@@ -101,7 +103,7 @@ def appoint(
             return identity, len(listed)
 
     identity, count = asyncio.run(work())
-    document: dict[str, Json] = {"model_id": "0x" + identity.hex(), "members": count}
+    document: dict[str, Json] = {"model_id": to_hex(identity), "members": count}
     context.show(document, f"{count} members are ready, tolerance {tolerance}")
 
 

@@ -11,6 +11,7 @@ import msgspec
 from andon.cli.context import Context, parse_value, shown
 from andon.cli.contracts import finish, submission_json, tell_hash
 from andon.client.results import Event, Prediction
+from andon.core.block import PredictionRecord
 from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput
 from andon.core.json_value import Json, from_hex, to_hex, value_to_json
@@ -147,19 +148,26 @@ def tx_submit(context: Context, *, path: Path) -> None:
 
 
 def prediction_json(found: Prediction) -> dict[str, Json]:
-    """A committed prediction as stable JSON."""
+    """A committed prediction as stable JSON: the order of fields that every verb keeps."""
     return {
-        "id": to_hex(found.id),
-        "hash": to_hex(found.transaction_id),
-        "contract": found.contract,
-        "model_id": to_hex(found.model_id),
-        "input_digest": to_hex(found.input_digest),
-        "output": list(found.output),
-        "class": found.kind,
+        **record_json(found),
         "height": found.height,
         "time_ms": found.time_ms,
         "votes": found.votes,
         "validators": found.validators,
+    }
+
+
+def record_json(record: PredictionRecord | Prediction) -> dict[str, Json]:
+    """What the record of a prediction says, without the votes on its block."""
+    return {
+        "id": to_hex(record.id),
+        "hash": to_hex(record.transaction_id),
+        "contract": record.contract,
+        "model_id": to_hex(record.model_id),
+        "input_digest": to_hex(record.input_digest),
+        "output": list(record.output),
+        "class": record.kind,
     }
 
 

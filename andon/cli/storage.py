@@ -88,7 +88,7 @@ def export_blocks(context: Context, *, first: int, last: int | None, out: Path |
 @click.option("--out", type=click.Path(path_type=Path), help="A file; stdout by default.")
 @click.pass_obj
 def export_predictions(context: Context, *, first: int, last: int | None, out: Path | None) -> None:
-    """One line a committed prediction, with the time and the hash of its block."""
+    """One line a committed prediction, as `query prediction` shows it, with its block's hash."""
     _write(context, out, _prediction_lines(context, first, last))
 
 
@@ -118,27 +118,15 @@ def _blocks(context: Context, first: int, last: int | None) -> Iterator[BlockRep
 
 
 def _prediction_lines(context: Context, first: int, last: int | None) -> Iterator[bytes]:
-    from andon.core.json_value import from_hex, to_hex
+    from andon.cli.query import prediction_json
+    from andon.core.json_value import from_hex
 
     with context.client() as client:
         for block in _blocks(context, first, last):
             for identity in block.predictions:
-                found = client.prediction(from_hex(identity))
-                yield json.dumps(
-                    {
-                        "id": identity,
-                        "height": found.height,
-                        "time_ms": found.time_ms,
-                        "block": block.hash,
-                        "hash": to_hex(found.transaction_id),
-                        "contract": found.contract,
-                        "model_id": to_hex(found.model_id),
-                        "input_digest": to_hex(found.input_digest),
-                        "output": list(found.output),
-                        "class": found.kind,
-                    },
-                    separators=(",", ":"),
-                ).encode()
+                document = prediction_json(client.prediction(from_hex(identity)))
+                document["block"] = block.hash
+                yield json.dumps(document, separators=(",", ":")).encode()
 
 
 def _write(context: Context, out: Path | None, lines: Iterator[bytes]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from andon.cli.context import Context, shown
+from andon.cli.query import record_json
 from andon.core.codec import decode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json, genesis_hash
@@ -69,15 +70,7 @@ def describe(verified: Verified) -> dict[str, Json]:
 def _subject(verified: Verified) -> dict[str, Json]:
     match verified.subject:
         case PredictionSubject(record=record):
-            return {
-                "kind": "prediction",
-                "id": to_hex(record.id),
-                "model_id": to_hex(record.model_id),
-                "input_digest": to_hex(record.input_digest),
-                "output": list(record.output),
-                "contract": record.contract,
-                "class": record.kind,
-            }
+            return {"kind": "prediction", **record_json(record)}
         case ReceiptSubject(receipt=receipt):
             results: list[Json] = [value_to_json(decode_value(raw)) for raw in receipt.results]
             failure = receipt.failure

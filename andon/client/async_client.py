@@ -257,11 +257,13 @@ class AsyncClient:
         args: Mapping[str, Value] | None = None,
         *,
         sender: bytes | None = None,
+        height: int | None = None,
     ) -> Value:
-        """Run a read-only call on the node's last final state (the node's word, no proof).
+        """Run a read-only call on the node's state after block `height` (its word, no proof).
 
         Raises:
-            InvalidInput: CONTRACT_FAILED with the contract's own message.
+            InvalidInput: CONTRACT_FAILED with the contract's own message; HEIGHT_UNKNOWN with the
+                heights that are kept. Without a height it is the last final block.
         """
         named: dict[Key, Value] = dict(args.items()) if args else {}
         params = CallParams(
@@ -269,6 +271,7 @@ class AsyncClient:
             method=method,
             args=msgspec.Raw(msgspec.json.encode(value_to_json(named))),
             sender=None if sender is None else to_hex(sender),
+            height=height,
         )
         reply = await self._transport.ask("call", params, CallReply)
         if reply.failure is not None:

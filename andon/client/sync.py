@@ -140,9 +140,10 @@ class Client:
         args: Mapping[str, Value] | None = None,
         *,
         sender: bytes | None = None,
+        height: int | None = None,
     ) -> Value:
-        """Run a read-only call."""
-        return self._run(self._async.call(contract, method, args, sender=sender))
+        """Run a read-only call on the last final state, or on that after block `height`."""
+        return self._run(self._async.call(contract, method, args, sender=sender, height=height))
 
     def send(self, contract: str, method: str, /, **args: Value) -> Outcome:
         """Submit one call, wait until final, require success."""

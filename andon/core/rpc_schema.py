@@ -45,12 +45,13 @@ class SubmitParams(Schema, frozen=True):
 
 
 class CallParams(Schema, frozen=True):
-    """Run a view, or rehearse `contracts.upgrade`, on the last final state, as account `sender`."""
+    """Run a view, or rehearse `contracts.upgrade`, as `sender` after `height` or the last block."""
 
     contract: str
     method: str
     args: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     sender: Hex | None = None
+    height: Height | None = None
 
 
 class TransactionParams(Schema, frozen=True):

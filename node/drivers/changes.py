@@ -15,6 +15,7 @@ from consensus.ledger import Engine, Environment, Overlay, Write, writes_of_last
 from consensus.ledger.block import ClaimedOutputs
 from consensus.ledger.succession import read_params
 from node.storage import ChainStore
+from node.storage.undo import rewind
 
 GAS_MAX = 50_000_000
 """A block that used more is not executed again for a reader; views have the same bound."""
@@ -63,7 +64,7 @@ class ChangeReader:
                     f"{GAS_MAX:,} are executed again for a reader",
                     hint="andon replay executes the whole chain again",
                 )
-            past = self._store.undo.rewind(snapshot, height - 1)
+            past = rewind(snapshot, height - 1)
             environment = Environment(
                 chain_id=block.header.chain_id,
                 epoch=block.header.epoch,

@@ -7,9 +7,9 @@ the block, since outputs that are not at hand are taken as zeros: a hint, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from andon.core.errors import InvalidInput
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.transaction import Call, Transaction
 from consensus.ledger import (
     BlockExecution,
@@ -21,11 +21,16 @@ from consensus.ledger import (
 )
 from consensus.ledger.block import environment_of
 from consensus.ledger.registry import Registry
-from node.drivers.predictions import PredictionCache, Question
+from node.drivers.predictions import PredictionCache, PredictionService, Question
 from node.drivers.window_rules import WindowRules
 
 RUNS_PER_EXECUTION_MAX = 1024
 METHODS_COUNT_MAX = 4096
+VIEW_GAS_MAX = 50_000_000
+VIEW_ROUNDS_MAX = 4
+
+View = tuple[int, Outcome, list[Question]]
+"""Height of the state, outcome, and the outputs that were missing: it counts if none was."""
 
 
 class GuessingSource:
@@ -108,14 +113,9 @@ class DryRunner:
             self.learn(transaction, is_ok=receipt.ok, has_predicted=has_predicted)
         return source.missing
 
-    def view(
-        self, parent: Parent, call: Call, sender: bytes, gas_limit: int
-    ) -> tuple[int, Outcome, list[Question]]:
-        """Run a read-only call at the parent's height; it counts if no prediction was missing."""
-        source = GuessingSource(self._cache, parent)
-        execution = BlockExecution(parent.state, _environment(parent), self._engine, source)
-        outcome = execution.view(call, sender, gas_limit)
-        return parent.header.height, outcome, source.missing
+    def view(self, parent: Parent, call: Call, sender: bytes, gas_limit: int) -> View:
+        """Run a read-only call at the parent's height."""
+        return run_view(parent, call, sender, gas_limit, engine=self._engine, cache=self._cache)
 
     def _prepared(self, parent: Parent) -> tuple[BlockExecution, GuessingSource]:
         """One execution serves many runs on one head: its memos are warm."""
@@ -128,6 +128,42 @@ class DryRunner:
             )
             self._head, self._runs = parent.hash, 0
         return execution, source
+
+
+def run_view(
+    parent: Parent,
+    call: Call,
+    sender: bytes,
+    gas_limit: int,
+    *,
+    engine: Engine,
+    cache: PredictionCache,
+) -> View:
+    """Run a read-only call at the parent's height."""
+    source = GuessingSource(cache, parent)
+    execution = BlockExecution(parent.state, _environment(parent), engine, source)
+    outcome = execution.view(call, sender, gas_limit)
+    return parent.header.height, outcome, source.missing
+
+
+async def settled_view(
+    run: Callable[[], Awaitable[View]], predictions: PredictionService
+) -> tuple[int, Outcome]:
+    """Run a view until no output is missing.
+
+    Raises:
+        Unavailable: WORKER_DOWN or PREDICTION_MISSING if it needs outputs not at hand.
+    """
+    for _ in range(VIEW_ROUNDS_MAX):
+        height, outcome, missing = await run()
+        if not missing:
+            return height, outcome
+        await predictions.fetch(missing)
+    raise Unavailable(
+        Code.PREDICTION_MISSING,
+        f"the call asks for ever new predictions after {VIEW_ROUNDS_MAX} rounds",
+        hint="send it as a transaction",
+    )
 
 
 def _environment(parent: Parent) -> Environment:

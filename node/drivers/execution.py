@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from andon.core.block import Block, Header, Justification, PredictionRecord, Receipt, block_hash
 from andon.core.certificate import Certificate, ValidatorSet
-from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
+from andon.core.errors import AndonError, Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis, Params
 from andon.core.transaction import Call, Transaction
 from andon.core.wire import FinalBlock
@@ -33,7 +33,7 @@ from node.drivers.admission import Admission
 from node.drivers.base_state import BaseState, stored_head
 from node.drivers.block_tree import BlockTree, KnownBlock, stored_blocks
 from node.drivers.building import build_in_time
-from node.drivers.dry_run import DryRunner
+from node.drivers.dry_run import VIEW_GAS_MAX, DryRunner, View, settled_view
 from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionService, Question
 from node.drivers.queries import ChainQueries
@@ -45,8 +45,6 @@ from node.storage import ChainStore
 PREDICTION_WAIT_MS = 500
 """How long a leader lets its worker compute for transactions that it would leave out."""
 WAITED_TRANSACTIONS_MAX = 512
-VIEW_GAS_MAX = 50_000_000
-VIEW_ROUNDS_MAX = 4
 
 T = TypeVar("T")
 
@@ -298,19 +296,14 @@ class ExecutionDriver:
         Raises:
             Unavailable: WORKER_DOWN or PREDICTION_MISSING if it needs outputs not at hand.
         """
-        gas_limit = min(gas_limit, VIEW_GAS_MAX)
-        for _ in range(VIEW_ROUNDS_MAX):
-            height, outcome, missing = await self._execute(
-                lambda: self._dry_runner.view(self._tree.final, call, sender, gas_limit)
+        limit = min(gas_limit, VIEW_GAS_MAX)
+
+        async def run() -> View:
+            return await self._execute(
+                lambda: self._dry_runner.view(self._tree.final, call, sender, limit)
             )
-            if not missing:
-                return height, outcome
-            await self._predictions.fetch(missing)
-        raise Unavailable(
-            Code.PREDICTION_MISSING,
-            f"the call asks for ever new predictions after {VIEW_ROUNDS_MAX} rounds",
-            hint="send it as a transaction",
-        )
+
+        return await settled_view(run, self._predictions)
 
     # -- helpers --------------------------------------------------------------------------
 

@@ -132,9 +132,9 @@ async def _call(node: NodeFacade, params: CallParams) -> CallReply:
             raise InvalidInput(Code.BAD_ARGUMENTS, "names of arguments are text")
         named[name] = value
     sender = None if params.sender is None else from_hex(params.sender)
-    return render.call(
-        await node.call(params.contract, params.method, encode_arguments(named), sender)
-    )
+    height = None if params.height is None else height_of(params.height)
+    data = encode_arguments(named)
+    return render.call(await node.call(params.contract, params.method, data, sender, height=height))
 
 
 async def _transaction(node: NodeFacade, params: TransactionParams) -> TransactionReply:

@@ -18,7 +18,7 @@ from consensus.ledger import Executed, GenesisState, tree_root
 from node.storage.environment import DATA_FILE, Environment
 from node.storage.high_water import Mark, older, open_mark
 from node.storage.portable import Checked, HistoryItem
-from node.storage.rewriting import Writer, install, prune, put_leaves, restore_block
+from node.storage.rewriting import install, prune, put_leaves, restore_block
 from node.storage.snapshot import (
     FORMAT_KEY,
     GENESIS_KEY,
@@ -28,8 +28,9 @@ from node.storage.snapshot import (
     Snapshot,
     height_key,
 )
-from node.storage.undo import UndoLog
+from node.storage.undo import keep
 from node.storage.values import damaged
+from node.storage.writer import Writer
 
 FORMAT = b"andon-1"
 MAP_BYTES = 64 * 1024**3
@@ -65,7 +66,6 @@ class ChainStore:
         Raises:
             Unavailable: LOCKED. Corrupt: STORAGE_DAMAGED or STORAGE_FULL.
         """
-        self.undo = UndoLog()
         self._mark = open_mark(mark, folder / DATA_FILE)
         self._environment = Environment(folder, TABLES, map_bytes, is_readonly=is_readonly)
         self._delay_s = delay_ms / 1000
@@ -136,8 +136,7 @@ class ChainStore:
                         Code.MALFORMED,
                         f"block {stored.block.header.height} does not follow {height}",
                     )
-                writes = stored.executed.overlay.writes
-                self.undo.take(height + 1, writes, lambda key: table.get("state", key))
+                keep(table, height + 1, stored.executed.overlay.writes)
                 _write_block(table, stored)
                 height += 1
         if blocks:
@@ -149,7 +148,6 @@ class ChainStore:
         Raises:
             InvalidInput: BAD_PROOF for a chunk that does not fit. Corrupt: as `append`.
         """
-        self.undo.clear()
         with self._environment.write() as transaction:
             install(Writer(transaction, self._environment.tables), checked, read)
         self._write_mark(checked.manifest.final.header)

@@ -25,6 +25,7 @@ from andon.core.state_proof import (
 from consensus.ledger import state_proof, tree_root
 from node.storage.scrub import check_height, next_stored
 from node.storage.snapshot import BASE_KEY, GENESIS_KEY, TABLES, Snapshot, height_key
+from node.storage.undo import check_kept
 from node.storage.values import damaged
 
 _SMALL = ("meta", "epochs", "validators")
@@ -172,6 +173,7 @@ def _check_order(snapshot: Snapshot) -> int:
         raise damaged("the index of hashes and the headers differ in number")
     if snapshot.meta(BASE_KEY) is None and snapshot.length("headers") != snapshot.height() + 1:
         raise damaged("the headers are not as many as the height")
+    check_kept(snapshot)
     header, leaves = snapshot.header(snapshot.height()), snapshot.leaves()
     if header is None or tree_root(snapshot) != header.state_root:
         raise damaged(f"the state is not that of block {snapshot.height()}")

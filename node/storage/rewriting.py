@@ -1,10 +1,9 @@
-"""Writing into the tables of one transaction; replacing a chain by a portable state; pruning."""
+"""Replacing a stored chain by a portable state; restoring single blocks; pruning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-import lmdb
 import msgspec
 
 from andon.core.block import Block, Header, block_hash
@@ -17,54 +16,15 @@ from node.storage.portable import Checked, HistoryChunk, HistoryItem
 from node.storage.snapshot import (
     BASE_KEY,
     HEAD_KEY,
-    HEIGHT_BYTES,
     INDEX_BYTES,
     PRUNED_KEY,
     TABLES,
     Leaves,
     height_key,
 )
-from node.storage.values import damaged, seal, unseal
-
-
-class Writer:
-    """Puts sealed values into the tables of one write transaction."""
-
-    def __init__(self, transaction: lmdb.Transaction, tables: Mapping[str, lmdb._Database]) -> None:
-        self._transaction = transaction
-        self._tables = tables
-
-    def put(self, table: str, key: bytes, value: bytes) -> None:
-        """Seal and store a value."""
-        self._transaction.put(key, seal(key, value), db=self._tables[table])
-
-    def setter(self, table: str) -> Callable[[bytes, bytes | None], None]:
-        """Give a fast function that puts or deletes in one table."""
-        database, put, delete = self._tables[table], self._transaction.put, self._transaction.delete
-
-        def set_value(key: bytes, value: bytes | None) -> None:
-            if value is None:
-                delete(key, db=database)
-            else:
-                put(key, seal(key, value), db=database)
-
-        return set_value
-
-    def height(self) -> int:
-        """Height of the last stored block."""
-        raw = self._transaction.get(HEAD_KEY, db=self._tables["meta"])
-        if raw is None:
-            raise damaged("the database holds no chain")
-        return int.from_bytes(bytes(raw)[-HEIGHT_BYTES:], "big")
-
-    def get(self, table: str, key: bytes) -> bytes | None:
-        """Read a value and check it."""
-        raw = self._transaction.get(key, db=self._tables[table])
-        return None if raw is None else unseal(table, key, bytes(raw))
-
-    def clear(self, table: str) -> None:
-        """Empty a table."""
-        self._transaction.drop(self._tables[table], delete=False)
+from node.storage.undo import forget
+from node.storage.values import damaged
+from node.storage.writer import Writer
 
 
 def put_leaves(table: Writer, name: str, place: bytes, items: tuple[bytes, ...]) -> None:
@@ -82,6 +42,7 @@ def install(table: Writer, checked: Checked, read: Callable[[str], bytes]) -> No
     for name in TABLES:
         if name != "meta":
             table.clear(name)
+    forget(table)
     for name, value in (("headers", genesis_header), ("blocks", genesis_block)):
         table.put(name, height_key(0), value)
     table.put("hashes", block_hash(decode(Header, genesis_header)), height_key(0))

@@ -17,6 +17,7 @@ from andon.core.merkle import merkle_root
 from andon.core.transaction import parse_transaction
 from consensus.ledger import MemoryState, update_tree
 from node.storage.snapshot import GENESIS_KEY, TABLES, Snapshot
+from node.storage.undo import check_kept
 from node.storage.values import damaged
 
 
@@ -40,6 +41,7 @@ def scrub(snapshot: Snapshot) -> Scrubbed:
         height, first = snapshot.height(), snapshot.first_height()
         transactions = _check_chain(snapshot, first, height)
         _check_state(snapshot, height)
+        check_kept(snapshot)
     except Corrupt:
         raise
     except AndonError as error:

@@ -38,12 +38,14 @@ TABLES = (
     "transactions",
     "state",
     "tree",
+    "undo",
 )
 HEAD_KEY = b"head"
 GENESIS_KEY = b"genesis"
 FORMAT_KEY = b"format"
 PRUNED_KEY = b"pruned"
 BASE_KEY = b"base"
+UNDO_KEY = b"undo"
 
 
 class Leaves(Record, frozen=True):

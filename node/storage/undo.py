@@ -1,86 +1,121 @@
-"""What the last blocks overwrote, in memory: the state of a recent height can be rebuilt from it.
+"""What the last blocks replaced, kept beside the state: the state of a recent height comes from it.
 
-The store keeps one state, that of the head. Before a block is written, the values that it replaces
-are taken here; put back over the head, newest first, they give the state before any of those
-blocks. It is an aid to people who look at a transaction, nothing that a rule depends on: bounded,
-not written to disk, and empty after a start.
+The store keeps one state, that of the head. With a block, in its transaction, go the values that
+it replaces; put back over the head they give the state before any of those blocks, also after a
+restart. It is an aid to people who look back, nothing that a rule depends on: bounded, and gone
+where a state was fetched from peers. Blocks that write nothing take no room.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-
+from andon.core.codec import Record, decode, encode
 from andon.core.errors import Code, InvalidInput, Misuse
 from consensus.ledger import Overlay
-from node.storage.snapshot import Snapshot
+from node.storage.snapshot import HEIGHT_BYTES, UNDO_KEY, Snapshot, height_key
+from node.storage.values import damaged
+from node.storage.writer import Writer
 
 BLOCKS_MAX = 4096
-BYTES_MAX = 16 * 1024 * 1024
-ENTRY_OVERHEAD_BYTES = 128
-"""About what Python needs for one key and its place, beside the bytes of key and value."""
-
-Replaced = dict[bytes, bytes | None]
+BYTES_MAX = 32 * 1024 * 1024
+PAGE_BLOCKS = 256
+TABLE = "undo"
 
 
-class UndoLog:
-    """Replaced values by height. The writer of the chain takes, any thread rewinds."""
+class Replaced(Record, frozen=True):
+    """Keys that one block wrote, and what stood there before; None for nothing."""
 
-    def __init__(self) -> None:
-        self._blocks: OrderedDict[int, tuple[Replaced, int]] = OrderedDict()
-        self._size_bytes = 0
-        self._lock = threading.Lock()
+    keys: tuple[bytes, ...]
+    values: tuple[bytes | None, ...]
 
-    @property
-    def size_bytes(self) -> int:
-        """About what is held, at most `BYTES_MAX` and one block more."""
-        return self._size_bytes
 
-    def take(self, height: int, writes: Replaced, read: Callable[[bytes], bytes | None]) -> None:
-        """Keep what a block is about to replace; `read` gives the state before it."""
-        replaced = {key: read(key) for key in writes}
-        size = ENTRY_OVERHEAD_BYTES + sum(
-            ENTRY_OVERHEAD_BYTES + len(key) + len(value or b"") for key, value in replaced.items()
-        )
-        with self._lock:
-            self._blocks[height] = (replaced, size)
-            self._size_bytes += size
-            while len(self._blocks) > 1 and (
-                len(self._blocks) > BLOCKS_MAX or self._size_bytes > BYTES_MAX
-            ):
-                self._size_bytes -= self._blocks.popitem(last=False)[1][1]
+class Kept(Record, frozen=True):
+    """What is kept: of all blocks from `first` on; so many of them wrote, in so many bytes."""
 
-    def clear(self) -> None:
-        """Forget all: the store was replaced."""
-        with self._lock:
-            self._blocks.clear()
-            self._size_bytes = 0
+    first: int
+    count: int
+    size_bytes: int
 
-    def rewind(self, snapshot: Snapshot, height: int) -> PastState:
-        """Give the state after block `height`; valid while the snapshot is open.
 
-        Raises:
-            InvalidInput: HEIGHT_UNKNOWN if that is further back than is kept.
-        """
-        top = snapshot.height()
-        with self._lock:
-            found = [self._blocks.get(above) for above in range(height + 1, top + 1)]
-            oldest = next(iter(self._blocks), top + 1)
-        past = Overlay(snapshot)
-        for entry in reversed(found):
-            if entry is None:
-                raise InvalidInput(
-                    Code.HEIGHT_UNKNOWN,
-                    f"the state before block {height + 1} is no longer kept here; what blocks "
-                    f"from {oldest} on replaced is",
-                    hint=f"a node keeps it for its last {BLOCKS_MAX} blocks, {BYTES_MAX >> 20} MiB "
-                    "of values and since its start; andon replay executes all of the chain anew",
-                )
-            for key, value in entry[0].items():
-                past.put(key, value)
-        past.forget_journal()
-        return PastState(past)
+def keep(table: Writer, height: int, writes: dict[bytes, bytes | None]) -> None:
+    """Keep what block `height` is about to replace in the state, and forget what is beyond bounds.
+
+    Cost: one read a key, and one value to write.
+    """
+    raw = table.get("meta", UNDO_KEY)
+    kept = Kept(height, 0, 0) if raw is None else decode(Kept, raw)
+    first, count, size = kept.first, kept.count, kept.size_bytes
+    if writes:
+        values = tuple(table.get("state", key) for key in writes)
+        encoded = encode(Replaced(tuple(writes), values))
+        table.put(TABLE, height_key(height), encoded)
+        count, size = count + 1, size + len(encoded)
+    while count > BLOCKS_MAX or size > BYTES_MAX:
+        oldest, length = table.take_first(TABLE)
+        first, count, size = int.from_bytes(oldest, "big") + 1, count - 1, size - length
+    now = Kept(first, count, size)
+    if now != kept or raw is None:
+        table.put("meta", UNDO_KEY, encode(now))
+
+
+def forget(table: Writer) -> None:
+    """Forget all: another state is installed."""
+    table.clear(TABLE)
+    table.setter("meta")(UNDO_KEY, None)
+
+
+def kept_of(snapshot: Snapshot) -> Kept:
+    """What a store keeps."""
+    raw = snapshot.meta(UNDO_KEY)
+    return Kept(snapshot.height() + 1, 0, 0) if raw is None else decode(Kept, raw)
+
+
+def check_kept(snapshot: Snapshot) -> None:
+    """Compare what is kept with what is said to be.
+
+    Raises:
+        Corrupt: STORAGE_DAMAGED.
+    """
+    kept, found = kept_of(snapshot), snapshot.length(TABLE)
+    if found != kept.count:
+        raise damaged(f"table {TABLE} has {found} entries, not {kept.count}")
+
+
+def rewind(snapshot: Snapshot, height: int) -> PastState:
+    """Give the state after block `height`; valid while the snapshot is open.
+
+    Cost: what the blocks above it replaced.
+
+    Raises:
+        InvalidInput: HEIGHT_UNKNOWN with fields oldest and newest, the heights that can be given.
+    """
+    top, kept = snapshot.height(), kept_of(snapshot)
+    if not kept.first - 1 <= height <= top:
+        raise _not_kept(height, kept.first - 1, top)
+    past = Overlay(snapshot)
+    replaced = past.writes
+    place = height_key(height)
+    while page := snapshot.page(TABLE, place, PAGE_BLOCKS):
+        for place, raw in page:
+            if raw is None:
+                raise _not_kept(height, int.from_bytes(place[:HEIGHT_BYTES], "big"), top)
+            entry = decode(Replaced, raw)
+            for key, value in zip(entry.keys, entry.values, strict=True):
+                if key not in replaced:  # The lowest block above `height` saw what stood there.
+                    past.put(key, value)
+    past.forget_journal()
+    return PastState(past)
+
+
+def _not_kept(height: int, oldest: int, newest: int) -> InvalidInput:
+    reason = "is not final here yet" if height > newest else "is no longer kept here"
+    return InvalidInput(
+        Code.HEIGHT_UNKNOWN,
+        f"the state after block {height} {reason}; those after blocks {oldest} to {newest} are",
+        hint=f"a node keeps what its last {BLOCKS_MAX} blocks that wrote replaced, at most "
+        f"{BYTES_MAX >> 20} MiB; andon replay executes all of the chain anew",
+        oldest=oldest,
+        newest=newest,
+    )
 
 
 class PastState:

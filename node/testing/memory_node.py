@@ -130,24 +130,32 @@ class MemoryNode:
         )
 
     async def call(
-        self, contract: str, method: str, args: bytes, sender: bytes | None
+        self,
+        contract: str,
+        method: str,
+        args: bytes,
+        sender: bytes | None,
+        *,
+        height: int | None = None,
     ) -> CallAnswer:
-        """`status` reads a machine; `bug` raises what no node should."""
+        """`status` reads a machine; `bug` raises what no node should; no past state is kept."""
         del sender
+        top = len(self._blocks) - 1
+        if height not in (None, top):
+            raise InvalidInput(Code.HEIGHT_UNKNOWN, f"the state after block {height} is not kept")
         if self._host is not None and contract in self._host.sources:
             return self._view(self._host, contract, method, args)
-        height = len(self._blocks) - 1
         if method == "bug":
             raise RuntimeError("secret detail")
         if method != "status":
             failure = Failure("E_NO_METHOD", contract, method, 0, f"no method {method}")
-            return CallAnswer(ok=False, result=b"\xc0", gas_used=1, failure=failure, height=height)
+            return CallAnswer(ok=False, result=b"\xc0", gas_used=1, failure=failure, height=top)
         arguments = decode_value(args)
         machine = arguments.get("machine") if isinstance(arguments, dict) else None
         if not isinstance(machine, str):
             raise InvalidInput(Code.BAD_ARGUMENTS, "machine is text")
         value = self._state.get(state_key(contract, "machines", machine), b"\xc0")
-        return CallAnswer(ok=True, result=value, gas_used=7, failure=None, height=height)
+        return CallAnswer(ok=True, result=value, gas_used=7, failure=None, height=top)
 
     async def transaction(self, identity: bytes) -> TransactionAnswer:
         """Find a transaction."""
@@ -155,8 +163,7 @@ class MemoryNode:
         if raw is None:
             raise InvalidInput(Code.NOT_FOUND, f"no transaction {identity.hex()[:16]}")
         place = self._places.get(identity)
-        block = None if place is None else self._blocks[place[0]]
-        index = None if place is None else place[1]
+        block, index = (None, None) if place is None else (self._blocks[place[0]], place[1])
         return TransactionAnswer(transaction_id=identity, raw=raw, block=block, index=index)
 
     async def changes(self, identity: bytes) -> tuple[Change, ...]:

@@ -81,10 +81,16 @@ class StoreNode:
         raise _only_reads()
 
     async def call(
-        self, contract: str, method: str, args: bytes, sender: bytes | None
+        self,
+        contract: str,
+        method: str,
+        args: bytes,
+        sender: bytes | None,
+        *,
+        height: int | None = None,
     ) -> CallAnswer:
         """Nothing is run."""
-        del contract, method, args, sender
+        del contract, method, args, sender, height
         raise _only_reads()
 
     async def transaction(self, identity: bytes) -> TransactionAnswer:

@@ -58,6 +58,7 @@ export interface CallParams {
   method: string;
   args?: unknown;
   sender?: string | null;
+  height?: number | string | null;
 }
 
 export interface CallReply {
@@ -317,7 +318,7 @@ export class Client {
   readonly endpoint: string;
   /** Submit a signed transaction; the same bytes again give the same answer. */
   submit(params: SubmitParams, options?: AskOptions): Promise<SubmitReply>;
-  /** Run a view, or rehearse `contracts.upgrade`, on the last final state, as account `sender`. */
+  /** Run a view, or rehearse `contracts.upgrade`, as `sender` after `height` or the last block. */
   call(params: CallParams, options?: AskOptions): Promise<CallReply>;
   /** Name a deployed contract. */
   contract(params: { name: string }, options?: AskOptions): Promise<ContractReply>;

@@ -30,7 +30,7 @@ export class Client {
   /** Submit a signed transaction; the same bytes again give the same answer. */
   submit(params = {}, options = {}) { return this.ask("POST", "/v1/tx", params, options); }
 
-  /** Run a view, or rehearse `contracts.upgrade`, on the last final state, as account `sender`. */
+  /** Run a view, or rehearse `contracts.upgrade`, as `sender` after `height` or the last block. */
   call(params = {}, options = {}) { return this.ask("POST", "/v1/call", params, options); }
 
   /** Name a deployed contract. */

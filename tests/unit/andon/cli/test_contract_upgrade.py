@@ -31,8 +31,15 @@ class Rehearsing(MemoryNode):
     """Answers an upgrade as a node does."""
 
     async def call(
-        self, contract: str, method: str, args: bytes, sender: bytes | None
+        self,
+        contract: str,
+        method: str,
+        args: bytes,
+        sender: bytes | None,
+        *,
+        height: int | None = None,
     ) -> CallAnswer:
+        del height
         if (contract, method) != ("contracts", "upgrade"):
             failure = Failure("E_NO_FUNC", contract, method, 0, "no such view")
             return CallAnswer(ok=False, result=b"\xc0", gas_used=1, failure=failure, height=1)

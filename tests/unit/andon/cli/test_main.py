@@ -1,12 +1,8 @@
-"""The command line in process, against a node in memory on a loop of its own thread."""
+"""The command line in process, against a node in memory."""
 
-import asyncio
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,102 +15,11 @@ from andon.client.wallet import Wallet
 from andon.core.codec import Dec
 from andon.core.errors import InvalidInput
 from andon.core.genesis import genesis_to_json
-from node.rpc import RpcServer
 from node.testing.memory_node import MemoryNode
 from scripts import load_network
+from tests.unit.andon.cli.conftest import Andon, send
 from tests.unit.contracts_py.plants import GEAR
 from tests.unit.contracts_py.test_quality import CRACK, inspect, works
-
-
-@dataclass(slots=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> dict[str, object]:
-        document = json.loads(self.out)
-        assert isinstance(document, dict)
-        return document
-
-
-Andon = Callable[..., Result]
-
-
-# The interface of what the node in memory plays: `send` asks for it before it sends.
-PARK = """\"\"\"A machine park.\"\"\"
-machines = Map(key=str, value=dict)
-
-
-@export
-def assess(machine: str, window: bytes) -> value:
-    return machines.get(machine)
-
-
-@export
-def breaks(machine: str, window: bytes):
-    assert False, "rul below zero"
-
-
-@view
-def status(machine: str) -> value:
-    return machines.get(machine)
-"""
-TRAINING = b"""
-@export
-def opened(machine: str, window: bytes, run: str) -> value:
-    return None
-"""
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[MemoryNode, str]]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def start() -> tuple[MemoryNode, RpcServer]:
-        node = MemoryNode()
-        node.put("contracts", "source", {"maintenance": PARK, "training": TRAINING})
-        server = RpcServer(node)
-        await server.start()
-        return node, server
-
-    node, server = asyncio.run_coroutine_threadsafe(start(), loop).result()
-    yield node, server.url
-    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@pytest.fixture
-def andon(
-    served: tuple[MemoryNode, str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Andon:
-    Wallet(tmp_path / "keys").create("me", b"\x2a" * 32)
-
-    def run(*arguments: str, url: str = served[1]) -> Result:
-        monkeypatch.setattr(
-            sys, "argv", ["andon", f"--home={tmp_path}", f"--node={url}", *arguments]
-        )
-        with pytest.raises(SystemExit) as caught:
-            main_module.main()
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        code = caught.value.code
-        return Result(code if isinstance(code, int) else 0, captured.out, captured.err)
-
-    return run
-
-
-def send(andon: Andon, *extra: str, method: str = "assess", window: str = "0x05") -> Result:
-    target = f"maintenance.{method}"
-    arguments = ["machine=M1", f"window={window}", "--from", "me", *extra]
-    return andon("--json", "send", target, *arguments)
 
 
 def test_send_tells_the_hash_first_and_the_result_last(andon: Andon) -> None:
@@ -151,6 +56,15 @@ def test_a_view_is_called_with_typed_arguments(andon: Andon) -> None:
     refused = andon("call", "maintenance.nothing")
     assert refused.code == 5
     assert "E_NO_METHOD" in refused.err
+
+
+def test_a_view_is_asked_at_a_height(andon: Andon) -> None:
+    height = send(andon).json()["height"]
+    call = ("--json", "call", "maintenance.status", "machine=M1", "--height")
+    assert andon(*call, str(height)).json()["rul"] == 5
+    refused = andon(*call, "0")
+    assert refused.code == 1
+    assert refused.json()["error"]["name"] == "HEIGHT_UNKNOWN"  # type: ignore[index]
 
 
 def test_no_node_exits_6(andon: Andon) -> None:
@@ -265,6 +179,23 @@ def test_predictions_are_watched_with_their_votes(andon: Andon) -> None:
     both = ("--contract", "maintenance", "--from", "1", "--count", "1")
     found = andon("--json", "watch", "predictions", *both).json()
     assert (found["output"], found["votes"], found["contract"]) == ([5], 4, "maintenance")
+
+
+def test_a_prediction_has_the_same_fields_in_every_verb(
+    andon: Andon, served: tuple[MemoryNode, str], tmp_path: Path
+) -> None:
+    identity = send(andon).json()["hash"]
+    shown = andon("--json", "query", "tx", str(identity)).json()["predictions"][0]  # type: ignore[index]
+    proof, genesis = tmp_path / "p.proof", tmp_path / "genesis.json"
+    genesis.write_bytes(genesis_to_json(served[0].genesis))
+    queried = andon("--json", "query", "prediction", shown["id"], "--out", str(proof)).json()
+    height = str(queried["height"])
+    exported = andon("export", "predictions", "--first", height, "--last", height).json()
+    watched = andon("--json", "watch", "predictions", "--from", height, "--count", "1").json()
+    assert list(exported.items())[:-1] == list(queried.items()) == list(watched.items())
+    assert list(exported)[-1] == "block"
+    verified = andon("--json", "verify", str(proof), "--genesis", str(genesis)).json()
+    assert list(verified)[1:8] == list(queried)[:7]
 
 
 def test_rounds_of_one_run_are_watched(andon: Andon) -> None:

@@ -76,14 +76,25 @@ def test_what_is_too_far_back_is_said_to_be(scene: Scene, monkeypatch: pytest.Mo
     assert scene.texts(kept) == ("one", "two")
 
 
-def test_memory_of_replaced_values_is_bounded(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changes_are_shown_after_a_restart(scene: Scene, tmp_path: Path) -> None:
+    first, second = scene.note("one", "two")
+    scene.store.close()
+    scene.store = ChainStore(tmp_path / "chain", MAP_BYTES)
+    scene.reader = ChangeReader(scene.store, ContractEngine())
+    assert scene.texts(first) == (None, "one")
+    assert scene.texts(second) == ("one", "two")
+
+
+def test_replaced_values_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undo, "BYTES_MAX", 4000)
     for number in range(10):
         scene.note(f"{number}" * 500)
     last = scene.note("end")[0]
-    assert scene.store.undo.size_bytes < 8000
+    with scene.store.snapshot() as snapshot:
+        kept = undo.kept_of(snapshot)
+        entries = dict(snapshot.entries("undo"))
+    assert kept.count == len(entries) < 11
+    assert kept.size_bytes == sum(map(len, entries.values())) <= 4000
     assert scene.texts(last) == ("9" * 500, "end")
 
 

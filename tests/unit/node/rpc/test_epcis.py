@@ -59,8 +59,15 @@ class PlantNode(MemoryNode):
         return found
 
     async def call(
-        self, contract: str, method: str, args: bytes, sender: bytes | None
+        self,
+        contract: str,
+        method: str,
+        args: bytes,
+        sender: bytes | None,
+        *,
+        height: int | None = None,
     ) -> CallAnswer:
+        del height
         named = decode_value(args)
         assert isinstance(named, dict)
         given = {str(name): value for name, value in named.items()}

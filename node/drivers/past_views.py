@@ -1,0 +1,73 @@
+"""Read-only calls on the state of an earlier height, off the threads that make and vote blocks."""
+
+from __future__ import annotations
+
+import asyncio
+
+from andon.core.block import block_hash
+from andon.core.errors import Code, InvalidInput
+from andon.core.transaction import Call
+from consensus.ledger import Engine, Outcome, Overlay, Parent
+from consensus.ledger.succession import read_params
+from node.drivers.dry_run import VIEW_GAS_MAX, View, run_view, settled_view
+from node.drivers.predictions import PredictionService
+from node.storage import ChainStore, Snapshot
+from node.storage.undo import rewind
+
+
+class PastViews:
+    """Serves one caller at a time; the others wait on the event loop and hold no thread."""
+
+    def __init__(self, store: ChainStore, engine: Engine, predictions: PredictionService) -> None:
+        """Take an engine of its own: an engine serves one thread at a time."""
+        self._store = store
+        self._engine = engine
+        self._predictions = predictions
+        self._turn = asyncio.Lock()
+
+    async def view(
+        self, height: int, call: Call, sender: bytes, gas_limit: int = VIEW_GAS_MAX
+    ) -> tuple[int, Outcome]:
+        """Run a read-only call on the state after block `height`.
+
+        Cost: the values that the blocks since then replaced, and the call.
+
+        Raises:
+            InvalidInput: HEIGHT_UNKNOWN with what is kept.
+            Unavailable: WORKER_DOWN or PREDICTION_MISSING if it needs outputs not at hand.
+        """
+        limit = min(gas_limit, VIEW_GAS_MAX)
+
+        async def run() -> View:
+            return await asyncio.to_thread(self._view, height, call, sender, limit)
+
+        async with self._turn:
+            return await settled_view(run, self._predictions)
+
+    def _view(self, height: int, call: Call, sender: bytes, gas_limit: int) -> View:
+        with self._store.snapshot() as snapshot:
+            parent = past_parent(snapshot, height)
+            cache = self._predictions.cache
+            return run_view(parent, call, sender, gas_limit, engine=self._engine, cache=cache)
+
+
+def past_parent(snapshot: Snapshot, height: int) -> Parent:
+    """Block `height` as the parent of the next; valid while the snapshot is open.
+
+    Raises:
+        InvalidInput: HEIGHT_UNKNOWN.
+    """
+    state = rewind(snapshot, height)
+    header = snapshot.header(height)
+    validators = None
+    if header is not None:
+        validators = snapshot.validators(header.epoch + (1 if header.closes_epoch else 0))
+    if header is None or validators is None:
+        raise InvalidInput(Code.HEIGHT_UNKNOWN, f"the header of block {height} is not kept here")
+    return Parent(
+        header=header,
+        hash=block_hash(header),
+        state=state,
+        validators=validators,
+        params=read_params(Overlay(state)),
+    )
