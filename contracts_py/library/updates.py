@@ -34,14 +34,19 @@ def deal(run: str, number: int, attempt: int, sealed: list, seed_commitments: li
 
 
 @export
-def commit(run: str, number: int, attempt: int, blob: bytes, size: int, rho: int):
-    """Commit to an update (masked unless the mode is plain) and to the privacy it costs, in micro-rho."""
+def commit(run: str, number: int, attempt: int, blob: bytes, size: int, rho: int, norm: int):
+    """Commit to an update (masked unless the mode is plain) and to the privacy it costs, in micro-rho.
+
+    `norm` is the length of the update before it was shortened, in units. In grouped mode the lower
+    median of a round's is the bound of the next round's updates.
+    """
     found = training.entered(run=run, number=number, attempt=attempt, phase="COMMIT", field="committed")
     plan = found["run"]
     assert plan["mode"] == "plain" or ctx.sender in found["round"]["dealt"], "this member dealt no shares"
     assert len(blob) == 32 and size == 4 * plan["elements"], "an update has four bytes an element"
+    assert 0 <= norm and norm <= plan["encoding"][2], "a norm is within the encoding's limit"
     conduct.charge(run=run, number=number, rho=rho, budget=plan["rho_budget"])
-    commits[(run, number, attempt, ctx.sender)] = {"blob": blob, "size": size, "rho": rho}
+    commits[(run, number, attempt, ctx.sender)] = {"blob": blob, "size": size, "rho": rho, "norm": norm}
     training.noted(run=run, number=number, field="committed")
 
 

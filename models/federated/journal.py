@@ -22,7 +22,8 @@ class Entry(Record, frozen=True):
 
     `frozen` are the survivors for which shares were revealed, empty until then; it never
     changes afterwards. `rho` is the privacy that the update cost, in micro-rho. `received` is
-    the update of the plant whose model wandered here, empty until then.
+    the update of the plant whose model wandered here, empty until then. `norm` is the length of
+    the update before the round's bound shortened it, in units.
     """
 
     run: str
@@ -33,6 +34,7 @@ class Entry(Record, frozen=True):
     rho: int
     frozen: tuple[bytes, ...]
     received: bytes = b""
+    norm: int = 0
 
 
 class Journal:

@@ -172,6 +172,7 @@ class Sent:
     announcement: Announcement | None = None
     dealing: Dealing | None = None
     blob: bytes = b""
+    norm: int = 0
     reveal: tuple[Share, ...] = ()
 
     def required_announcement(self) -> Announcement:
@@ -246,8 +247,23 @@ def parse_sent(value: Value) -> Sent:
         announcement=None if keys is None else _announcement(_table(keys)),
         dealing=None if dealing is None else _dealing(_table(dealing)),
         blob=b"" if commit is None else _bytes(_table(commit)["blob"]),
+        norm=0 if commit is None else _int(_table(commit)["norm"]),
         reveal=() if table["reveal"] is None else tuple(map(_share, _list(table["reveal"]))),
     )
+
+
+def bound_after(plan: Plan, before: Progress | None, norms: dict[bytes, int]) -> int:
+    """The longest update of a round, in units, after round `before` in which `norms` were declared.
+
+    In grouped mode the lower median over the members that survived `before`: a sum hides how long
+    each update is, and the scale that most plants declare is one that a minority cannot move far.
+    Without such a round, and in other modes, the encoding's limit.
+    """
+    limit = plan.encoding.norm_limit
+    if plan.mode != "grouped" or before is None or not before.frozen:
+        return limit
+    declared = sorted(norms[account] for account in before.frozen)
+    return min(limit, max(1, declared[(len(declared) - 1) // 2]))
 
 
 def parse_parcel(value: Value) -> Parcel:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isqrt
 
 import msgspec
 import numpy as np
@@ -21,7 +22,14 @@ from andon.core.hashing import Domain, digest
 from models.federated import robust, wander
 from models.federated.journal import SECRET_BYTES, Entry, Journal
 from models.federated.plan import Plan, Progress, Sent, share_values
-from models.federated.ring import Units, decode_units, encode_update, to_ring, words_to_bytes
+from models.federated.ring import (
+    Units,
+    decode_units,
+    encode_update,
+    squared_norm,
+    to_ring,
+    words_to_bytes,
+)
 from models.federated.secagg import Announcement, Member
 from models.federated.strategies import ServerState, model_from_fine, state_digest
 
@@ -71,13 +79,15 @@ class Sight:
     """The ledger as the plant sees it, from final blocks whose certificates were checked.
 
     `sent` has every member of the own group, in route rounds all that announced keys; `base` is
-    the state the round starts from; `given` is what is on its way to this plant.
+    the state the round starts from; `given` is what is on its way to this plant; `bound` is the
+    longest update of the round in units (`plan.bound_after`).
     """
 
     plan: Plan
     progress: Progress
     sent: dict[bytes, Sent]
     base: ServerState
+    bound: int
     given: wander.Given | None = None
 
 
@@ -179,6 +189,7 @@ class Plant:
                 "blob": digest(Domain.BLOB, blob),
                 "size": len(blob),
                 "rho": entry.rho,
+                "norm": entry.norm,
             },
             blob=blob,
         )
@@ -263,7 +274,9 @@ class Plant:
             before = self._journal.load(plan.run, progress.number, earlier)
             if before is not None and before.update:
                 # The same noisy update again costs no further privacy.
-                kept = msgspec.structs.replace(entry, update=before.update, rho=before.rho)
+                kept = msgspec.structs.replace(
+                    entry, update=before.update, rho=before.rho, norm=before.norm
+                )
                 self._journal.save(kept)
                 return kept
         if state_digest(sight.base) != progress.base:
@@ -279,8 +292,15 @@ class Plant:
                 f"training gave {trained.update.shape}, the run wants ({plan.elements},)",
             )
         units = encode_update(moved + trained.update, plan.encoding)
+        norm = isqrt(squared_norm(units))
+        if norm >= sight.bound:
+            short = msgspec.structs.replace(plan.encoding, norm_limit=sight.bound)
+            units = encode_update(moved + trained.update, short)
         kept = msgspec.structs.replace(
-            entry, update=units.astype("<i4", copy=False).tobytes(), rho=trained.rho
+            entry,
+            update=units.astype("<i4", copy=False).tobytes(),
+            rho=trained.rho,
+            norm=norm,
         )
         self._journal.save(kept)
         return kept

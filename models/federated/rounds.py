@@ -7,7 +7,7 @@ is what they attest to contract `training`. The contract's open values are parse
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,12 +48,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What ledger and blob store hold of a frozen round: `sent` by account, `blobs` by digest."""
+    """What ledger and blob store hold of a frozen round: `sent` by account, `blobs` by digest.
+
+    `bound` is the longest update of the round in units (`plan.bound_after`).
+    """
 
     plan: Plan
     progress: Progress
     sent: dict[bytes, Sent]
     blobs: dict[bytes, bytes]
+    bound: int
 
     def words(self, account: bytes) -> Words:
         """The vector an account committed to.
@@ -100,7 +104,10 @@ def recompute(
     rows = _without(everything, plan.root)
     if not rows.accounts:
         raise InvalidInput(Code.BAD_ARGUMENTS, "no update of this round can be used")
-    update = robust.apply_rule(plan.rule, rows.values, root=_root_row(plan, everything))
+    # A row that is left out already need not be outvoted.
+    gone = len(plan.groups()) - len(rows.accounts) if plan.mode == "grouped" else 0
+    rule = replace(plan.rule, tolerated=max(0, plan.rule.tolerated - max(0, gone)))
+    update = robust.apply_rule(rule, rows.values, root=_root_row(plan, everything))
     took_part = sum(len(accounts) for accounts in rows.accounts)
     state = strategies.server_step(
         plan.strategy, base, update, took_part=took_part, members=len(plan.members)
@@ -150,7 +157,7 @@ def _plain_rows(material: Material, left_out: list[bytes]) -> _Rows:
         try:
             units = centred(material.words(account))
             check_units(units, material.plan.encoding)
-            _check_norm(units, material.plan, 1)
+            _check_norm(units, material, 1)
         except InvalidInput:
             left_out.append(account)
             continue
@@ -170,7 +177,7 @@ def _group_rows(material: Material, left_out: list[bytes]) -> _Rows:
         weight = sum(plan.weight(account) for account in survivors)
         try:
             total = unmask(collect_evidence(material, group))
-            _check_norm(total, plan, weight)
+            _check_norm(total, material, weight)
         except InvalidInput:
             left_out.extend(survivors)
             continue
@@ -179,8 +186,9 @@ def _group_rows(material: Material, left_out: list[bytes]) -> _Rows:
     return _rows(plan, values, accounts)
 
 
-def _check_norm(total: Sums, plan: Plan, weight: int) -> None:
-    if squared_norm(total) > (weight * plan.encoding.norm_limit) ** 2:
+def _check_norm(total: Sums, material: Material, weight: int) -> None:
+    # Never longer if each part is within the bound: honest members cannot fail it.
+    if squared_norm(total) > (weight * material.bound) ** 2:
         raise InvalidInput(
             Code.BAD_ARGUMENTS, f"a sum of weight {weight} is beyond the run's norm bound"
         )

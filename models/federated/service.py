@@ -18,6 +18,7 @@ from models.federated.plan import (
     Plan,
     Progress,
     Sent,
+    bound_after,
     parse_parcel,
     parse_plan,
     parse_progress,
@@ -32,6 +33,7 @@ AWAY_S = 1.0
 REFUSALS_MAX = 50
 STATES_MAX = 4
 Report = Callable[[str], None]
+_NOTHING: dict[Key, Value] = {"keys": None, "dealing": None, "commit": None, "reveal": None}
 
 
 _DONE: dict[str, Callable[[Progress], tuple[bytes, ...]]] = {
@@ -74,6 +76,8 @@ class Watcher:
     states: dict[bytes, ServerState] = field(default_factory=dict)
     parts: dict[tuple[str, int, int, bytes], Value] = field(default_factory=dict)
     """State variable, round, attempt, account: once sent, a part stays; only one round is kept."""
+    bounds: tuple[int, int] = (0, 0)
+    """Round and its bound: final once the round before has ended."""
 
     async def plan(self) -> Plan:
         """The run. Raises: InvalidInput NOT_FOUND."""
@@ -111,8 +115,14 @@ class Watcher:
         if progress.phase == "TAKE" and account in peers:
             giver = wander.giver_to(plan, progress, sent, account)
             given = await self.given(progress, giver)
-        base = await self.base(progress)
-        return Sight(plan=plan, progress=progress, sent=sent, base=base, given=given)
+        return Sight(
+            plan=plan,
+            progress=progress,
+            sent=sent,
+            base=await self.base(progress),
+            bound=await self.bound(plan, progress),
+            given=given,
+        )
 
     async def given(self, progress: Progress, giver: bytes) -> wander.Given | None:
         """What a plant gave in a route round; None if nothing."""
@@ -132,12 +142,27 @@ class Watcher:
             blob = await self._found(sent[name].blob)
             if blob is not None:
                 blobs[sent[name].blob] = blob
-        return Material(plan=plan, progress=progress, sent=sent, blobs=blobs)
+        bound = await self.bound(plan, progress)
+        return Material(plan=plan, progress=progress, sent=sent, blobs=blobs, bound=bound)
+
+    async def bound(self, plan: Plan, progress: Progress) -> int:
+        """The longest update of this round, from what was declared in the one before."""
+        number = progress.number
+        if self.bounds[0] != number:
+            before, norms = None, {}
+            if plan.mode == "grouped" and number > 1:
+                before = await self.progress(number - 1)
+                for name in before.frozen:
+                    key = (self.run, number - 1, before.attempt, name)
+                    commit = await self.ledger.state("commits", key)
+                    norms[name] = parse_sent({**_NOTHING, "commit": commit}).norm
+            self.bounds = (number, bound_after(plan, before, norms))
+        return self.bounds[1]
 
     async def sent(self, progress: Progress, account: bytes, wanted: tuple[str, ...]) -> Sent:
         """The parts of what a member sent."""
         key = (self.run, progress.number, progress.attempt, account)
-        found: dict[str, Value] = dict.fromkeys(("keys", "dealings", "commits", "reveals"))
+        found: dict[str, Value] = {}
         if any(place[1] != progress.number for place in self.parts):
             self.parts.clear()
         for variable in wanted:
@@ -150,10 +175,10 @@ class Watcher:
             found[variable] = self.parts[place]
         return parse_sent(
             {
-                "keys": found["keys"],
-                "dealing": found["dealings"],
-                "commit": found["commits"],
-                "reveal": found["reveals"],
+                "keys": found.get("keys"),
+                "dealing": found.get("dealings"),
+                "commit": found.get("commits"),
+                "reveal": found.get("reveals"),
             }
         )
 

@@ -8,8 +8,10 @@ within one table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
+from msgspec.structs import replace
 
 from models.federated import trial
 from models.federated.attacks import AttackName, attack_updates
@@ -30,7 +32,8 @@ class Setting:
 
     `group` 1 is plain mode; otherwise plants are summed in groups of at least that size.
     `bound` is an L2 bound on each update, enforced by everybody in plain mode and by the group
-    check in grouped mode; 0 is none.
+    check in grouped mode; 0 is none. With `is_declared` it is the lower median of what all
+    plants declared in the round before, as in grouped runs on the ledger.
     """
 
     rule: Rule
@@ -41,6 +44,7 @@ class Setting:
     rounds: int = 40
     group: int = 1
     bound: float = 0.0
+    is_declared: bool = False
     seed: int = 0
 
 
@@ -57,6 +61,7 @@ def run(setting: Setting) -> float:
     model = model_to_fine(trial.initial_weights(setting.seed), FINE)
     groups = fixed_groups(setting.plants, setting.group, rng)
     trained = [*tasks, root] if setting.rule.name == "trust" else tasks
+    encoding, bound = _encoding(setting), int(setting.bound * (1 << SCALE_BITS))
     for _ in range(setting.rounds):
         weights = model_from_fine(model, FINE)
         if float(np.abs(weights).max()) > DIVERGED:
@@ -64,11 +69,18 @@ def run(setting: Setting) -> float:
         rows = np.repeat(weights[None], len(trained), axis=0)
         updates = trial.train_all(rows, trained, trial.Local(), rng) - weights
         sent = attack_updates(setting.attack, updates[: setting.plants], setting.attackers, rng)
-        units = [encode_update(row, _encoding(setting)) for row in sent]
+        units = [encode_update(row, encoding) for row in sent]
+        declared = sorted(isqrt(squared_norm(row)) for row in units)
+        if bound and setting.is_declared:
+            # Attackers shorten nothing; the sum of their group tells if they should have.
+            for index in range(setting.attackers, setting.plants):
+                units[index] = encode_update(sent[index], replace(encoding, norm_limit=bound))
         root_row = None
         if setting.rule.name == "trust":
-            root_row = fine_rows([encode_update(updates[-1], _encoding(setting))])[0]
-        found = _grouped(units, groups, setting)
+            root_row = fine_rows([encode_update(updates[-1], encoding)])[0]
+        found = _grouped(units, groups, bound)
+        if setting.is_declared:
+            bound = max(1, declared[(setting.plants - 1) // 2])
         if len(found):
             model = model + apply_rule(setting.rule, found, root=root_row)
     return trial.accuracy(model_from_fine(model, FINE), test)
@@ -86,8 +98,7 @@ def within_bound(total: Sums, members: int, bound_units: int) -> bool:
     return squared_norm(total) <= (members * bound_units) ** 2
 
 
-def _grouped(units: list[Units], groups: list[list[int]], setting: Setting) -> Sums:
-    bound_units = int(setting.bound * (1 << SCALE_BITS))
+def _grouped(units: list[Units], groups: list[list[int]], bound_units: int) -> Sums:
     rows = []
     for group in groups:
         total = np.stack([units[k].astype(np.int64) for k in group]).sum(axis=0)

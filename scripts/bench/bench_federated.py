@@ -30,16 +30,19 @@ RATE = 0.15
 RATES = (0.1, 0.2, 0.3)
 SIZES = (6_337, 1_002_697)
 ROUNDS = 5
-CELLS: tuple[tuple[str, RuleName, int, int], ...] = (
-    ("mean, plain", "mean", 2, 1),
-    ("trimmed, plain", "trimmed", 2, 1),
-    ("centred clipping, plain", "centred", 2, 1),
-    ("agreeing, plain", "agreeing", 2, 1),
-    ("root set, plain", "trust", 2, 1),
-    ("root set, plain", "trust", 4, 1),
-    ("centred, groups of 3", "centred", 2, 3),
-    ("agreeing, groups of 3", "agreeing", 2, 3),
-    ("root set, groups of 3", "trust", 2, 3),
+CELLS: tuple[tuple[str, RuleName, int, int, bool], ...] = (
+    ("mean, plain", "mean", 2, 1, False),
+    ("trimmed, plain", "trimmed", 2, 1, False),
+    ("centred clipping, plain", "centred", 2, 1, False),
+    ("agreeing, plain", "agreeing", 2, 1, False),
+    ("root set, plain", "trust", 2, 1, False),
+    ("root set, plain", "trust", 4, 1, False),
+    ("centred, groups of 3", "centred", 2, 3, False),
+    ("agreeing, groups of 3", "agreeing", 2, 3, False),
+    ("root set, groups of 3", "trust", 2, 3, False),
+    ("bound, groups of 3, mean", "mean", 2, 3, True),
+    ("bound, groups of 3, mean", "mean", 4, 3, True),
+    ("bound, groups, root set", "trust", 4, 3, True),
 )
 
 
@@ -81,7 +84,7 @@ def speed() -> None:
 def robust() -> None:
     """Worst and single accuracies of each rule, Dirichlet(0.5), 10 plants, 40 rounds, 3 seeds."""
     print("accuracy in percent under attack, Dirichlet(0.5): " + ", ".join(ATTACKS))
-    for name, rule, attackers, group in CELLS:
+    for name, rule, attackers, group, is_declared in CELLS:
         cells = []
         for attack in ATTACKS:
             found = [
@@ -91,6 +94,7 @@ def robust() -> None:
                         attack=attack,
                         attackers=attackers,
                         group=group,
+                        is_declared=is_declared,
                         seed=seed,
                     )
                 )

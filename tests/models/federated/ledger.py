@@ -11,7 +11,15 @@ from andon.core.hashing import Domain, digest
 from contracts_py.engine import Context, Engine, Mode
 from contracts_py.engine.memory_host import MemoryHost
 from contracts_py.library import source
-from models.federated.plan import parse_parcel, parse_plan, parse_progress, parse_sent
+from models.federated.plan import (
+    Plan,
+    Progress,
+    bound_after,
+    parse_parcel,
+    parse_plan,
+    parse_progress,
+    parse_sent,
+)
 from models.federated.plant import Action, Plant, Send, Sight
 from models.federated.rounds import Material, Result, Scorer, recompute
 from models.federated.strategies import (
@@ -144,7 +152,33 @@ def sight(chain: Chain, run: str = "run", taker: bytes = b"") -> Sight:
         )
         parcel = None if value is None else parse_parcel(value)
         given = None if parcel is None else Given(parcel, chain.blobs.get(parcel.blob))
-    return Sight(plan=plan, progress=progress, sent=sent, base=base, given=given)
+    bound = bound_of(chain, plan, progress)
+    return Sight(plan=plan, progress=progress, sent=sent, base=base, bound=bound, given=given)
+
+
+def bound_of(chain: Chain, plan: Plan, progress: Progress) -> int:
+    """The longest update of the round, from what the round before declared."""
+    if progress.number == 1:
+        return bound_after(plan, None, {})
+    number = progress.number - 1
+    before = parse_progress(number, chain.view("round_at", run=plan.run, number=number))
+    place: dict[str, Value] = {"run": plan.run, "number": number, "attempt": before.attempt}
+    norms = {
+        name: parse_sent(chain.view("sent", account=name, **place)).norm for name in before.frozen
+    }
+    return bound_after(plan, before, norms)
+
+
+def material_of(chain: Chain) -> Material:
+    """What validators recompute from."""
+    seen = sight(chain)
+    return Material(
+        plan=seen.plan,
+        progress=seen.progress,
+        sent=seen.sent,
+        blobs=chain.blobs,
+        bound=seen.bound,
+    )
 
 
 def create(
@@ -196,8 +230,7 @@ def act(chain: Chain, name: bytes, plant: Plant) -> Action:
 def attest(chain: Chain, scorer: Scorer | None = None, validators: int = 3) -> Result:
     """Validators recompute and attest; their state blob is published."""
     seen = sight(chain)
-    material = Material(plan=seen.plan, progress=seen.progress, sent=seen.sent, blobs=chain.blobs)
-    result = recompute(material, seen.base, scorer)
+    result = recompute(material_of(chain), seen.base, scorer)
     blob = chain.publish(state_to_bytes(result.state))
     for key in chain.validators()[:validators]:
         chain.call(

@@ -1,5 +1,7 @@
 """Plants, the contract and the validators' recomputation together, on the real engine."""
 
+from dataclasses import replace
+from math import isqrt
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,17 @@ from andon.core.codec import Value
 from andon.core.errors import Corrupt, InvalidInput, Misuse
 from models.federated.journal import Entry, Journal
 from models.federated.plant import Action, Done, Floats, Plant, Send, Sight, Trained, Wait
-from models.federated.rounds import Material, recompute
-from tests.models.federated.ledger import Chain, Refused, act, attest, create, plants, sight
+from models.federated.rounds import recompute
+from tests.models.federated.ledger import (
+    Chain,
+    Refused,
+    act,
+    attest,
+    create,
+    material_of,
+    plants,
+    sight,
+)
 
 
 class Site:
@@ -211,6 +222,41 @@ def test_plain_mode_needs_no_keys_and_admits_single_updates_to_the_rule(tmp_path
     assert result.contributions[4] < min(result.contributions[:4])
 
 
+def test_updates_are_shortened_to_what_most_declared_and_a_longer_sum_is_left_out(
+    tmp_path: Path,
+) -> None:
+    members = sites(9, tmp_path)
+    for site in members:
+        site.value = 1.0
+    chain = Chain.make(plants(9))
+    create(chain, plants(9), mode="grouped", groups=3, recipe={"rule": "trimmed", "tolerated": 1})
+    for _ in range(4):
+        for site in members:
+            site.act(chain)
+    assert attest(chain).flagged == ()
+    # Every plant declared 1.125 in each of five coordinates, in units of 2^-16.
+    assert sight(chain).bound == isqrt(5 * (65536 * 9 // 8) ** 2)
+    liar = members[4]
+    liar.value = -7.0
+    before = sight(chain).base.model
+    for method in ("announce", "deal", "commit", "reveal"):
+        for site in members:
+            if site is liar and method == "commit":
+                # It shortens nothing: three times the bound backward, as its sum then tells.
+                seen = replace(sight(chain), bound=1 << 22)
+                action = site.plant.next_action(seen)
+                assert isinstance(action, Send)
+                chain.publish(action.blob)
+                chain.call(site.name, action.method, **action.arguments)
+            else:
+                site.act(chain)
+    result = attest(chain)
+    assert set(result.flagged) == {members[k].name for k in (1, 4, 7)}
+    # 1.25 was shortened to 1.125 by the honest; the two whole sums move the model.
+    moved = (result.state.model - before) / 2**24
+    assert np.abs(moved - 1.125).max() < 1e-3
+
+
 def test_a_blob_out_of_bounds_is_left_out_and_flagged(tmp_path: Path) -> None:
     members = sites(4, tmp_path)
     chain = Chain.make(plants(4))
@@ -220,7 +266,15 @@ def test_a_blob_out_of_bounds_is_left_out_and_flagged(tmp_path: Path) -> None:
     blob = np.full(5, 2**30, np.int32).tobytes()
     identity = chain.publish(blob)
     chain.call(
-        members[3].name, "commit", run="run", number=1, attempt=1, blob=identity, size=20, rho=0
+        members[3].name,
+        "commit",
+        run="run",
+        number=1,
+        attempt=1,
+        blob=identity,
+        size=20,
+        rho=0,
+        norm=0,
     )
     assert attest(chain).flagged == (members[3].name,)
 
@@ -235,11 +289,9 @@ def test_recomputation_refuses_another_base_and_a_missing_blob_costs_the_group(
         for site in members:
             site.act(chain)
     seen = sight(chain)
-    good = Material(plan=seen.plan, progress=seen.progress, sent=seen.sent, blobs=chain.blobs)
+    good = material_of(chain)
     with pytest.raises(InvalidInput, match="no update of this round"):
-        recompute(
-            Material(plan=seen.plan, progress=seen.progress, sent=seen.sent, blobs={}), seen.base
-        )
+        recompute(replace(good, blobs={}), seen.base)
     first = recompute(good, seen.base)
     with pytest.raises(InvalidInput, match="not the state"):
         recompute(good, first.state)

@@ -27,7 +27,7 @@ def opened(mode: str = "full", **changes: Value) -> Chain:
 def committed(chain: Chain, name: bytes, *, rho: int = 0, attempt: int = 1) -> None:
     blob = chain.publish(name)
     place: dict[str, Value] = {**HERE, "attempt": attempt}
-    chain.call(name, "commit", blob=blob, size=20, rho=rho, **place)
+    chain.call(name, "commit", blob=blob, size=20, rho=rho, norm=0, **place)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,15 @@ def test_the_privacy_budget_is_kept_and_a_repeated_attempt_costs_nothing_more() 
 def test_an_update_has_four_bytes_an_element() -> None:
     chain = opened("plain")
     with pytest.raises(Refused, match="four bytes"):
-        chain.call(MEMBERS[0], "commit", blob=bytes(32), size=40, rho=0, **HERE)
+        chain.call(MEMBERS[0], "commit", blob=bytes(32), size=40, rho=0, norm=0, **HERE)
+
+
+def test_a_declared_norm_is_within_the_limit_of_the_encoding() -> None:
+    chain = opened("plain")
+    for norm in (-1, (1 << 22) + 1):
+        with pytest.raises(Refused, match="norm is within"):
+            chain.call(MEMBERS[0], "commit", blob=bytes(32), size=20, rho=0, norm=norm, **HERE)
+    chain.call(MEMBERS[0], "commit", blob=bytes(32), size=20, rho=0, norm=1 << 22, **HERE)
 
 
 def test_a_worse_model_is_rolled_back_and_a_better_one_kept() -> None:
@@ -170,7 +178,7 @@ def test_a_worse_model_is_rolled_back_and_a_better_one_kept() -> None:
     for number, score in ((1, 100), (2, 90)):
         place: dict[str, Value] = {**HERE, "number": number}
         for name in MEMBERS:
-            chain.call(name, "commit", blob=chain.publish(name), size=20, rho=0, **place)
+            chain.call(name, "commit", blob=chain.publish(name), size=20, rho=0, norm=0, **place)
         state = bytes([number]) * 32
         for key in chain.validators()[:3]:
             chain.call(
@@ -209,7 +217,7 @@ def closed(chain: Chain, number: int, score: int, names: list[bytes] = MEMBERS) 
     """One plain round up to its end; members that are not named are passed over."""
     place: dict[str, Value] = {**HERE, "number": number}
     for name in names:
-        chain.call(name, "commit", blob=chain.publish(name), size=20, rho=100, **place)
+        chain.call(name, "commit", blob=chain.publish(name), size=20, rho=100, norm=0, **place)
     if len(names) < len(MEMBERS):
         chain.height += 11
         chain.call(names[0], "advance", run="run")
