@@ -74,12 +74,27 @@ class Network:
 
     def apply(self, weights: jax.Array, x: jax.Array) -> jax.Array:
         """Shapes: `f32[d], f32[batch, steps, sensors] -> f32[batch, 1]` (life over 125)."""
+        return self.layers(weights, x)[0]
+
+    def layers(
+        self, weights: jax.Array, x: jax.Array, shifts: list[jax.Array] | None = None
+    ) -> tuple[jax.Array, list[jax.Array]]:
+        """Output and each dense layer's inputs; `shifts` are added to what a layer gives."""
         blocks = x.reshape(x.shape[0], self.steps // BLOCK, BLOCK, self.sensors)
         hidden = blocks.mean(axis=2).reshape(x.shape[0], -1)
-        parts = self._unpack(weights)
-        for index in range(0, len(parts) - 2, 2):
-            hidden = jax.nn.relu(hidden @ parts[index] + parts[index + 1])
-        return jnp.asarray(hidden @ parts[-2] + parts[-1])
+        parts, inputs = self._unpack(weights), []
+        for index in range(len(parts) // 2):
+            inputs.append(hidden)
+            hidden = hidden @ parts[2 * index] + parts[2 * index + 1]
+            if shifts is not None:
+                hidden = hidden + shifts[index]
+            if 2 * index + 2 < len(parts):
+                hidden = jax.nn.relu(hidden)
+        return jnp.asarray(hidden), inputs
+
+    def no_shifts(self, batch: int) -> list[jax.Array]:
+        """Zeros for `layers`: gradients by them are the layers' errors, record by record."""
+        return [jnp.zeros((batch, width)) for width in (*WIDTHS, 1)]
 
     def predict(self, weights: Floats, inputs: Inputs) -> Floats:
         """Lives in cycles, clipped to 0 and 125."""
@@ -115,10 +130,8 @@ class Network:
             places = np.zeros(room, np.int64)
             places[: len(taken)] = taken
             is_real = np.arange(room) < len(taken)
-            total = np.asarray(
-                compiled.clipped(
-                    current, data.inputs[places], data.lives[places], is_real, mechanism.clip
-                )
+            total = self.clipped_sum(
+                current, data.inputs[places], data.lives[places], is_real, mechanism.clip
             )
             noisy = add_noise(total, mechanism, noise)
             gradient = jnp.asarray(noisy / expected, jnp.float32)
@@ -126,6 +139,13 @@ class Network:
         return Trained(
             update=np.asarray(current) - weights, rho=cost_micro_rho(mechanism, local.steps)
         )
+
+    def clipped_sum(
+        self, weights: jax.Array, x: Inputs, y: Floats, is_real: NDArray[np.bool_], clip: float
+    ) -> Floats:
+        """The sum `f32[d]` of the real records' gradients, each shortened to norm `clip`."""
+        clipped = _compiled(self.steps, self.sensors).clipped
+        return np.asarray(clipped(weights, x, y, is_real, clip))
 
     def package(
         self, weights: Floats, quantiser: Quantiser, samples: Inputs, description: Description
@@ -155,16 +175,29 @@ class _Compiled:
             found = network.apply(weights, scaled(x))[:, 0]
             return jnp.mean((found - y / CAP) ** 2)
 
-        def one(weights: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-            return jnp.asarray(jax.grad(loss)(weights, x[None], y[None]))
+        def weighted(
+            weights: jax.Array, shifts: list[jax.Array], x: jax.Array, y: jax.Array, by: jax.Array
+        ) -> tuple[jax.Array, list[jax.Array]]:
+            found, inputs = network.layers(weights, scaled(x), shifts)
+            return jnp.sum(by * (found[:, 0] - y / CAP) ** 2), inputs
 
         def clipped(
             weights: jax.Array, x: jax.Array, y: jax.Array, is_real: jax.Array, clip: float
         ) -> jax.Array:
-            each = jax.vmap(one, in_axes=(None, 0, 0))(weights, x, y)
-            norms = jnp.sqrt(jnp.sum(each * each, axis=1))
+            # A record's gradient of a dense layer is input times error, so its norm is a product
+            # and no gradient of a single record is ever made. Source: Goodfellow 1510.01799.
+            shifts = network.no_shifts(x.shape[0])
+            ones = jnp.ones(x.shape[0])
+            by_shift = jax.grad(weighted, argnums=1, has_aux=True)
+            errors, inputs = by_shift(weights, shifts, x, y, ones)
+            squares = sum(
+                (jnp.sum(a * a, axis=1) + 1) * jnp.sum(e * e, axis=1)
+                for a, e in zip(inputs, errors, strict=True)
+            )
+            norms = jnp.sqrt(squares)
             factors = jnp.minimum(1.0, clip / jnp.maximum(norms, 1e-12)) * is_real
-            return factors @ each
+            by_weight = jax.grad(weighted, argnums=0, has_aux=True)
+            return jnp.asarray(by_weight(weights, shifts, x, y, factors)[0])
 
         def train(
             weights: jax.Array, x: jax.Array, y: jax.Array, rate: float, proximal: float

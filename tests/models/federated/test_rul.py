@@ -1,5 +1,7 @@
 """The network, its exact score and private training on generated machines."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,6 +36,25 @@ def test_the_exact_score_is_the_float_error_to_a_few_thousandths() -> None:
         weights = weights + NETWORK.train(weights, data, Local(), seed=1).update
     score = rul_scorer(NETWORK, data, 24)(model_to_fine(weights, 24))
     assert -score / 1000 == pytest.approx(error(weights, data), abs=0.02)
+
+
+def test_gradients_are_clipped_record_by_record() -> None:
+    data = generated(1, 1)
+    x, y = data.inputs[:6], data.lives[:6]
+    weights = jnp.asarray(NETWORK.initial(0))
+
+    def loss(found: jax.Array, window: jax.Array, life: jax.Array) -> jax.Array:
+        inputs = window[None].astype(jnp.float32) / 127
+        return jnp.mean((NETWORK.apply(found, inputs)[0, 0] - life / CAP) ** 2)
+
+    each = np.asarray(jax.vmap(jax.grad(loss), (None, 0, 0))(weights, jnp.asarray(x), y))
+    norms = np.linalg.norm(each, axis=1)
+    clip = float(np.median(norms))
+    is_real = np.arange(6) < 5
+    wanted = (each * (np.minimum(1, clip / norms) * is_real)[:, None]).sum(axis=0)
+    found = np.asarray(NETWORK.clipped_sum(weights, x, y, is_real, clip))
+    assert norms.min() < clip < norms.max()
+    assert found == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_exact_score_survives_absurd_models() -> None:
