@@ -190,7 +190,7 @@ def check_error_codes(line: str) -> Iterator[str]:
 def check_span(span: str) -> Iterator[str]:
     """Names and paths in code spans exist in the tree."""
     if METRIC.match(span) and span not in metric_names():
-        yield f"`{span}` is no metric of a node"
+        yield f"`{span}` is no metric of a node or gateway"
     if CONSTANT.match(span) and span not in Code.__members__ and span not in source_names():
         yield f"`{span}` is neither an error code nor a name in the sources"
     path = PATH.match(span)
@@ -254,8 +254,9 @@ def make_targets() -> frozenset[str]:
 
 @cache
 def metric_names() -> frozenset[str]:
-    """Names of metrics as the node writes them, counters with `_total`."""
-    text = (ROOT / "node" / "metrics.py").read_text(encoding="utf-8")
+    """Names of metrics as nodes and gateways write them, counters with `_total`."""
+    files = ("node/metrics.py", "andon/gateway/metrics.py", "andon/gateway/watch.py")
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in files)
     names = set(re.findall(r'"((?:andon|cometbft)_[a-z0-9_]+)"', text))
     return frozenset(names | {f"{name}_total" for name in names})
 

@@ -1,16 +1,18 @@
-"""Kill the gateway again and again while messages arrive; then count what the chain has.
+"""Kill gateway, broker and node again and again while messages arrive; then count on chain.
 
 `make gateway-kill` sends 100,000 messages through a real Mosquitto and kills the gateway with
-SIGKILL 20 times. At the end every message is counted on chain once, none is missing and none is
-there twice; the journal holds each exactly once and gives the digests that are on chain.
+SIGKILL 20 times; `--broker-kills` and `--node-kills` do the same to its neighbours, and start them
+again when the gateway has said why it waits. At the end every message is counted on chain once,
+none is missing and none is there twice; the journal holds each exactly once and gives the digests
+that are on chain.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
-import json
 import random
 import shutil
 import sys
@@ -18,37 +20,39 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from andon.client import AsyncClient
 from andon.core.codec import Value
-from andon.gateway.config import OutboxTable
+from andon.core.errors import AndonError, Unavailable
+from andon.gateway.config import MetricsTable, OutboxTable
+from andon.gateway.metrics import ask
 from andon.gateway.outbox import Outbox
+from andon.gateway.watch import CHAIN, part_of
 from node.checkout import CHECKOUT
 from node.testing.broker import Broker, find_mosquitto
-from node.testing.local_net import LocalNet, NetPlan
+from node.testing.local_net import LocalNet, NetPlan, free_ports
 from scripts.bench.conditions import conditions
+from scripts.gateway_plant import MACHINES, Publisher, payload, topic
 
-MACHINES = 8
-STEP_MS = 10
-PUBLISHED_AT_ONCE = 500
+CLIENT_ID = "gateway-1"
 WAIT_S = 600.0
 QUIET_MS = 2_000
 START_S = 60.0
+REASON_S = 60.0
 LEAST_LIFE_S = 0.8
 GATEWAY = (sys.executable, "-m", "andon.cli.main", "gateway", "run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Size of a campaign; `up_s` is the range of a life between two kills."""
+    """Size of a campaign; `kills` are of the gateway, `up_s` is the range between two kills."""
 
     messages: int
-    kills: int
+    kills: int = 0
+    broker_kills: int = 0
+    node_kills: int = 0
     seed: int
     rate_per_s: int = 1500
     up_s: tuple[float, float] = (0.3, 3.0)
@@ -60,6 +64,7 @@ class Report:
 
     messages: int
     kills: int
+    published_again: int
     on_chain: int
     windows: int
     late: int
@@ -67,6 +72,8 @@ class Report:
     journal_missing: int
     journal_twice: int
     digests_wrong: int
+    reasons: tuple[str, ...]
+    """What the gateway said while its broker or its node was dead."""
     seconds: float
 
     @property
@@ -78,21 +85,12 @@ class Report:
         )
 
 
-def payload(number: int) -> bytes:
-    """Message `number`: its machine's next reading."""
-    step = number // MACHINES
-    values = {"temperature": 60 + (step * 7) % 40, "vibration": (step % 13) / 4}
-    return json.dumps({"time_ms": 1_700_000_000_000 + step * STEP_MS, "values": values}).encode()
-
-
-def topic(number: int) -> str:
-    """Where message `number` is published."""
-    return f"plant/press-{number % MACHINES}/readings"
-
-
-def config(port: int, node: str, count: int) -> str:
+def config(port: int, node: str, count: int, metrics: int = 0) -> str:
     """The gateway's file."""
     return f"""
+[metrics]
+port = {metrics}
+
 [chain]
 nodes = ["{node}"]
 key = "gateway.key"
@@ -111,7 +109,7 @@ idle_ms = {QUIET_MS}
 
 [[mqtt]]
 port = {port}
-client_id = "gateway-1"
+client_id = "{CLIENT_ID}"
 """
 
 
@@ -127,25 +125,68 @@ async def run(plan: Plan, folder: Path) -> Report:
         entry = next(a for a in net.manifest.accounts if a.name == "org-1-operator")
         shutil.copy(net.plan.home / entry.key_file, home / "gateway.key")
         node = net.node("node-1").rpc
-        (home / "gw.toml").write_text(config(broker.port, node, plan.messages))
-        chance = random.Random(plan.seed)  # noqa: S311 - a repeatable campaign
+        metrics = free_ports(1, plan.seed + 2)
+        (home / "gw.toml").write_text(config(broker.port, node, plan.messages, metrics))
         process = Gateway(home)
         await process.first_session()
-        publishing = threading.Thread(
-            target=publish, args=(broker.port, plan.messages, plan.rate_per_s)
-        )
+        publisher = Publisher(broker.port, plan.messages, plan.rate_per_s)
+        publishing = threading.Thread(target=publisher.run)
         publishing.start()
-        for _ in range(plan.kills):
-            await process.start()
-            await asyncio.sleep(LEAST_LIFE_S + chance.uniform(*plan.up_s))
-            await process.kill()
         await process.start()
+        victims = Victims(process, broker, net, MetricsTable(port=metrics))
+        reasons = await victims.kill_all(plan)
         await asyncio.to_thread(publishing.join)
         gateway = net.key("org-1-operator").public
         async with net.client() as client:
             await _until_counted(client, gateway, plan.messages, process)
             await process.end()
-            return await _report(client, gateway, plan, home, started)
+            found = await _report(client, gateway, plan, home, started)
+            return replace(found, published_again=publisher.again, reasons=reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Victims:
+    """What may be killed, and the gateway's face that tells what it waits for."""
+
+    gateway: Gateway
+    broker: Broker
+    net: LocalNet
+    face: MetricsTable
+
+    async def kill_all(self, plan: Plan) -> tuple[str, ...]:
+        """Kill in a drawn order; gives what the gateway said each time it had to wait."""
+        chance = random.Random(plan.seed)  # noqa: S311 - a repeatable campaign
+        order = ["gateway"] * plan.kills
+        order += ["broker"] * plan.broker_kills + ["node"] * plan.node_kills
+        chance.shuffle(order)
+        reasons = []
+        for victim in order:
+            await asyncio.sleep(LEAST_LIFE_S + chance.uniform(*plan.up_s))
+            match victim:
+                case "gateway":
+                    await self.gateway.kill()
+                    await self.gateway.start()
+                case "broker":
+                    await self._reason(part_of(CLIENT_ID), works=True)
+                    await self.broker.kill()
+                    reasons.append(await self._reason(part_of(CLIENT_ID), works=False))
+                    await self.broker.start()
+                case _:
+                    await self.net.kill("node-1")
+                    reasons.append(await self._reason(CHAIN, works=False))
+                    await self.net.start("node-1")
+        return tuple(reasons)
+
+    async def _reason(self, part: str, *, works: bool) -> str:
+        """Wait until a part works, or until it says what it waits for."""
+        async with asyncio.timeout(REASON_S):
+            while True:
+                self.gateway.check()
+                with contextlib.suppress(Unavailable):  # it has not begun to serve
+                    found = {item.part: item for item in (await ask(self.face, 5)).parts}
+                    if part in found and found[part].works == works:
+                        return found[part].reason
+                await asyncio.sleep(0.05)
 
 
 class Gateway:
@@ -193,26 +234,7 @@ class Gateway:
 
 def publish(port: int, count: int, rate_per_s: int = 0) -> None:
     """Publish all messages at QoS 1 and wait for the broker's acknowledgements."""
-    client = Client(
-        CallbackAPIVersion.VERSION2, client_id="plant", protocol=MQTTProtocolVersion.MQTTv5
-    )
-    client.max_inflight_messages_set(1000)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    started = time.monotonic()
-    sent = []
-    for number in range(count):
-        sent.append(client.publish(topic(number), payload(number), qos=1))
-        if len(sent) >= PUBLISHED_AT_ONCE:
-            for item in sent:
-                item.wait_for_publish()
-            sent.clear()
-            if rate_per_s:
-                time.sleep(max(0.0, started + number / rate_per_s - time.monotonic()))
-    for item in sent:
-        item.wait_for_publish()
-    client.disconnect()
-    client.loop_stop()
+    Publisher(port, count, rate_per_s).run()
 
 
 async def _lines(client: AsyncClient, gateway: bytes) -> dict[str, dict[str, int | bytes]]:
@@ -235,8 +257,11 @@ async def _until_counted(
     client: AsyncClient, gateway: bytes, messages: int, process: Gateway
 ) -> None:
     deadline = time.monotonic() + WAIT_S
-    while _total(await _lines(client, gateway), "count") < messages:
+    while True:
         process.check()
+        with contextlib.suppress(AndonError):  # a node that was killed is not up yet
+            if _total(await _lines(client, gateway), "count") >= messages:
+                break
         if time.monotonic() > deadline:
             return
         await asyncio.sleep(0.5)
@@ -258,7 +283,8 @@ async def _report(
         digests[machine] = hashlib.sha256(digests[machine] + item.identity).digest()
     return Report(
         messages=plan.messages,
-        kills=plan.kills,
+        kills=plan.kills + plan.broker_kills + plan.node_kills,
+        published_again=0,
         on_chain=_total(lines, "count"),
         windows=_total(lines, "windows"),
         late=_total(lines, "late"),
@@ -266,6 +292,7 @@ async def _report(
         journal_missing=len(expected - set(seen)),
         journal_twice=sum(count - 1 for count in seen.values()),
         digests_wrong=sum(lines[name]["digest"] != chained for name, chained in digests.items()),
+        reasons=(),
         seconds=time.monotonic() - started,
     )
 
@@ -275,6 +302,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--broker-kills", type=int, default=0)
+    parser.add_argument("--node-kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if find_mosquitto() is None:
@@ -282,7 +311,13 @@ def main() -> int:
         return 1
     for name, value in conditions().items():
         print(f"{name:16} {value}")
-    plan = Plan(messages=options.messages, kills=options.kills, seed=options.seed)
+    plan = Plan(
+        messages=options.messages,
+        kills=options.kills,
+        broker_kills=options.broker_kills,
+        node_kills=options.node_kills,
+        seed=options.seed,
+    )
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(run(plan, Path(folder)))
     for name in report.__dataclass_fields__:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
-from andon.cli.context import Context, need_extra
+from andon.cli.context import Context, end, need_extra
 from andon.core.json_value import Json, to_hex
 
 SHOWN_MAX = 5
+MODULES = ("lmdb", "paho.mqtt.client", "google.protobuf", "prometheus_client")
+STATUS_TIMEOUT_S = 5
 
 
 @click.group("gateway")
@@ -25,7 +27,7 @@ def gateway_command() -> None:
 @click.pass_obj
 def gateway_run(context: Context, *, config: Path, until_done: bool) -> None:
     """Run the gateway of CONFIG until a signal."""
-    need_extra("gateway", "lmdb", "paho.mqtt.client", "google.protobuf")
+    need_extra("gateway", *MODULES)
     from andon.gateway.config import read_config
     from andon.gateway.process import Gateway
 
@@ -40,15 +42,17 @@ def gateway_run(context: Context, *, config: Path, until_done: bool) -> None:
 
 @gateway_command.command("check")
 @click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--brokers/--no-brokers", default=True, help="Connect to each broker once.")
 @click.pass_obj
-def gateway_check(context: Context, *, config: Path) -> None:
-    """Check CONFIG with its packages and key, and show what the outbox holds.
+def gateway_check(context: Context, *, config: Path, brokers: bool) -> None:
+    """Check CONFIG with its packages, key and brokers, and show what the outbox holds.
 
     The gateway must not be running: one process opens an outbox.
     """
-    need_extra("gateway", "lmdb", "paho.mqtt.client", "google.protobuf")
+    need_extra("gateway", *MODULES)
     from andon.client.wallet import load_key_file
     from andon.gateway.config import read_config
+    from andon.gateway.mqtt import check_broker
     from andon.gateway.outbox import Outbox
     from andon.gateway.process import windowers
 
@@ -56,6 +60,9 @@ def gateway_check(context: Context, *, config: Path) -> None:
     folder = config.resolve().parent
     key = load_key_file(folder / found.chain.key)
     streams = windowers(found, folder)
+    for table in found.mqtt if brokers else []:
+        context.note(f"asking the broker {table.host}:{table.port}")
+        check_broker(table, folder)
     with Outbox(folder / found.outbox.path, found.outbox) as outbox:
         counters = outbox.counters()
         strays = outbox.strays()[-SHOWN_MAX:]
@@ -67,3 +74,31 @@ def gateway_check(context: Context, *, config: Path) -> None:
     lines += [f"refused {item.window.machine}: {item.reason}" for item in refused]
     totals: dict[str, Json] = dict(counters)
     context.show({"account": to_hex(key.public), "machines": machines, **totals}, "\n".join(lines))
+
+
+@gateway_command.command("status")
+@click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.pass_obj
+def gateway_status(context: Context, *, config: Path) -> None:
+    """Ask the running gateway of CONFIG what each part does and why one waits.
+
+    Needs `[metrics]` with a port. Exit 0 if every part works, 1 if one waits.
+    """
+    need_extra("gateway", *MODULES)
+    from andon.gateway.config import read_config
+    from andon.gateway.metrics import ask
+
+    state = asyncio.run(ask(read_config(config).metrics, STATUS_TIMEOUT_S))
+    lines = [
+        f"{part.part}: {'works' if part.works else 'waits: ' + part.reason}" for part in state.parts
+    ]
+    lines.append("  ".join(f"{name} {number}" for name, number in state.totals.items()))
+    lines.append(
+        f"in memory {state.queue_messages}  oldest {state.oldest_age_ms / 1000:.1f} s  "
+        f"coarsening {state.coarsening}"
+    )
+    parts: dict[str, Json] = {part.part: part.reason for part in state.parts}
+    totals: dict[str, Json] = dict(state.totals)
+    context.show({"parts": parts, "oldest_age_ms": state.oldest_age_ms, **totals}, "\n".join(lines))
+    if not all(part.works for part in state.parts):
+        end(1)

@@ -81,11 +81,18 @@ class Stream(Table, kw_only=True, frozen=True):
 
 
 class Tls(Table, kw_only=True, frozen=True):
-    """Files of a TLS client; `key_file` with `certificate` proves who we are."""
+    """Files of a TLS client; `key_file` with `certificate` proves who we are.
+
+    The broker's certificate has to be issued by `ca` (empty: by an authority that the system
+    trusts) for `server_name` (empty: `host`). A `fingerprint` pins it: with `ca` both have to
+    hold, without it the pin alone.
+    """
 
     ca: str = ""
     certificate: str = ""
     key_file: str = ""
+    server_name: str = ""
+    fingerprint: str = ""
 
 
 class MqttTable(Table, kw_only=True, frozen=True):
@@ -129,6 +136,12 @@ class ReplayTable(Table, kw_only=True, frozen=True):
     """Rows a second; 0 is as fast as it goes."""
 
 
+class MetricsTable(Table, kw_only=True, frozen=True):
+    """The port on loopback of `/metrics` and `/state`; 0 serves neither."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+
+
 class GatewayConfig(Table, kw_only=True, frozen=True):
     """The whole file."""
 
@@ -138,6 +151,7 @@ class GatewayConfig(Table, kw_only=True, frozen=True):
     mqtt: list[MqttTable] = []
     opcua: list[OpcuaTable] = []
     replay: list[ReplayTable] = []
+    metrics: MetricsTable = MetricsTable()
 
 
 def read_table(kind: type[C], path: Path) -> C:

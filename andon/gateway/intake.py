@@ -80,7 +80,7 @@ class Intake:
             with self._outbox.writing() as writer:
                 for line in lines:
                     for window in self._windowers[line.stream].flush(line):
-                        writer.put_window(window)
+                        writer.put_window(window, line.arrived_ms)
                         made += 1
                     writer.put_line(line)
                 writer.settle()
@@ -113,7 +113,7 @@ class Intake:
                 changed[line.machine] = line
                 windower = self._windowers[line.stream]
                 for window in windower.add(line, sample, identity, arrival.arrived_ms, factor):
-                    writer.put_window(window)
+                    writer.put_window(window, line.arrived_ms)
                     windows += 1
             samples += len(found)
         self._write(writer, changed, places)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
-import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from asyncua.client.client import Client
 from asyncua.common.node import Node
@@ -21,6 +21,7 @@ from andon.core.errors import Code, InvalidInput
 from andon.gateway.config import OpcuaTable
 from andon.gateway.mqtt import read_secret
 from andon.gateway.reading import BAD, GOOD, UNCERTAIN, Arrival
+from andon.gateway.watch import Watch
 
 CHANGES_MAX = 10_000
 """Changes that wait to be taken in."""
@@ -30,7 +31,6 @@ QUEUE_SIZE = 1000
 
 CHECK_S = 1.0
 RETRY_S = (1.0, 30.0)
-log = logging.getLogger(__name__)
 
 
 class _Handler:
@@ -50,11 +50,18 @@ class OpcuaSource:
         number: int,
         receive: Callable[[Arrival], Awaitable[None]],
         now_ms: Callable[[], int],
+        *,
+        folder: Path,
+        watch: Watch,
     ) -> None:
         self._table = table
         self._number = number
         self._receive = receive
         self._now_ms = now_ms
+        self._folder = folder
+        self._watch = watch
+        self._part = f"opcua {table.url}"
+        watch.waits(self._part, "connecting for the first time")
         self._places = {node: _place(target) for node, target in table.nodes.items()}
 
     async def run(self) -> None:
@@ -64,7 +71,9 @@ class OpcuaSource:
             try:
                 await self._follow()
             except (OSError, TimeoutError, UaError, asyncio.QueueFull) as error:
-                log.warning("opcua %s lost: %s", self._table.url, repr(error))
+                if self._watch.is_working(self._part):
+                    pause_s = RETRY_S[0]
+                self._watch.waits(self._part, f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause_s)
             pause_s = min(RETRY_S[1], pause_s * 2)
 
@@ -73,13 +82,14 @@ class OpcuaSource:
         client = Client(self._table.url)
         if self._table.username:
             client.set_user(self._table.username)
-            client.set_password(read_secret(self._table.password_file) or "")
+            client.set_password(read_secret(self._table.password_file, self._folder) or "")
         async with client:
             subscription = await client.create_subscription(
                 self._table.period_ms, _Handler(changes)
             )
             nodes = [client.get_node(name) for name in self._places]
             await subscription.subscribe_data_change(nodes, queuesize=QUEUE_SIZE)
+            self._watch.works(self._part)
             while True:
                 try:
                     name, data = await asyncio.wait_for(changes.get(), CHECK_S)

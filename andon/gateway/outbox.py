@@ -28,7 +28,18 @@ STRAY_BYTES_MAX = 64 * 1024
 PRUNE_MAX = 2_000
 """Old entries removed in one transaction."""
 
-_NAMES = ("meta", "lines", "seen0", "seen1", "journal", "pending", "batches", "done", "refused")
+_NAMES = (
+    "meta",
+    "lines",
+    "seen0",
+    "seen1",
+    "journal",
+    "pending",
+    "batches",
+    "done",
+    "refused",
+    "made",
+)
 COUNTERS = ("messages", "samples", "duplicates", "strays", "windows", "sent", "refused")
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -116,6 +127,17 @@ class Outbox:
         with self._env.begin(self._db["meta"]) as read:
             return {bytes(key).decode(): bytes(value) for key, value in read.cursor()}
 
+    def is_known(self, client_id: str) -> bool:
+        """Tell whether a broker has subscribed this client before."""
+        with self._env.begin(self._db["meta"]) as read:
+            return read.get(f"session/{client_id}".encode()) is not None
+
+    def remember(self, client_id: str) -> None:
+        """Note that a broker has subscribed this client; a full disk leaves it for next time."""
+        if not self.is_known(client_id):
+            with contextlib.suppress(Unavailable), self.writing() as writer:
+                writer.note(f"session/{client_id}", b"")
+
     def counters(self) -> dict[str, int]:
         """Totals since the store was made, and what waits."""
         with self._env.begin() as read:
@@ -129,6 +151,22 @@ class Outbox:
         """Windows that are not final yet."""
         with self._env.begin() as read:
             return int(read.stat(self._db["pending"])["entries"])
+
+    def oldest_ms(self) -> int | None:
+        """When the oldest window that waits was made; None if none waits."""
+        with self._env.begin() as read:
+            found = read.cursor(self._db["pending"])
+            if not found.first():
+                return None
+            value = read.get(found.key(), db=self._db["made"])
+        return None if value is None else _number(value)
+
+    def used_ratio(self) -> float:
+        """Share of the map that tables take up; pages that were freed do not count."""
+        with self._env.begin() as read:
+            tables = [read.stat(table) for table in self._db.values()]
+        pages = sum(t["branch_pages"] + t["leaf_pages"] + t["overflow_pages"] for t in tables)
+        return float(pages * self._env.stat()["psize"] / self._env.info()["map_size"])
 
     def pending(self, count_max: int) -> list[tuple[int, Window]]:
         """The oldest windows that are not final yet."""
@@ -222,9 +260,10 @@ class Writer:
         """Write a source's note."""
         self._transaction.put(name.encode(), value, db=self._db["meta"])
 
-    def put_window(self, window: Window) -> None:
+    def put_window(self, window: Window, made_ms: int) -> None:
         """Queue a window for the chain."""
-        self._append("pending", _pack(window), stored_in="windows")
+        place = self._append("pending", _pack(window), stored_in="windows")
+        self._transaction.put(_key(place), _pack(made_ms), db=self._db["made"])
         self.count("windows", 1)
 
     def put_batch(self, batch: Batch) -> None:
@@ -235,6 +274,7 @@ class Writer:
         """Forget a batch and its windows; with a reason, its window is kept as refused."""
         for place in range(batch.first, batch.last + 1):
             value = self._transaction.pop(_key(place), db=self._db["pending"])
+            self._transaction.delete(_key(place), db=self._db["made"])
             if value is not None and reason:
                 window = msgspec.msgpack.decode(value, type=Window)
                 self._append("refused", _pack(Refused(window, reason)))
@@ -267,12 +307,13 @@ class Writer:
         """Windows that are not final yet."""
         return int(self._transaction.stat(self._db["pending"])["entries"])
 
-    def _append(self, name: str, value: bytes, stored_in: str = "") -> None:
+    def _append(self, name: str, value: bytes, stored_in: str = "") -> int:
         """Append under a number that is never used again, even when the table has run empty."""
         counter = b"next/" + (stored_in or name).encode()
         number = _number(self._transaction.get(counter, db=self._db["counters"]))
         self._transaction.put(counter, _pack(number + 1), db=self._db["counters"])
         self._transaction.put(_key(number), value, db=self._db[name], append=True)
+        return number
 
     def _prune(self, name: str, count_max: int) -> None:
         excess = self._transaction.stat(self._db[name])["entries"] - count_max

@@ -19,6 +19,7 @@ from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.genesis import genesis_from_json
 from andon.gateway.config import GatewayConfig
 from andon.gateway.intake import Intake
+from andon.gateway.metrics import Face, serving
 from andon.gateway.mqtt import MqttSource
 from andon.gateway.outbox import Outbox
 from andon.gateway.plain import PlainDecoder
@@ -27,6 +28,7 @@ from andon.gateway.reading import Arrival, Decoder
 from andon.gateway.replay import replay
 from andon.gateway.sparkplug_session import SparkplugDecoder
 from andon.gateway.submit import Sender
+from andon.gateway.watch import INTAKE, Watch
 from andon.gateway.windows import Windower
 
 BATCH_MAX = 1000
@@ -67,6 +69,7 @@ class Gateway:
         self._stopping = threading.Event()
         self._sources: dict[int, MqttSource] = {}
         self._replays_open = len(config.replay)
+        self.watch = Watch(now_ms)
         self.outbox = Outbox(self._paths.resolve(config.outbox.path), config.outbox)
         try:
             self.intake = Intake(self.outbox, windowers(config, folder), self._decoders())
@@ -92,8 +95,10 @@ class Gateway:
         calls = {stream.name: stream.call for stream in self._config.streams}
         try:
             async with AsyncClient(chain.nodes, genesis=genesis, key=key) as client:
-                sender = Sender(self.outbox, client, key, chain, calls)
-                await self._work(sender, until_done=until_done)
+                sender = Sender(self.outbox, client, key, chain, calls, watch=self.watch)
+                face = Face(self.outbox, self.watch, self._queue.qsize, self._now_ms)
+                async with serving(face, self._config.metrics.port):
+                    await self._work(sender, until_done=until_done)
         finally:
             self.outbox.close()
 
@@ -153,12 +158,13 @@ class Gateway:
             try:
                 self.intake.commit(batch)
             except Unavailable as error:
-                log.warning("intake waits: %s", error)
+                self.watch.waits(INTAKE, error)
                 self._stopping.wait(FULL_PAUSE_S)
                 continue
             break
         else:
             return
+        self.watch.works(INTAKE)
         for number, source in self._sources.items():
             source.acknowledge([arrival for arrival in batch if arrival.source == number])
 
@@ -177,7 +183,15 @@ class Gateway:
         decoders: dict[int, Decoder] = {}
         for table in self._config.mqtt:
             number = len(decoders)
-            source = MqttSource(table, number, self._receive, self._now_ms)
+            source = MqttSource(
+                table,
+                number,
+                self._receive,
+                self._now_ms,
+                folder=self._paths.folder,
+                watch=self.watch,
+                sessions=self.outbox,
+            )
             self._sources[number] = source
             if table.format == "sparkplug":
                 decoders[number] = SparkplugDecoder(table.machine, table.client_id, source.rebirth)
@@ -197,7 +211,16 @@ class Gateway:
 
         first = len(self._config.mqtt)
         return [
-            group.create_task(OpcuaSource(table, first + place, receive, self._now_ms).run())
+            group.create_task(
+                OpcuaSource(
+                    table,
+                    first + place,
+                    receive,
+                    self._now_ms,
+                    folder=self._paths.folder,
+                    watch=self.watch,
+                ).run()
+            )
             for place, table in enumerate(self._config.opcua)
         ]
 

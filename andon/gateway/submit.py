@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Mapping
 
 from andon.client.async_client import EXPIRY_BLOCKS, AsyncClient
@@ -28,6 +29,7 @@ from andon.core.transaction import (
 )
 from andon.gateway.config import CallTable, Chain
 from andon.gateway.outbox import Batch, Outbox
+from andon.gateway.watch import CHAIN, Watch
 from andon.gateway.windows import Window
 
 RETRY_S = (0.25, 30.0)
@@ -49,12 +51,15 @@ class Sender:
         key: PrivateKey,
         chain: Chain,
         calls: Mapping[str, CallTable | None],
+        *,
+        watch: Watch,
     ) -> None:
         self._outbox = outbox
         self._client = client
         self._key = key
         self._chain = chain
         self._calls = calls
+        self._watch = watch
         self._alone_to = -1
         """Windows up to this one go alone: a transaction that held them failed."""
 
@@ -65,11 +70,12 @@ class Sender:
             try:
                 is_idle = not await self.step()
             except AndonError as error:
-                log.warning("chain: %s", error)
+                self._watch.submit_failed(error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(RETRY_S[1], pause_s * 2)
                 continue
             pause_s = RETRY_S[0]
+            self._watch.works(CHAIN)
             if is_idle:
                 await asyncio.sleep(IDLE_S)
 
@@ -93,10 +99,12 @@ class Sender:
             batch = await self._next_batch()
             if batch is None:
                 return False
+        started = time.monotonic()
         try:
             submission = await self._client.submit_raw(
                 batch.raw, wait="final", timeout_ms=FINAL_TIMEOUT_MS
             )
+            self._watch.submitted(time.monotonic() - started)
         except InvalidInput as error:
             if error.code not in (Code.EXPIRED, Code.DUPLICATE):
                 raise

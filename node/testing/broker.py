@@ -12,6 +12,8 @@ from node.testing.local_net import free_ports
 BINARIES = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto")
 START_S = 10.0
 POLL_S = 0.05
+AUTOSAVE_S = 1
+"""What the broker has acknowledged and not yet saved is lost when it is killed."""
 
 
 def find_mosquitto() -> str | None:
@@ -23,10 +25,14 @@ def find_mosquitto() -> str | None:
 
 
 class Broker:
-    """A broker on a free port that queues without limit and keeps sessions on disk."""
+    """A broker on a free port that queues without limit and keeps sessions on disk.
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    `listener` are lines of its configuration that belong to the listener, as for TLS.
+    """
+
+    def __init__(self, folder: Path, seed: int, listener: str = "allow_anonymous true\n") -> None:
         self._folder = folder
+        self._listener = listener
         self.port = free_ports(1, seed)
         self._process: asyncio.subprocess.Process | None = None
 
@@ -45,12 +51,12 @@ class Broker:
         config = self._folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} 127.0.0.1\n"
-            "allow_anonymous true\n"
+            f"{self._listener}"
             "max_queued_messages 0\n"
             "max_inflight_messages 4000\n"
             "persistence true\n"
             f"persistence_location {self._folder}/\n"
-            "autosave_interval 1\n"
+            f"autosave_interval {AUTOSAVE_S}\n"
             "user root\n"
         )
         with (self._folder / "mosquitto.log").open("ab") as log:
@@ -67,6 +73,12 @@ class Broker:
                 writer.close()
                 await writer.wait_closed()
                 return
+
+    async def kill(self) -> None:
+        """End it with SIGKILL: what it has not saved is lost."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
 
     async def stop(self) -> None:
         """End it; sessions and queued messages stay on disk."""

@@ -36,6 +36,27 @@ async def test_killed_again_and_again_the_gateway_counts_each_message_once(tmp_p
     assert report.is_exact, report
 
 
+@needs_mosquitto
+async def test_a_killed_broker_loses_nothing_and_the_gateway_says_that_it_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    report = await run(Plan(messages=1600, broker_kills=2, seed=6, rate_per_s=400), tmp_path)
+    assert report.on_chain == report.messages == 1600
+    assert report.is_exact, report
+    assert report.published_again > 0
+    assert [reason.partition(" ")[0] for reason in report.reasons] == ["UNREACHABLE"] * 2
+
+
+@needs_mosquitto
+async def test_a_killed_node_loses_nothing_and_the_gateway_says_that_it_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    report = await run(Plan(messages=1200, node_kills=1, seed=7, rate_per_s=400), tmp_path)
+    assert report.on_chain == report.messages == 1200
+    assert report.is_exact, report
+    assert [reason.partition(" ")[0] for reason in report.reasons] == ["UNREACHABLE"]
+
+
 async def on_chain(net: LocalNet, machine: str, count: int) -> dict[str, int]:
     gateway = net.key("org-1-operator").public
     async with net.client() as client, asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""Alert rules and dashboard ask for metrics that a node has, and name runbooks that exist."""
+"""Alert rules and dashboard ask for metrics that exist, and name runbooks that exist."""
 
 import json
 import re
@@ -6,6 +6,10 @@ from pathlib import Path
 
 import yaml
 
+from andon.gateway.config import OutboxTable
+from andon.gateway.metrics import Face
+from andon.gateway.outbox import Outbox
+from andon.gateway.watch import Watch
 from node import metrics
 from scripts.check_docs import anchors
 
@@ -34,10 +38,25 @@ def rules() -> list[dict[str, object]]:
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
-def test_every_metric_of_the_alert_rules_exists() -> None:
+def offered_by_a_gateway(folder: Path) -> set[str]:
+    """Names of a gateway's metrics, counters as Prometheus sees them."""
+    watch = Watch(lambda: 0)
+    with Outbox(folder, OutboxTable(size_mb=1)) as outbox:
+        Face(outbox, watch, lambda: 0, lambda: 0)
+        families = list(watch.registry.collect())
+    ends = {"counter": "_total"}
+    return {family.name + ends.get(family.type, "") for family in families}
+
+
+def test_every_metric_of_the_alert_rules_exists(tmp_path: Path) -> None:
     names = set().union(*(asked(str(rule["expr"])) for rule in rules()))
-    assert len(names) >= 6
-    assert names - offered() == set()
+    assert len(names) >= 12
+    assert names - offered() - offered_by_a_gateway(tmp_path) == set()
+
+
+def test_the_page_of_the_gateway_tells_all_its_metrics(tmp_path: Path) -> None:
+    page = (ROOT / "docs/gateway.md").read_text(encoding="utf-8")
+    assert offered_by_a_gateway(tmp_path) - set(NAME.findall(page)) == set()
 
 
 def test_every_metric_of_the_dashboard_exists() -> None:
