@@ -3,15 +3,17 @@
 Both ways begin with the same few labels and grow by the same batches; the learner is trained from
 nothing after every batch. A curve is the mean over seeds. The target is fixed beforehand: 99 % of
 what the same learner reaches with every label of the pool (mean over seeds). "Labels" is the first
-count at which the mean curve is at the target. Reads the folder named by ANDON_DATA; without it,
-it says so and does nothing.
+count at which the mean curve is at the target. Each data set is learned twice: by a float model,
+and by a certified one, where the integers of the graph say what is unsure (`labels_certified`).
+Reads the folder named by ANDON_DATA; without it, it says so and does nothing. ANDON_BENCH_LABELS
+names the tasks to run, `neu-certified` for one.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from models.data.tables import read_table
+from models.environment import prepare_environment
 from scripts.bench.conditions import print_conditions
+from scripts.bench.labels_certified import Textures, fit_forest, machines
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -58,8 +62,18 @@ def main() -> None:
     if folder is None:
         print("labels: needs the data sets; name their folder in ANDON_DATA")
         return
-    for task in (neu(Path(folder)), ai4i(Path(folder))):
-        report(task)
+    # Before the first JAX call: the certificate holds under these flags only.
+    prepare_environment("cpu")
+    makers = {
+        "neu": neu,
+        "ai4i": ai4i,
+        "neu-certified": neu_certified,
+        "ai4i-certified": ai4i_certified,
+    }
+    wanted = os.environ.get("ANDON_BENCH_LABELS", ",".join(makers)).split(",")
+    for name, make in makers.items():
+        if name in wanted:
+            report(make(Path(folder)))
 
 
 def report(task: Task) -> None:
@@ -221,6 +235,47 @@ def ai4i(folder: Path) -> Task:
         most=4000,
         fit=fit,
         score=lambda chances, y: float(average_precision_score(y, chances[:, 1])),
+    )
+
+
+def neu_certified(folder: Path) -> Task:
+    """Steel defects by the recipe's certified texture model; the pool is counted once.
+
+    Batches are twice the float task's: a fit with its conversion takes seconds.
+    """
+    textures = Textures(folder)
+    task = textures.task
+    roots, is_test = textures.roots.astype(np.float64), task.is_test
+    first = np.flatnonzero(~is_test)[:: len(task.labels) // 96]
+    assert textures.is_whole(first, 0), "the split graph is not the recipe's"
+    return Task(
+        name="NEU, certified",
+        figure="accuracy",
+        x=roots[~is_test],
+        y=task.labels[~is_test],
+        x_test=roots[is_test],
+        y_test=task.labels[is_test],
+        first=24,
+        batch=24,
+        most=720,
+        fit=textures.fit,
+        score=lambda chances, y: float((chances.argmax(axis=1) == y).mean()),
+    )
+
+
+def ai4i_certified(folder: Path) -> Task:
+    """Machine failures by a certified forest on int8 readings; the float task's pool and test."""
+    x, y = machines(folder)
+    order = np.random.default_rng(0).permutation(len(y))
+    test, pool = order[:2000], order[2000:]
+    return replace(
+        ai4i(folder),
+        name="AI4I, certified",
+        x=x[pool],
+        y=y[pool],
+        x_test=x[test],
+        y_test=y[test],
+        fit=fit_forest,
     )
 
 
