@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 
 import jax
@@ -19,15 +18,14 @@ from jax import lax
 from numpy.typing import NDArray
 
 from models import graph as g
+from models.buckets import BUCKETS, SMALL_BATCH, split
 from models.carriers import Carried, clip, dot, plain, taps
 from models.certificate import Certificate, certify_graph
 from models.package import Package
 from models.rules import FLOAT_EXACT_MAX, Ruling, Tensors, ValueType, rescale_is_direct
 
-BUCKETS = (1, 8, 16, 64, 256)
-CALL_MULTIPLY_ADDS = 2_000_000
-"""What a call on a CPU costs beside its rows, as work of a network: some 100 us."""
-SPLITS_COUNT_MAX = 4096
+APART_SIZE_MIN = 512
+"""From this many look-ups on, their indices are computed in a loop of their own (on a CPU)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +41,13 @@ class Plan:
     native_conv: bool = False
 
 
-_SMALL_BATCH = 8
-
-
 def plan_for(backend: str, batch: int, jaxlib_version: str) -> Plan:
     """The fastest plan measured for a backend and batch size (scripts/bench/bench_models.py)."""
     if backend != "cpu":
         return Plan("bfloat16")
     # YNNPACK's int8 dots pay from a few dozen rows on; older jaxlib has none.
     has_fast_int8 = tuple(int(n) for n in jaxlib_version.split(".")[:2]) >= (0, 10)
-    if has_fast_int8 and batch > _SMALL_BATCH:
+    if has_fast_int8 and batch > SMALL_BATCH:
         return Plan("int8")
     return Plan("float32", native_conv=True)
 
@@ -111,33 +106,6 @@ def evaluate_graph(
         padding = [(0, size - len(part)), *((0, 0) for _ in graph.input_shape)]
         parts.append(np.asarray(run(np.pad(part, padding)))[: len(part)])
     return np.concatenate(parts)
-
-
-@lru_cache(SPLITS_COUNT_MAX)
-def split(count: int, multiply_adds: int) -> tuple[int, ...]:
-    """Give the buckets that hold `count` rows at the least cost of calls and of padded rows.
-
-    `multiply_adds` are those of one row; 0 where rows cost nothing beside a call, as on a GPU.
-    """
-    whole = (BUCKETS[-1],) * (count // BUCKETS[-1])
-    return whole + _cheapest(count % BUCKETS[-1], multiply_adds)[1]
-
-
-def call_cost(size: int, multiply_adds: int) -> int:
-    """Weigh one call: rows of small batches take twice as long, by another plan."""
-    return CALL_MULTIPLY_ADDS + size * multiply_adds * (2 if size <= _SMALL_BATCH else 1)
-
-
-def _cheapest(count: int, multiply_adds: int) -> tuple[int, tuple[int, ...]]:
-    """Either one padded bucket, or the largest full one and then the rest."""
-    if count == 0:
-        return 0, ()
-    padded = next(size for size in BUCKETS if size >= count)
-    cost = call_cost(padded, multiply_adds)
-    full = max(size for size in BUCKETS if size <= count)
-    rest_cost, rest = _cheapest(count - full, multiply_adds)
-    other = call_cost(full, multiply_adds) + rest_cost
-    return (other, (full, *rest)) if other < cost else (cost, (padded,))
 
 
 class Compiled:
@@ -228,6 +196,8 @@ class _Builder:
             case g.Table(_, table, first) | g.Embed(_, table, first):
                 entries = self._constant(table)
                 index = jnp.clip(read[0].get("int32") - first, 0, entries.shape[0] - 1)
+                if self._plan.dot != "bfloat16" and index.size >= APART_SIZE_MIN:
+                    index = _apart(index)
                 return jnp.take(entries, index, axis=0, mode="clip")
             case g.Clip(_, low, high):
                 return clip(read[0], low, high)
@@ -366,3 +336,15 @@ class _Builder:
         start = tuple(jnp.zeros((batch, *kind.shape), jnp.int32) for kind in carries)
         last, every = lax.scan(fold, start, steps, reverse=operation.reverse)
         return last[0] if every is None else jnp.moveaxis(every, 0, 1)
+
+
+def _apart(index: jax.Array) -> jax.Array:
+    """Have XLA compute non-negative indices before the look-ups, and not in their loop.
+
+    XLA on a CPU fuses what makes an index into the loop over the look-ups, which is scalar, and
+    does it again for every table read by the same value: an LSTM takes twice as long. A branch on
+    a value that XLA cannot know is where its fusion ends; barriers are gone by then.
+    """
+    first = index[(0,) * index.ndim]
+    apart: jax.Array = lax.cond(first >= 0, lambda known: known, lambda known: -known, index)
+    return apart

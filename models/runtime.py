@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.model import ModelId, ModelManifest, validate_window
+from models.buckets import split
 from models.environment import BACKENDS, prepare_environment
 from models.interpreter import interpret
 from models.package import Package, decode_parts, edge_windows
@@ -211,7 +212,7 @@ class Runtime:
     def _buckets(self, model: _Model, count: int) -> set[int]:
         if self.backend == "numpy":
             return set()
-        from models.compile import row_cost, split  # noqa: PLC0415 # imports jax
+        from models.compile import row_cost  # noqa: PLC0415 # imports jax
 
         return set(split(count, row_cost(model.package, self.backend)))
 

@@ -4,7 +4,7 @@ from itertools import combinations_with_replacement
 
 import pytest
 
-from models.compile import BUCKETS, call_cost, split
+from models.buckets import BUCKETS, call_cost, split
 
 SMALL, LARGE = 50_000, 10_000_000
 
