@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from andon.core.codec import Record, decode, encode
+from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Digest, Domain, digest
 from andon.core.model import (
@@ -24,8 +24,16 @@ from andon.core.model import (
     ModelManifest,
     model_id,
     prediction_gas,
-    validate_manifest,
     validate_window,
+)
+from andon.core.package import (
+    BLOB_BYTES_MAX,
+    BLOB_NAME,
+    MAGIC,
+    Golden,
+    Parts,
+    decode_part,
+    open_parts,
 )
 from models.certificate import Certificate, certify_graph, describe
 from models.graph import Graph
@@ -34,34 +42,11 @@ from models.quantiser import Quantiser, validate_quantiser
 from models.rules import Tensor
 from models.tensor_file import TensorFile
 
-BLOB_BYTES_MAX = 48 * 1024 * 1024
 GOLDEN_VECTORS_MAX = 256
 GOLDEN_COUNT = 24
 CARD_BYTES_MAX = 64 * 1024
-BLOB_NAME = "package.blob"
 
 
-class Golden(Record, frozen=True):
-    """Inputs and the outputs that every validator must find for them."""
-
-    windows: tuple[bytes, ...]
-    outputs: tuple[tuple[int, ...], ...]
-
-
-class Parts(Record, frozen=True):
-    """The blob: each part in its own canonical bytes."""
-
-    magic: str
-    manifest: bytes
-    graph: bytes
-    weights: bytes
-    quantiser: bytes
-    golden: bytes
-    card: str
-
-
-MAGIC = "andon-model-1"
-R = TypeVar("R", bound=Record)
 INTEGERS: Final[TensorFile[np.integer]] = TensorFile(
     dtypes={"I8": np.dtype("i1"), "I16": np.dtype("<i2"), "I32": np.dtype("<i4")}, axes_max=4
 )
@@ -111,16 +96,16 @@ class Package:
             InvalidInput: BAD_MODEL_PACKAGE, NOT_CERTIFIED, DIGEST_MISMATCH, TOO_LARGE, or
                 NOT_CANONICAL.
         """
-        parts, manifest = decode_parts(blob)
+        parts, manifest = open_parts(blob)
         if len(parts.card) > CARD_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"card exceeds {CARD_BYTES_MAX} characters")
-        graph = _decode(Graph, parts.graph, BLOB_BYTES_MAX)
+        graph = decode_part(Graph, parts.graph)
         weights = INTEGERS.read(parts.weights)
         certificate = certify_graph(graph, weights)
         _validate_shape(manifest, graph, certificate)
-        quantiser = _decode(Quantiser, parts.quantiser, BLOB_BYTES_MAX)
+        quantiser = decode_part(Quantiser, parts.quantiser)
         validate_quantiser(quantiser)
-        golden = _decode(Golden, parts.golden, BLOB_BYTES_MAX)
+        golden = decode_part(Golden, parts.golden)
         _validate_golden(manifest, golden)
         return Package(
             manifest=manifest,
@@ -230,24 +215,6 @@ def seal(description: Description, size: Size, parts: Parts) -> bytes:
     return encode(msgspec.structs.replace(parts, manifest=encode(manifest)))
 
 
-def decode_parts(blob: bytes) -> tuple[Parts, ModelManifest]:
-    """Take a blob apart and check every part against the digest in the manifest.
-
-    Raises:
-        InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, or NOT_CANONICAL.
-    """
-    parts = _decode(Parts, blob, BLOB_BYTES_MAX)
-    if parts.magic != MAGIC:
-        raise _bad("not a model package of a known version")
-    manifest = _decode(ModelManifest, parts.manifest, BLOB_BYTES_MAX)
-    validate_manifest(manifest)
-    _same_digest("weights", parts.weights, manifest.weights_digest)
-    _same_digest("graph", parts.graph, manifest.graph_digest)
-    _same_digest("golden", parts.golden, manifest.golden_digest)
-    _same_digest("quantiser", parts.quantiser, manifest.quantiser_digest)
-    return parts, manifest
-
-
 def golden_vectors(
     graph: Graph, weights: dict[str, Tensor], samples: NDArray[np.int8], count: int = GOLDEN_COUNT
 ) -> Golden:
@@ -303,22 +270,6 @@ def _validate_golden(manifest: ModelManifest, golden: Golden) -> None:
         validate_window(manifest, window)
         if len(output) != manifest.outputs:
             raise _bad("a golden output has another length than the model's")
-
-
-def _same_digest(part: str, data: bytes, expected: bytes) -> None:
-    if digest(Domain.BLOB, data) != expected:
-        raise InvalidInput(
-            Code.DIGEST_MISMATCH, f"{part} is not what the manifest names", part=part
-        )
-
-
-def _decode(kind: type[R], data: bytes, size_max: int) -> R:
-    try:
-        return decode(kind, data, size_max)
-    except InvalidInput as error:
-        if error.code is Code.MALFORMED:
-            raise _bad(error.message) from None
-        raise
 
 
 def _bad(message: str) -> InvalidInput:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.model import ModelId, ModelManifest, validate_window
+from andon.core.package import open_parts
 from models.buckets import split
 from models.environment import BACKENDS, prepare_environment
 from models.interpreter import interpret
-from models.package import Package, decode_parts, edge_windows
+from models.package import Package, edge_windows
 
 if TYPE_CHECKING:
     from models.attested.package import FloatModel
@@ -105,7 +106,7 @@ class Runtime:
             raise Unavailable(
                 Code.TOO_MANY, f"{MODELS_MAX} models are loaded", hint="retire or unload one"
             )
-        if decode_parts(blob)[1].kind == ATTESTED:
+        if open_parts(blob)[1].kind == ATTESTED:
             return self._load_float(blob)
         package = Package.from_blob(blob)
         if package.id in self._models:

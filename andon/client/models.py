@@ -8,11 +8,12 @@ from pathlib import Path
 
 from andon.client.async_client import AsyncClient
 from andon.client.results import Outcome
-from andon.core.codec import Key, Record, Value, decode, encode
+from andon.core.codec import Key, Value, encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Domain, digest
 from andon.core.keys import PrivateKey
 from andon.core.model import ModelManifest, model_id, validate_manifest
+from andon.core.package import BLOB_NAME, Golden, decode_part, open_parts
 from andon.core.pieces import pieces_root
 from andon.core.publisher import PackageSignature, check_model_signature, sign_model
 from andon.core.transaction import make_call
@@ -21,9 +22,6 @@ CONTRACT = "models"
 ACTIVE = "ACTIVE"
 POLL_S = 0.2
 RUN_LENGTH_MAX = 128
-PACKAGE_MAGIC = "andon-model-1"
-BLOB_BYTES_MAX = 48 * 1024 * 1024
-BLOB_NAME = "package.blob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,60 +126,30 @@ class Models:
         return submission.require()
 
 
-class _Parts(Record, frozen=True):
-    """The framing of a package blob (models/package.py): only the manifest is opened here."""
-
-    magic: str
-    manifest: bytes
-    graph: bytes
-    weights: bytes
-    quantiser: bytes
-    golden: bytes
-    card: str
-
-
-class GoldenVectors(Record, frozen=True):
-    """Golden inputs and outputs of a package (models/package.py)."""
-
-    windows: tuple[bytes, ...]
-    outputs: tuple[tuple[int, ...], ...]
-
-
-def golden_of_blob(blob: bytes) -> GoldenVectors:
+def golden_of_blob(blob: bytes) -> Golden:
     """Read the golden vectors out of a package blob. Raises as `manifest_of_blob`."""
-    parts = decode(_Parts, blob, BLOB_BYTES_MAX)
-    golden = decode(GoldenVectors, parts.golden, BLOB_BYTES_MAX)
+    golden = decode_part(Golden, open_parts(blob)[0].golden)
     if not golden.windows or len(golden.windows) != len(golden.outputs):
         raise InvalidInput(Code.BAD_MODEL_PACKAGE, "golden windows and outputs differ in number")
     return golden
 
 
 def manifest_of_blob(blob: bytes) -> ModelManifest:
-    """Read the manifest out of a package blob; validators check the rest.
+    """Read the manifest out of a package blob; validators check what its parts mean.
 
     Raises:
-        InvalidInput: BAD_MODEL_PACKAGE, MALFORMED or NOT_CANONICAL.
+        InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, TOO_LARGE or NOT_CANONICAL.
     """
-    parts = _parts(blob)
-    manifest = decode(ModelManifest, parts.manifest, BLOB_BYTES_MAX)
-    validate_manifest(manifest)
-    return manifest
+    return open_parts(blob)[1]
 
 
 def card_of_blob(blob: bytes) -> str:
     """Read the model card (Markdown) out of a package blob.
 
     Raises:
-        InvalidInput: BAD_MODEL_PACKAGE, MALFORMED or NOT_CANONICAL.
+        InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, TOO_LARGE or NOT_CANONICAL.
     """
-    return _parts(blob).card
-
-
-def _parts(blob: bytes) -> _Parts:
-    parts = decode(_Parts, blob, BLOB_BYTES_MAX)
-    if parts.magic != PACKAGE_MAGIC:
-        raise InvalidInput(Code.BAD_MODEL_PACKAGE, "not a model package of a known version")
-    return parts
+    return open_parts(blob)[0].card
 
 
 def package_file(path: Path) -> Path:

@@ -11,25 +11,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from andon.core.codec import Record, decode
+from andon.core.codec import Record
 from andon.core.errors import Code, InvalidInput
-from andon.core.hashing import Domain, digest
-from andon.core.model import ModelManifest, model_id, validate_manifest
+from andon.core.model import model_id
+from andon.core.package import decode_part, open_parts
 
-BLOB_BYTES_MAX = 48 * 1024 * 1024
-PACKAGE_MAGIC = "andon-model-1"
 _LIMIT = 127
 Row = Sequence[float | None]
-
-
-class _Parts(Record, frozen=True):
-    magic: str
-    manifest: bytes
-    graph: bytes
-    weights: bytes
-    quantiser: bytes
-    golden: bytes
-    card: str
 
 
 class _Regime(Record, frozen=True):
@@ -116,16 +104,10 @@ def read_quantiser(blob: bytes) -> Quantiser:
     """Open a package blob and check manifest and quantiser by their digests.
 
     Raises:
-        InvalidInput: BAD_MODEL_PACKAGE, MALFORMED, NOT_CANONICAL or DIGEST_MISMATCH.
+        InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, TOO_LARGE or NOT_CANONICAL.
     """
-    parts = decode(_Parts, blob, BLOB_BYTES_MAX)
-    if parts.magic != PACKAGE_MAGIC:
-        raise InvalidInput(Code.BAD_MODEL_PACKAGE, "not a model package of a known version")
-    manifest = decode(ModelManifest, parts.manifest)
-    validate_manifest(manifest)
-    if digest(Domain.BLOB, parts.quantiser) != manifest.quantiser_digest:
-        raise InvalidInput(Code.DIGEST_MISMATCH, "the quantiser is not the manifest's")
-    found = decode(_Quantiser, parts.quantiser)
+    parts, manifest = open_parts(blob)
+    found = decode_part(_Quantiser, parts.quantiser)
     rows, rest = divmod(manifest.input_bytes, len(found.channels) or 1)
     if rest or not rows or not found.regimes:
         raise InvalidInput(

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from andon.core.codec import decode, encode
+from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput
 from andon.core.model import (
     ModelId,
@@ -22,20 +22,15 @@ from andon.core.model import (
     model_id,
     validate_window,
 )
+from andon.core.package import BLOB_NAME, MAGIC, Golden, Parts, decode_part, open_parts
 from models.attested.evaluate import Floats, check_graph, compile_graph
 from models.attested.graph import AXES_MAX, FloatGraph
 from models.package import (
-    BLOB_BYTES_MAX,
-    BLOB_NAME,
     CARD_BYTES_MAX,
     GOLDEN_COUNT,
     GOLDEN_VECTORS_MAX,
-    MAGIC,
     Description,
-    Golden,
-    Parts,
     Size,
-    decode_parts,
     seal,
     spread,
 )
@@ -92,20 +87,20 @@ class FloatPackage:
         Raises:
             InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, TOO_LARGE, or NOT_CANONICAL.
         """
-        parts, manifest = decode_parts(blob)
+        parts, manifest = open_parts(blob)
         if manifest.kind != ATTESTED:
             raise _bad("this package is exact, not attested")
         if len(parts.card) > CARD_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"card exceeds {CARD_BYTES_MAX} characters")
-        graph = decode(FloatGraph, parts.graph, BLOB_BYTES_MAX)
+        graph = decode_part(FloatGraph, parts.graph)
         tensors = FLOATS.read(parts.weights)
         if graph.input_shape != manifest.input_shape:
             raise _bad("manifest and graph differ in input shape")
         if check_graph(graph, tensors) != (manifest.outputs, manifest.multiply_adds):
             raise _bad("manifest and graph differ in outputs or multiply-adds")
-        quantiser = decode(Quantiser, parts.quantiser, BLOB_BYTES_MAX)
+        quantiser = decode_part(Quantiser, parts.quantiser)
         validate_quantiser(quantiser)
-        golden = decode(Golden, parts.golden, BLOB_BYTES_MAX)
+        golden = decode_part(Golden, parts.golden)
         _check_golden_shape(manifest, golden)
         return FloatPackage(
             manifest=manifest,

@@ -14,8 +14,9 @@ from andon.core.codec import decode, encode
 from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain, digest
 from andon.core.model import ModelManifest
+from andon.core.package import Golden, Parts
 from models.interpreter import interpret
-from models.package import Golden, Package, Parts, edge_windows
+from models.package import Package, edge_windows
 
 
 def reassembled(package: Package, **changes: object) -> bytes:

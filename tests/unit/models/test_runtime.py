@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
+from andon.core.package import Golden
 from models import runtime as runtime_module
 from models.interpreter import interpret
-from models.package import Golden, Package
+from models.package import Package
 from models.runtime import Runtime
 from tests.unit.models.conftest import tiny_package
 
