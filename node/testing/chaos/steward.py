@@ -106,8 +106,9 @@ class Steward:
         """Pursue one act until it is final. Raises as `run`."""
         named = {"deed": act.deed.value, "node": act.node, "package": act.package}
         self.load.log.write("act.begun", **named)
-        # Members alone: a node that was voted out proves what was true when it left.
-        async with self.load.client(self.members, "org-1-modeler") as client:
+        # A node that was voted out, or is about to be, proves what was true when it left.
+        asked = [name for name in self.members if name != act.node]
+        async with self.load.client(asked, "org-1-modeler") as client:
             match act.deed:
                 case Deed.REMOVE | Deed.RETURN | Deed.WEIGH:
                     await self._change(act, client)
