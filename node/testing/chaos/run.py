@@ -11,6 +11,7 @@ import msgspec
 
 from andon.core.errors import AndonError
 from andon.core.genesis import genesis_from_json
+from andon.core.rpc_schema import StatusReply
 from andon.core.transaction import Call, make_call
 from node.testing.chaos.acts import PACKAGES, Act, Deed, published, weights_after
 from node.testing.chaos.audit import NodeChain, audit_predictions, read_chain
@@ -221,10 +222,21 @@ async def _settle(steward: Steward, report: Report) -> None:
 
 
 async def _expose(plan: ChaosPlan, net: LocalNet, report: Report) -> None:
-    """Only the liar disagrees with the others on predictions."""
-    for name, status in (await net.statuses()).items():
-        if name != plan.liar and status.mismatch is not None:
-            report.findings.append(f"{name} reports a mismatch though its worker is honest")
+    """Only the liar disagrees with what is final on predictions.
+
+    Others disagree with a block that it proposes, until an honest one with the same input is final.
+    """
+    honest = [name for name in net.names if name != plan.liar]
+
+    def agree(statuses: dict[str, StatusReply]) -> bool:
+        return all(status.mismatch is None for status in statuses.values())
+
+    try:
+        await net.wait(agree, SETTLE_S, honest)
+    except AndonError:
+        for name, status in (await net.statuses(honest)).items():
+            if status.mismatch is not None:
+                report.findings.append(f"{name} reports a mismatch though its worker is honest")
 
 
 def _logged(net: LocalNet) -> list[str]:
