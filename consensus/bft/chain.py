@@ -5,11 +5,8 @@ from __future__ import annotations
 from andon.core.block import Header, Justification
 from andon.core.certificate import Certificate, VoteKind
 from consensus.bft.effects import CatchUp, Commit, Diverged, Effect, Halt, Validate
-from consensus.bft.state import EVIDENCE_SLOTS, Base, BlockEntry, State
+from consensus.bft.state import DEPTH_MAX, EVIDENCE_SLOTS, Base, BlockEntry, State
 from consensus.bft.votes import fetch
-
-DEPTH_MAX = 256
-"""Unfinal blocks above the base that we follow one by one; deeper means to catch up."""
 
 
 def add_block(state: State, block: bytes, header: Header, justification: Justification) -> bool:

@@ -36,6 +36,9 @@ def cast_vote(state: State, kind: VoteKind, slot: int, block: bytes, out: list[E
     """Have a vote signed and sent, unless the rules forbid it or it is out already."""
     if not may_sign(state):
         return
+    # R20: what we signed down there is forgotten; nothing but Final is signed below the open slot.
+    if slot <= state.sign_floor:
+        return
     cast = state.table(slot).cast
     if kind in cast or not may_cast(cast, kind, block):
         return

@@ -17,6 +17,9 @@ CANDIDATES_MAX = 2
 REVIEWED_SLOTS = 64
 """Unfinal slots that every event looks at, lowest and highest: where it can end, where we vote."""
 
+DEPTH_MAX = 256
+"""Unfinal blocks above the base that we follow one by one; deeper means to catch up."""
+
 Subject = tuple[VoteKind, bytes]
 """What a vote or certificate of a slot says: kind and block."""
 
@@ -96,6 +99,8 @@ class State:
     """The first slot that we entered in this process: silence before it means nothing."""
     building: int = 0
     """The slot for which a `Build` is under way or a proposal was made."""
+    sign_floor: int = 0
+    """R20: the highest slot whose table was dropped; no Final is signed at or below it."""
     progress: int = 0
     progress_seen: int = -1
     resend_from: int = 0
@@ -119,9 +124,12 @@ class State:
         back. The lowest are those that can be final next, and so the middle's turn comes.
         """
         slots = sorted([slot for slot in self.tables if slot > self.base.slot])
-        if len(slots) > 2 * REVIEWED_SLOTS:
-            return slots[:REVIEWED_SLOTS] + slots[-REVIEWED_SLOTS:]
-        return slots
+        if len(slots) <= 2 * REVIEWED_SLOTS:
+            return slots
+        lowest = slots[:REVIEWED_SLOTS]
+        if lowest[0] <= self.sign_floor:  # what lies above the dropped middle cannot be next
+            lowest = [slot for slot in lowest if slot <= self.sign_floor]
+        return lowest + slots[-REVIEWED_SLOTS:]
 
     def certificate(self, slot: int, kind: VoteKind, block: bytes) -> Certificate | None:
         """A certificate that we hold."""

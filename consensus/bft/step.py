@@ -37,6 +37,7 @@ from consensus.bft.pacemaker import arm_standstill, check_standstill, enter_slot
 from consensus.bft.safety import cast_vote, may_sign
 from consensus.bft.state import CANDIDATES_MAX, Base, State, initial_state
 from consensus.bft.votes import receive_certificate, receive_vote
+from consensus.bft.window import is_dropped
 
 
 def step(state: State, event: Event) -> tuple[State, list[Effect]]:
@@ -103,7 +104,8 @@ def _receive_proposal(state: State, event: ProposalReceived, out: list[Effect]) 
             )
     # R16: looked at after the certificates, which may have brought us near the slot.
     ahead = slot - state.slot
-    if state.base.slot < slot and ahead <= state.params.slots_ahead_max:
+    is_near = state.base.slot < slot and ahead <= state.params.slots_ahead_max
+    if is_near and not is_dropped(state, slot):
         candidates = state.table(slot).candidates
         is_wanted = block not in candidates and len(candidates) < CANDIDATES_MAX
         # add_block refuses the block that closed this epoch, proposed again, if we have it final.

@@ -1,4 +1,4 @@
-"""Count votes, make certificates, notice contradictions (R1, R9, R15, R16)."""
+"""Count votes, make certificates, notice contradictions (R1, R9, R15, R16, R20)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from consensus.bft.effects import CatchUp, Effect, Fetch, KeepCertificate, Repor
 from consensus.bft.evidence import find_contradiction
 from consensus.bft.pacemaker import enter_slot
 from consensus.bft.state import EVIDENCE_SLOTS, SlotTable, State
+from consensus.bft.window import drop_middle, is_dropped
 
 FETCHES_MAX = 64
 """Blocks asked for at a time; more means that we have to catch up by other means."""
@@ -22,6 +23,8 @@ def receive_vote(state: State, signed: SignedVote, out: list[Effect]) -> bool:
     if not _is_in_window(state, vote.slot):
         return False
     state.last_active[signed.validator] = max(state.last_active[signed.validator], vote.slot)
+    if is_dropped(state, vote.slot):
+        return False
     table = state.table(vote.slot)
     if not _record(table, signed, out) or vote.kind is VoteKind.PROPOSE:
         return False
@@ -42,7 +45,7 @@ def receive_certificate(state: State, certificate: Certificate, out: list[Effect
             out.append(CatchUp(vote.epoch, vote.slot))
         return False
     # A quorum signed it, so its slot needs no upper bound: it shows where the others are.
-    if vote.slot <= state.base.slot:
+    if vote.slot <= state.base.slot or is_dropped(state, vote.slot):
         return False
     table = state.table(vote.slot)
     if (vote.kind, vote.block) in table.certificates:
@@ -120,3 +123,5 @@ def _take_certificate(state: State, certificate: Certificate, out: list[Effect])
     out.append(SendCertificate(certificate))
     if vote.slot >= state.slot:
         enter_slot(state, vote.slot + 1, out)
+    if vote.kind is VoteKind.FINAL:
+        drop_middle(state, vote.slot)

@@ -1,8 +1,10 @@
-"""Memory stays bounded, whatever is sent (R16)."""
+"""Memory stays bounded, whatever is sent (R16, R20)."""
 
 from __future__ import annotations
 
 from consensus import bft
+from consensus.bft.state import DEPTH_MAX
+from consensus.bft.window import ENDS_SLOTS
 
 SPARE_SLOTS = 64 + 64 + 2
 """Kept below the base, allowed above the open slot."""
@@ -13,6 +15,9 @@ class Bounds:
 
     def stepped(self, state: bft.State) -> None:
         """The core handled an event."""
-        slots_max = SPARE_SLOTS + state.slot - state.base.slot
+        base, floor = state.base.slot, state.sign_floor
+        is_cut = floor > base  # R20
+        slots_max = SPARE_SLOTS + state.slot - max(base, floor) + is_cut * ENDS_SLOTS
+        blocks_max = 2 * slots_max + is_cut * 2 * DEPTH_MAX
         assert len(state.tables) <= slots_max, f"bounds: {len(state.tables)} slot tables"
-        assert len(state.blocks) <= 2 * slots_max, f"bounds: {len(state.blocks)} blocks"
+        assert len(state.blocks) <= blocks_max, f"bounds: {len(state.blocks)} blocks"
