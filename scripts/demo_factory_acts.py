@@ -140,7 +140,8 @@ class Story:
         order = status["order"]
         self.tell(
             f"{run.machine} ({run.title}): {text(status['assessments'])} windows {way}; "
-            f"remaining life {text(status['rul'])} cycles, {text(status['state'])}, "
+            f"remaining life {text(status['rul'])} cycles (in truth {run.left}), "
+            f"{text(status['state'])}, "
             f"work order {text(order)} open"
         )
         assert order != 0, "a machine at the end of its life has a work order"

@@ -51,12 +51,16 @@ class Eye:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One machine on its way to failure: `rows: f64[cycles, columns]` as its sensors send them."""
+    """One machine on its way to failure: `rows: f64[cycles, columns]` as its sensors send them.
+
+    `left` is what truly remained of its life after the last row, in cycles.
+    """
 
     package: Package
     machine: str
     columns: tuple[str, ...]
     rows: NDArray[np.float64]
+    left: int
     title: str
 
 
@@ -113,20 +117,24 @@ def _generated_run() -> Run:
         machine=machine.name,
         columns=degradation.SENSORS,
         rows=machine.sensors[-CYCLES:],
+        left=0,
         title="generated run to failure (models/data/degradation.py)",
     )
 
 
 def _engine(folder: Path) -> Run:
-    """Engine 1 of FD001, which ran to failure: its last cycles."""
+    """The test engine of FD001 that is nearest to its failure: training has never seen it."""
     package = Package.load(PACKAGES / "turbofan-fd001")
-    engine = cmapss.read_engines(folder, "FD001", "train")[0]
+    engines = cmapss.read_engines(folder, "FD001", "test")
+    long = [engine for engine in engines if engine.cycles >= CYCLES]
+    engine = min(long, key=lambda found: found.remaining)
     return Run(
         package=package,
         machine=f"engine-{engine.number:03d}",
         columns=(*package.quantiser.channels, *package.quantiser.settings),
         rows=np.column_stack([engine.sensors, engine.settings])[-CYCLES:],
-        title="NASA C-MAPSS FD001, engine 1 of the training part, to its failure",
+        left=engine.remaining,
+        title=f"NASA C-MAPSS FD001, engine {engine.number} of the test part",
     )
 
 
