@@ -304,6 +304,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--broker-kills", type=int, default=0)
     parser.add_argument("--node-kills", type=int, default=0)
+    parser.add_argument("--rate", type=int, default=1500, help="messages a second; kills need time")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if find_mosquitto() is None:
@@ -317,6 +318,7 @@ def main() -> int:
         broker_kills=options.broker_kills,
         node_kills=options.node_kills,
         seed=options.seed,
+        rate_per_s=options.rate,
     )
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(run(plan, Path(folder)))

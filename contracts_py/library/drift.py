@@ -30,8 +30,8 @@ def define(stream: str, edges: list[int], reference: list[int], reference_sum: i
 
 
 @export
-def observe(stream: str, number: int):
-    """An observer, organisation or contract, adds one number."""
+def observe(stream: str, number: int) -> bool:
+    """An observer, organisation or contract, adds one number; tells whether retraining is asked for."""
     found = streams[stream]
     who = ctx.caller if type_of(ctx.caller) == "str" else ctx.org
     assert who in found["observers"], "not an observer of this stream"
@@ -42,6 +42,7 @@ def observe(stream: str, number: int):
     if sum(found["counts"]) >= found["size"]:
         compare(stream, found)
     streams[stream] = found
+    return found["asked"] > 0
 
 
 def compare(stream: str, found: dict):

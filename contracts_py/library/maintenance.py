@@ -24,10 +24,9 @@ def setup(model: str, rul_limit: int = 30, rul_margin: int = 3):
 
 @export(role="admin")
 def configure(changes: dict):
-    """Administrators of the organisation that deployed it change models, limits and the contracts beside it."""
+    """Administrators of the deployer change models, limits, contracts beside it. In a genesis that is who configures first."""
     found = options.get()
     assert found["org"] == "" or found["org"] == ctx.org, "the service belongs to another organisation"
-    # A service that stands in the genesis belongs to nobody until somebody configures it.
     found["org"] = ctx.org
     for name in changes:
         assert name in found and name != "org" and type_of(changes[name]) == type_of(found[name]), "an unknown option or another type"
@@ -52,13 +51,13 @@ def known(machine: str) -> dict:
     assert 0 < len(machine) and len(machine) <= 64, "a machine has a name of 1 to 64 characters"
     return machines.get(machine) or {"state": "HEALTHY", "assessments": 0, "rul": dec(0), "height": 0, "order": 0, "owner": "", "maintainer": ""}
 
-def check_access(found: dict):
+def check_access(found: dict) -> dict:
     assert found["owner"] == "" or ctx.org == found["owner"] or ctx.org == found["maintainer"], "only owner and maintainer work on this machine"
+    return found
 
 def judge(chosen: dict, machine: str, rul: dec) -> dict:
     """Update one machine; hysteresis: UNDECIDED keeps the state that the machine had."""
-    found = known(machine)
-    check_access(found)
+    found = check_access(known(machine))
     verdict = decide(rul, chosen["limit"], chosen["margin"])
     if verdict == "BELOW" and found["state"] == "HEALTHY":
         found["state"] = "WORN"
@@ -68,10 +67,14 @@ def judge(chosen: dict, machine: str, rul: dec) -> dict:
         found["state"] = "HEALTHY"
     found.update({"assessments": found["assessments"] + 1, "rul": rul, "height": ctx.height})
     machines[machine] = found
-    if chosen["drift"] != "":
-        # Statistics must never stop a prediction.
-        try_call(chosen["drift"], "observe", {"stream": chosen["model"], "number": floor(rul)}, SIDE_GAS)
-    return {"machine": machine, "rul": rul, "state": found["state"], "verdict": verdict}
+    # Statistics must never stop a prediction.
+    done = [False, False] if chosen["drift"] == "" else try_call(chosen["drift"], "observe", {"stream": chosen["model"], "number": floor(rul)}, SIDE_GAS)
+    return {"machine": machine, "rul": rul, "state": found["state"], "verdict": verdict, "drifting": done[0] and done[1]}
+
+def ask_label(chosen: dict, result: dict, sample: bytes, is_unsure: bool):
+    # While a drifted population has no answer, all of it is news to the model.
+    if chosen["labels"] != "" and (is_unsure or result["drifting"]):
+        try_call(chosen["labels"], "enqueue", {"model": chosen["model"], "sample": sample, "reason": "UNSURE" if is_unsure else "DRIFT"}, SIDE_GAS)
 
 def open_order(chosen: dict, machine: str) -> int:
     number = last_order.get() + 1
@@ -89,15 +92,18 @@ def open_order(chosen: dict, machine: str) -> int:
 @export(role="operator")
 def assess(machine: str, window: bytes) -> dict:
     """Predict from one packed int8 window."""
-    result = judge(options.get(), machine, predict(options.get()["model"], window))
+    chosen = options.get()
+    result = judge(chosen, machine, predict(chosen["model"], window))
     Assessed(machine=machine, rul=result["rul"], state=result["state"])
+    ask_label(chosen, result, sha256(window), result["verdict"] == "UNDECIDED")
     return result
 
 @export(role="operator")
 def examine(machine: str, window: bytes, class_window: bytes = b"", anomaly_window: bytes = b"") -> dict:
     """Remaining life, and failure class and anomaly where a model is configured and a window given."""
     chosen = options.get()
-    result = assess(machine, window)
+    result = judge(chosen, machine, predict(chosen["model"], window))
+    Assessed(machine=machine, rul=result["rul"], state=result["state"])
     failure, anomaly, verdict = "", dec(0), ""
     if chosen["class_model"] != "" and len(class_window) > 0:
         failure = classify(chosen, predict(chosen["class_model"], class_window))
@@ -106,9 +112,7 @@ def examine(machine: str, window: bytes, class_window: bytes = b"", anomaly_wind
         anomaly = sum(found) if type_of(found) == "list" else found
         verdict = decide(anomaly, chosen["anomaly_limit"], chosen["anomaly_margin"])
     Examined(machine=machine, failure=failure, anomaly=anomaly, verdict=verdict)
-    is_unsure = failure == "UNDECIDED" or verdict == "ABOVE" or result["verdict"] == "UNDECIDED"
-    if chosen["labels"] != "" and is_unsure:
-        try_call(chosen["labels"], "enqueue", {"model": chosen["model"], "sample": sha256(window + class_window + anomaly_window), "reason": "UNSURE"}, SIDE_GAS)
+    ask_label(chosen, result, sha256(window + class_window + anomaly_window), failure == "UNDECIDED" or verdict == "ABOVE" or result["verdict"] == "UNDECIDED")
     result.update({"failure": failure, "anomaly": anomaly, "anomaly_verdict": verdict})
     return result
 
@@ -126,8 +130,7 @@ def assess_many(machines: list, windows: bytes) -> list:
     """Predict for several machines; `windows` holds their inputs end to end."""
     assert 0 < len(machines) and len(machines) <= WINDOWS_MAX, "1 to 256 machines"
     chosen = options.get()
-    ruls = predict_many(chosen["model"], windows, len(machines))
-    return [judge(chosen, pair[0], pair[1])["state"] for pair in zip(machines, ruls)]
+    return [judge(chosen, pair[0], pair[1])["state"] for pair in zip(machines, predict_many(chosen["model"], windows, len(machines)))]
 
 @export(role="operator")
 def score_many(windows: bytes, count: int) -> list:
@@ -137,16 +140,14 @@ def score_many(windows: bytes, count: int) -> list:
 @export(role="operator")
 def acknowledge(order: int):
     """The maintainer takes an order."""
-    found = move(order, "OPEN", "ACKNOWLEDGED")
+    found = move(order, "OPEN", {"status": "ACKNOWLEDGED"})
     scores.add(kind="maintainer", name=ctx.org, amounts={"orders": 1, "blocks_to_acknowledge": ctx.height - found["opened"]})
 
 @export(role="operator")
 def close(order: int, failed: bool, cause: str = "", is_part_used: bool = True):
     """Close a work order and say whether the machine had indeed been failing: it scores model and maintainer."""
     assert len(cause) <= 200, "a cause has at most 200 characters"
-    found = move(order, "ACKNOWLEDGED", "CLOSED")
-    found.update({"failed": failed, "cause": cause})
-    orders[order] = found
+    found = move(order, "ACKNOWLEDGED", {"status": "CLOSED", "failed": failed, "cause": cause})
     state = machines[found["machine"]]
     state.update({"order": 0, "state": "HEALTHY"})
     machines[found["machine"]] = state
@@ -159,8 +160,7 @@ def close(order: int, failed: bool, cause: str = "", is_part_used: bool = True):
 def report_failure(machine: str, cause: str):
     """A machine has failed: a miss of the model if no order is open, a delay of its maintainer if one is."""
     assert len(cause) <= 200, "a cause has at most 200 characters"
-    found = machines[machine]
-    check_access(found)
+    found = check_access(machines[machine])
     if found["order"] == 0:
         scores.add(kind="model", name=options.get()["model"], amounts={"misses": 1})
         found["order"] = open_order(options.get(), machine)
@@ -169,13 +169,13 @@ def report_failure(machine: str, cause: str):
     found["state"] = "FAILED"
     machines[machine] = found
 
-def move(order: int, before: str, after: str) -> dict:
+def move(order: int, before: str, changes: dict) -> dict:
     found = orders[order]
     check_access(machines[found["machine"]])
     assert found["status"] == before, f"the order is not {before}"
-    found["status"] = after
+    found.update(changes)
     orders[order] = found
-    WorkOrder(order=order, machine=found["machine"], status=after)
+    WorkOrder(order=order, machine=found["machine"], status=found["status"])
     return found
 
 @view

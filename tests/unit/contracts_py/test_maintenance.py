@@ -180,6 +180,40 @@ def test_a_changed_population_asks_for_retraining_until_it_is_answered() -> None
     assert world.value("drift", "is_asked", stream="rul") is False
 
 
+def test_unsure_and_drifting_predictions_wait_for_a_label_until_drift_is_answered() -> None:
+    world = drifting()
+    world.put("labels", source("labels"))
+    world.value("maintenance", "configure", sender=ADMINS[STEEL], changes={"labels": "labels"})
+    world.value(
+        "labels", "open", sender=MODELER,
+        dataset="wear", model="rul", classes=["FINE", "WORN"], surety=800, reward=0,
+    )  # fmt: skip
+
+    def reasons() -> list[Value]:
+        return [table(fields)["reason"] for fields in named(world, "Queued")]
+
+    assess(world, b"\x64")
+    assert reasons() == []
+    assess(world, UNSURE)
+    assess(world, UNSURE)
+    assert reasons() == ["UNSURE"]
+    for _ in range(7):
+        assess(world, b"\x63")
+    assert table(world.value("drift", "status", stream="rul"))["windows"] == 1
+    for _ in range(10):
+        assess(world, b"\x0a")
+    assert world.value("drift", "is_asked", stream="rul") is True
+    asked = reasons()
+    assert asked[-1] == "DRIFT"
+    assess(world, b"\x62")
+    assert reasons() == [*asked, "DRIFT"]
+    world.value(
+        "drift", "answer", sender=MODELER, stream="rul", reference=[9, 1, 0], reference_sum=150
+    )
+    assess(world, b"\x61")
+    assert reasons() == [*asked, "DRIFT"]
+
+
 def test_only_observers_feed_a_stream() -> None:
     world = drifting()
     world.value("drift", "observe", sender=STEEL, stream="rul", number=5)
