@@ -286,6 +286,7 @@ def test_an_alert_and_an_order_come_when_life_is_surely_short() -> None:
     world = plant()
     assert world.value("maintenance", "assess", machine="m1", window=b"\x64") == {
         "machine": "m1", "rul": Dec(100 * UNIT), "state": "HEALTHY", "verdict": "ABOVE",
+        "drifting": False,
     }  # fmt: skip
     undecided = world.value("maintenance", "assess", machine="m1", window=b"\x1f")
     assert isinstance(undecided, dict)

@@ -8,7 +8,7 @@ from models.data import cmapss
 from scripts import demo_factory_data as demo
 
 ENGINES_OF_FD001 = 100
-DATA = os.environ.get("ANDON_DATA")
+DATA = Path(os.environ.get("ANDON_DATA", "../shared/data")).resolve()
 
 
 def made_folder(folder: Path) -> Path:
@@ -30,10 +30,12 @@ def test_the_engine_is_the_worn_one_of_the_test_part_that_ran_long_enough(tmp_pa
     assert run.rows.shape == (demo.CYCLES, len(run.columns))
 
 
-@pytest.mark.skipif(DATA is None, reason="needs the data sets; name their folder in ANDON_DATA")
+@pytest.mark.skipif(
+    not (DATA / "cmapss").is_dir(), reason="needs the data sets; name their folder in ANDON_DATA"
+)
 def test_real_data_has_a_worn_engine_images_demand_and_a_bad_lot() -> None:
-    found = demo.real(Path(str(DATA)))
-    engines = cmapss.read_engines(Path(str(DATA)) / "cmapss", "FD001", "test")
+    found = demo.real(DATA)
+    engines = cmapss.read_engines(DATA / "cmapss", "FD001", "test")
     assert len(engines) == ENGINES_OF_FD001
     assert found.run.left == 7
     assert len(found.demand) == demo.HISTORY + 3
