@@ -31,7 +31,7 @@ demo-factory: setup ## 4 organisations: machine, recall, parts, labels; DATA=../
 	@$(BIN)/python -m scripts.demo_factory $(if $(DATA),--data $(DATA))
 
 test: setup ## the whole test suite in two workers; WORKERS=0 for one process
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 lint: setup ## ruff: lint and format check
 	@$(BIN)/ruff check .
