@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +26,9 @@ from andon.core.hashing import Domain, digest
 from andon.core.json_value import Json, to_hex, value_to_json
 from andon.core.state_key import is_name
 from andon.core.transaction import Call, make_call
+
+if TYPE_CHECKING:
+    from andon.client.async_client import Wait
 
 SOURCE_BYTES_MAX = 256 * 1024
 NO_SUCH_VIEW = "E_NO_FUNC"
@@ -149,6 +153,9 @@ def call_command(
     "--wait", type=click.Choice(["none", "accepted", "final"]), default="final", show_default=True
 )
 @click.option("--gas", "gas_limit", type=int, default=GAS_LIMIT, show_default=True)
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Your name for this order: run again, one transaction."
+)
 @click.pass_obj
 def send_command(
     context: Context,
@@ -156,18 +163,27 @@ def send_command(
     target: str,
     arguments: tuple[str, ...],
     sender: str,
-    wait: str,
+    wait: Wait,
     gas_limit: int,
+    idempotency_key: str | None,
 ) -> None:
     """Submit a call of TARGET (contract.method) with name=value arguments.
 
     The hash is printed before waiting. Exit 3 if it is not final in time, 5 if it failed.
+
+    With an --idempotency-key the signed transaction is written below --home first, and every later
+    run with this key and sender sends that one again, whatever became of the first.
     """
     contract, method = split_target(target)
     given = parse_arguments(arguments)
     check_call(context, contract, method, given)
     call = make_call(contract, method, given)
-    submission = submit(context, call, sender, wait, gas_limit)
+    if idempotency_key is None:
+        submission = submit(context, call, sender, wait, gas_limit)
+    else:
+        from andon.cli.once import submit_once
+
+        submission = submit_once(context, call, sender, wait, gas_limit, name=idempotency_key)
     outcome = submission.outcome
     text = submission.state
     if outcome is not None and not outcome.ok:
@@ -209,17 +225,17 @@ def check_call(context: Context, contract: str, method: str, given: Mapping[str,
 
 
 def submit(
-    context: Context, call: Call, sender: str, wait: str, gas_limit: int = GAS_LIMIT
+    context: Context, call: Call, sender: str, wait: Wait, gas_limit: int = GAS_LIMIT
 ) -> Submission:
     """Submit with the named key; tells the hash on stderr before anything is sent."""
     key = context.key(sender)
     with context.client(key) as client:
-        if wait == "none":
-            return client.submit(call, wait="none", gas_limit=gas_limit, on_hash=tell_hash)
-        if wait == "accepted":
-            return client.submit(call, wait="accepted", gas_limit=gas_limit, on_hash=tell_hash)
         return client.submit(
-            call, timeout_ms=context.timeout_ms, gas_limit=gas_limit, on_hash=tell_hash
+            call,
+            wait=wait,
+            timeout_ms=context.timeout_ms,
+            gas_limit=gas_limit,
+            on_hash=tell_hash,
         )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from andon.client.async_client import AsyncClient
     from andon.client.contract import AsyncContract, Contract
     from andon.client.results import Event, Outcome, Prediction, Submission
+    from andon.client.sent import SentBook
     from andon.client.stages import ContractFailed, NotFinalYet, SubmitRefused
     from andon.client.sync import Client
     from andon.client.verifier import Verifier
@@ -37,6 +38,7 @@ __all__ = [
     "NotFinalYet",
     "Outcome",
     "Prediction",
+    "SentBook",
     "Submission",
     "SubmitRefused",
     "Unavailable",
@@ -53,6 +55,7 @@ _HOMES = {
     "Outcome": "andon.client.results",
     "Prediction": "andon.client.results",
     "Submission": "andon.client.results",
+    "SentBook": "andon.client.sent",
     "ContractFailed": "andon.client.stages",
     "NotFinalYet": "andon.client.stages",
     "SubmitRefused": "andon.client.stages",

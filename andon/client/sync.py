@@ -33,7 +33,7 @@ from andon.core.rpc_schema import (
     ValidatorsReply,
 )
 from andon.core.state_key import ABSENT, Absent
-from andon.core.transaction import Call
+from andon.core.transaction import Call, TransactionBody
 
 T = TypeVar("T")
 
@@ -107,6 +107,12 @@ class Client:
                 on_hash=on_hash,
             )
         )
+
+    def build(
+        self, calls: Call | Iterable[Call], *, sender: bytes, gas_limit: int = GAS_LIMIT
+    ) -> TransactionBody:
+        """Prepare a transaction for signing, here or offline."""
+        return self._run(self._async.build(calls, sender=sender, gas_limit=gas_limit))
 
     def submit_raw(
         self,

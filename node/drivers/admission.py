@@ -47,14 +47,15 @@ class Admission:
         Raises:
             InvalidInput: the rule's code.
         """
-        final = self._final()
-        check_limits(transaction, environment_of(final, final.header.time_ms + 1))
+        # First, so that one which is final is answered so when its expiry is over, too.
         if self._snapshot.has_transaction(transaction.id):
             raise InvalidInput(
                 Code.DUPLICATE,
                 f"transaction {transaction.id.hex()[:16]} is already final",
                 hint="ask for its receipt",
             )
+        final = self._final()
+        check_limits(transaction, environment_of(final, final.header.time_ms + 1))
         if not self._directory.may_send(transaction.body.sender):
             raise InvalidInput(
                 Code.NOT_A_MEMBER,

@@ -225,6 +225,19 @@ async def test_a_transaction_is_refused_for_ever_once_final(tmp_path: Path) -> N
         assert caught.value.code is Code.DUPLICATE
 
 
+async def test_a_final_transaction_is_known_as_such_when_its_expiry_is_over(tmp_path: Path) -> None:
+    transaction = signed(put("a", 1), expires_height=2)
+    node = Node(tmp_path)
+    async with running(node):
+        await node.pool.admit(transaction.raw)
+        for number in range(3):
+            await node.pool.admit(signed(put("b", number)).raw)
+            await node.extend()
+        with pytest.raises(InvalidInput) as caught:
+            await node.pool.admit(transaction.raw)
+        assert caught.value.code is Code.DUPLICATE
+
+
 async def test_blocks_stack_before_they_are_final_and_flush_together(tmp_path: Path) -> None:
     leader, follower = Node(tmp_path / "a"), Node(tmp_path / "b")
     async with running(leader, follower):
