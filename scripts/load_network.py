@@ -23,6 +23,8 @@ from andon.core.transaction import TransactionBody, make_call, sign_transaction
 from scripts.bench.conditions import conditions
 from scripts.bench.load import Result, percentile, run_load
 from scripts.bench.targets import AndonTarget
+from scripts.bench.usage import Usage, measure
+from scripts.load_report import Step, page, used
 
 EXPIRES_AFTER = 2000
 TRANSACTIONS_MAX = 200_000
@@ -41,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     encoded = msgspec.json.encode(document)
     if options.out:
         options.out.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+    if options.html:
+        typed = [msgspec.convert(step, Step) for step in steps]
+        options.html.write_text(page(options.target, conditions(), typed), encoding="utf-8")
     if options.json:
         print(encoded.decode())
     return 0 if any(step["final"] for step in steps) else 1
@@ -59,8 +64,9 @@ async def _run(options: argparse.Namespace) -> list[dict[str, object]]:
     steps: list[dict[str, object]] = []
     for rate in rates:
         raws = await _signed(context, options, keys, max(1, int(rate * options.seconds)))
+        before = await _usage(context)
         result = await run_load(AndonTarget(), context.endpoints(), raws, rate)
-        step = report(result, rate)
+        step = report(result, rate) | used((await _usage(context)).since(before), result)
         steps.append(step)
         if not options.json:
             print(line(step), flush=True)
@@ -88,6 +94,13 @@ async def _signed(
         )
         made.append(sign_transaction(body, key))
     return made
+
+
+async def _usage(context: Context) -> Usage:
+    """What processes of the network in --home have used so far; none where it is elsewhere."""
+    if context.nodes or not context.home.exists():
+        return Usage()
+    return await asyncio.to_thread(measure, context.home, ())
 
 
 def _rates(rate: float, controller: str) -> list[float]:
@@ -125,6 +138,7 @@ def line(step: dict[str, object]) -> str:
         f"offered {step['offered_per_s']}/s: {step['offered']} sent, {step['accepted']} accepted, "
         f"{step['final']} final at {step['final_per_s']}/s in {step['blocks']} blocks{refused}\n"
         f"  ms to accepted {step['accepted_ms']}, to final {step['final_ms']}"
+        + (f"\n  processor {step['cpu_ms_per_final']} ms a final call" if "cpu_s" in step else "")
     )
 
 
@@ -140,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sender", action="append", default=[], help="key or role; repeatable")
     parser.add_argument("--gas", type=int, default=20_000_000)
     parser.add_argument("--out", type=Path, help="write the report as JSON")
+    parser.add_argument("--html", type=Path, help="write the report as a page")
     parser.add_argument("--json", action="store_true")
     return parser
 

@@ -23,6 +23,7 @@ from andon.client.defaults import GAS_LIMIT
 @click.option("--from", "senders", multiple=True, default=("operator",), help="Key or role.")
 @click.option("--gas", "gas_limit", type=int, default=GAS_LIMIT, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Report as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Report as a page.")
 @click.pass_obj
 def bench_command(
     context: Context,
@@ -35,16 +36,18 @@ def bench_command(
     senders: tuple[str, ...],
     gas_limit: int,
     out: Path | None,
+    html: Path | None,
 ) -> None:
     """Offer calls of TARGET (contract.method) with name=value; `{n}` is the call's number.
 
     Calls are due at fixed times, whatever the network does, and latency counts from then. Exit 1
-    if nothing became final.
+    if nothing became final. With a network in --home, the report tells what its processes used.
     """
     options = [f"--home={context.home}", f"--rate={rate}", f"--seconds={seconds}"]
     options += [f"--controller={controller}", f"--gas={gas_limit}"]
     options += [f"--node={url}" for url in context.nodes]
     options += [f"--sender={name}" for name in senders]
     options += [f"--out={out}"] if out is not None else []
+    options += [f"--html={html}"] if html is not None else []
     options += ["--json"] if context.as_json else []
     end(run_launcher("scripts.load_network", [*options, "--", target, *arguments]))

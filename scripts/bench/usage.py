@@ -104,6 +104,8 @@ def _processes(home: Path) -> list[tuple[str, int]]:
         if place is None:
             continue
         name = place.removeprefix(prefix + "/").split("/")[0]
+        if name == "companions":
+            continue  # a broker or a Prometheus beside the network
         kind = WORKER if "models.worker" in words else NODE
         found.append((f"{name} {kind}", int(entry.name)))
     return sorted(found)

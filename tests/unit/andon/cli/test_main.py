@@ -274,6 +274,7 @@ def test_a_bench_tells_offered_accepted_and_final_apart(
     assert [step["final"] for step in steps] == [2, 4, 6, 8]
     assert all(set(step["final_ms"]) == {"p50", "p95", "p99", "max"} for step in steps)
     assert json.loads(out.read_text())["call"] == "maintenance.assess"
+    assert not any("cpu_s" in step for step in steps)  # no network in --home
     assert load_network.main([*options, "--rate=1e6", *call]) == 1
     assert "at most" in capsys.readouterr().err
 
