@@ -13,6 +13,7 @@ from andon.cli.network import load_network
 from andon.core.errors import AndonError
 from scripts.chaos_links import stop_links
 from scripts.cluster import Cluster, remove
+from scripts.companions import stop_companions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _act(options: argparse.Namespace) -> str:
     if options.verb == "prune":
+        stop_companions(options.home)
+        stop_links(options.home)
         remove(options.home)
         return f"deleted {options.home}"
     cluster = Cluster(load_network(options.home))
     if options.verb == "down":
-        stopped = cluster.down()
+        stopped = [*stop_companions(cluster.home), *cluster.down()]
         stop_links(cluster.home)
         return "stopped " + ", ".join(stopped) if stopped else "nothing was running"
     name = cluster.network.node(options.node or "").name

@@ -22,6 +22,7 @@ from andon.core.genesis import Params
 from node.local_network import Plan
 from scripts.chaos_links import forget_links, start_links, stop_links
 from scripts.cluster import Cluster, make_or_load
+from scripts.companions import NAMES, check_installed, start_companions, stop_companions
 
 WATCH_S = 0.5
 
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Start, report, and in the foreground stay; 0, 1 or 7 (not ready)."""
     options = _parser().parse_args(arguments)
     try:
+        check_installed(options.companions)
+        if options.reset:
+            stop_companions(options.home)
         cluster = make_or_load(_plan(options), reset=options.reset)
         began = time.monotonic()
         (start_links if options.chaos else forget_links)(cluster)
@@ -55,6 +59,7 @@ def _report(
     cluster: Cluster, options: argparse.Namespace, started: list[str], began: float
 ) -> None:
     cluster.wait_ready(options.timeout)
+    companions = start_companions(cluster, options.companions)
     seconds = time.monotonic() - began
     if options.json:
         document = {
@@ -66,10 +71,13 @@ def _report(
                 {"name": node.name, "rpc": node.rpc, "pid": cluster.network.alive().get(node.name)}
                 for node in cluster.nodes
             ],
+            "companions": companions,
         }
         print(msgspec.json.encode(document).decode(), flush=True)
         return
     print(table(cluster))
+    for name, url in companions.items():
+        print(f"{name:<12}{url}")
     print(f"ready in {seconds:.1f} s ({len(started)} started)", flush=True)
     if not options.detach:
         print("Ctrl-C stops the network; its state stays for the next time.", flush=True)
@@ -78,9 +86,9 @@ def _report(
 def table(cluster: Cluster) -> str:
     """Nodes with process id, URLs and log, and the accounts that may sign."""
     alive = cluster.network.alive()
-    lines = [f"{'node':<10}{'organisation':<14}{'pid':>8}  {'rpc and explorer':<26}log"]
+    lines = [f"{'node':<12}{'organisation':<14}{'pid':>8}  {'rpc and explorer':<26}log"]
     lines += [
-        f"{node.name:<10}{node.organisation:<14}{alive.get(node.name, 0):>8}  {node.rpc:<26}"
+        f"{node.name:<12}{node.organisation:<14}{alive.get(node.name, 0):>8}  {node.rpc:<26}"
         f"{cluster.log_path(node.name)}"
         for node in cluster.nodes
     ]
@@ -105,6 +113,7 @@ def _stay(cluster: Cluster) -> int:
 def _end(cluster: Cluster) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("\nstopping …", file=sys.stderr, flush=True)
+    stop_companions(cluster.home, cluster.children)
     cluster.down()
     stop_links(cluster.home)
     return 0
@@ -144,6 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reset", action="store_true", help="delete the network's state first")
     parser.add_argument("--detach", action="store_true", help="leave the nodes running")
     parser.add_argument("--chaos", action="store_true", help="links that `andon chaos` can harm")
+    parser.add_argument(
+        "--with", dest="companions", action="append", choices=NAMES, default=[],
+        help="a program beside the network; repeatable",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true")
     return parser
 

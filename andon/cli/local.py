@@ -11,9 +11,11 @@ import click
 import msgspec
 
 from andon.cli.context import Context, end
+from andon.cli.network import MANIFEST_FILE
 from andon.core.errors import Code, InvalidInput
 
 FOLLOW_PAUSE_S = 0.25
+COMPANIONS = ("explorer", "mqtt", "prometheus")
 _PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -48,6 +50,17 @@ def run_launcher(module: str, arguments: list[str]) -> int:
             continue  # Ctrl-C reached the child too; it stops the nodes, we wait for it
 
 
+def _companions(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name for text in given for name in text.split(",")))
+    for name in names:
+        if name not in COMPANIONS:
+            reason = f"{name!r} is none of {', '.join(COMPANIONS)}"
+            raise click.BadParameter(reason, context, parameter)
+    return names
+
+
 @click.command("up")
 @click.option("--manifest", type=_PATH, help="What to make, as `andon init` writes it.")
 @click.option("--validators", type=int, help="[default: 4]")
@@ -59,6 +72,10 @@ def run_launcher(module: str, arguments: list[str]) -> int:
 @click.option("--fast", is_flag=True, help="No model workers, short waits: for tests of contracts.")
 @click.option("--reset", is_flag=True, help="Delete the network's state first.")
 @click.option("--chaos", is_flag=True, help="Put links between nodes that `andon chaos` can harm.")
+@click.option(
+    "--with", "companions", multiple=True, metavar="NAME", callback=_companions,
+    help="explorer (an observer for it), mqtt (Mosquitto), prometheus; repeatable, or a,b.",
+)  # fmt: skip
 @click.option("--detach", is_flag=True, help="Leave the nodes running; `andon down` stops them.")
 @click.pass_obj
 def up_command(
@@ -70,11 +87,13 @@ def up_command(
     reset: bool,
     detach: bool,
     chaos: bool,
+    companions: tuple[str, ...],
     **given: int | str | None,
 ) -> None:
     """Start a local network, or go on with the one in --home.
 
-    Options count more than the manifest. The network in --home keeps what it was made with.
+    Options count more than the manifest. The network in --home keeps what it was made with. What
+    --with names is started beside it, as it is installed here, and `andon down` stops it.
     """
     from andon.cli.manifest import FAST_IDLE_BLOCK_MS, NetworkFile, load_network_file
 
@@ -82,14 +101,27 @@ def up_command(
     values: dict[str, int | str | None] = msgspec.to_builtins(plan)
     if fast:
         values |= {"worker": "none", "idle_block_ms": FAST_IDLE_BLOCK_MS}
+    if manifest is None and not reset:
+        values |= _made(context)
     values |= {name: value for name, value in given.items() if value is not None}
-    arguments = [f"--home={context.home}"]
+    if "explorer" in companions:
+        values["observers"] = values["observers"] or 1
+    arguments = [f"--home={context.home}", *(f"--with={name}" for name in companions)]
     arguments += [
         f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None
     ]
     flags = {"--reset": reset, "--detach": detach, "--json": context.as_json, "--chaos": chaos}
     arguments += [name for name, is_set in flags.items() if is_set]
     end(run_launcher("scripts.launch_cluster", arguments))
+
+
+def _made(context: Context) -> dict[str, int]:
+    """How many nodes the network in --home has, so that nobody has to say it again."""
+    if not (context.home / MANIFEST_FILE).exists():
+        return {}
+    nodes = context.network().manifest.nodes
+    voting = sum(1 for node in nodes if node.validator_key)
+    return {"validators": voting, "observers": len(nodes) - voting}
 
 
 @click.command("down")

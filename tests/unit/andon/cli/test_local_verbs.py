@@ -81,8 +81,36 @@ def test_up_takes_the_manifest_and_what_is_given_on_the_line_counts_more(
     wanted = {"--validators=7", "--observers=1", "--seed=5", "--worker=none", "--detach"}
     assert wanted | {"--idle-block-ms=200"} <= set(passed[-1])
     assert andon("up")[0] == 0
+    assert not any(item.startswith("--with") for item in passed[-1])
     assert {"--validators=4", "--worker=cpu"} <= set(passed[-1])
     assert not any(item.startswith("--seed") for item in passed[-1])
+
+
+def test_up_goes_on_with_the_nodes_that_the_network_has(
+    andon: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[list[str]] = []
+    monkeypatch.setattr(local, "run_launcher", lambda _, arguments: passed.append(arguments) or 0)
+    prepare(Plan(home=tmp_path / "net", validators=2, observers=1, seed=1))
+    assert andon("up")[0] == 0
+    assert {"--validators=2", "--observers=1"} <= set(passed[-1])
+    assert andon("up", "--reset")[0] == 0
+    assert {"--validators=4", "--observers=0"} <= set(passed[-1])
+
+
+def test_up_starts_companions_by_name(
+    andon: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[list[str]] = []
+    monkeypatch.setattr(local, "run_launcher", lambda _, arguments: passed.append(arguments) or 0)
+    assert andon("up", "--with", "mqtt,explorer", "--with=prometheus")[0] == 0
+    assert {"--with=mqtt", "--with=explorer", "--with=prometheus", "--observers=1"} <= set(
+        passed[-1]
+    )
+    assert andon("up", "--with=explorer", "--observers=3")[0] == 0
+    assert "--observers=3" in passed[-1]
+    code, _, err = andon("up", "--with=kafka")
+    assert (code, "'kafka' is none of explorer, mqtt, prometheus" in err) == (2, True)
 
 
 def test_a_rotated_key_is_found_by_the_name_and_by_the_role_of_its_account(
