@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> list[str]:
     if options.verb == "verify":
         return commands.verify(options.path, options.backend, options.publisher)
+    if options.verb == "window":
+        return commands.window(options.path, options.image, options.out)
     if options.verb == "show":
         return commands.show(options.path)
     if options.csv is not None:
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--model",
         default="",
-        help="turbofan: network, boosted, super; images: network, texture",
+        help="turbofan: network, boosted, super; images: network, texture (few images: texture)",
     )
     train.add_argument("--stage", type=int, choices=(1, 2), default=1, help="liveline: the stage")
     train.add_argument("--csv", type=Path, help="your own table, with a header line")
@@ -77,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("path", type=Path)
     verify.add_argument("--backend", choices=BACKENDS, default="cpu")
     verify.add_argument("--publisher", default="", help="0x key that must have signed the package")
+    window = verbs.add_parser("window", help="make the window of one image, for a transaction")
+    window.add_argument("path", type=Path, help="package of train --images")
+    window.add_argument("image", type=Path)
+    window.add_argument("--out", type=Path, required=True, help="file for the window's bytes")
     show = verbs.add_parser("show", help="manifest, certificate and card")
     show.add_argument("path", type=Path)
     return parser

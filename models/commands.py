@@ -110,7 +110,7 @@ def train_own_images(
     from models.recipes.own_images import ImageRequest, train_images  # noqa: PLC0415 # jax
 
     request = ImageRequest(
-        folder=folder, name=name, size=size, epochs=epochs, seed=seed, model=model or "network"
+        folder=folder, name=name, size=size, epochs=epochs, seed=seed, model=model
     )
     return _save(train_images(request, say), out)
 
@@ -121,7 +121,7 @@ def _save(outcome: Outcome, out: Path) -> list[str]:
     outcome.package.save(out)
     (out / "report.html").write_text(report(outcome), "utf-8")
     figures = [f"  {figure}: {value:.4g}" for figure, value in outcome.figures]
-    head = f"{outcome.package.manifest.name}  model {outcome.package.id.hex()[:16]}"
+    head = f"{outcome.package.manifest.name}  model {to_hex(outcome.package.id)}"
     return [head, *figures, f"  convention: {outcome.convention}", f"  report: {out}/report.html"]
 
 
@@ -185,6 +185,21 @@ def show(path: Path) -> list[str]:
         "",
         package.card,
     ]
+
+
+def window(path: Path, image: Path, out: Path) -> list[str]:
+    """Write the window of an image for a package, and tell what the package says of it here.
+
+    Raises:
+        InvalidInput: as `open_package`, BAD_MODEL_INPUT, BAD_DATASET.
+    """
+    from models.pictures import image_window, shares  # noqa: PLC0415 # only who has images
+
+    package = open_package(path)
+    found = image_window(package, image)
+    out.write_bytes(found.tobytes())
+    lines = [f"  {name:<16}{share:.4f}" for name, share in shares(package, found)]
+    return [f"{out}: {found.size} bytes, as a contract's window or image=@{out}", *lines]
 
 
 def open_package(path: Path) -> Package:

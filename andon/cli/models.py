@@ -11,7 +11,7 @@ import click
 
 from andon.cli.audit import audit_command
 from andon.cli.context import Context, shown
-from andon.cli.models_local import appoint, ask, identity_of, sign, train, verify
+from andon.cli.models_local import appoint, ask, identity_of, sign, train, verify, window
 from andon.client.models import Models, manifest_of_blob, package_file
 from andon.core.codec import Value
 from andon.core.json_value import Json, to_hex, value_to_json
@@ -26,7 +26,7 @@ def models_command() -> None:
     """Train, verify, publish, alias, list, retire model packages; committees of attested ones."""
 
 
-for _verb in (train, verify, appoint, ask, audit_command, sign):
+for _verb in (train, verify, window, appoint, ask, audit_command, sign):
     models_command.add_command(_verb)
 
 

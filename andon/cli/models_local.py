@@ -36,6 +36,13 @@ def verify(arguments: tuple[str, ...]) -> None:
     _run("verify", arguments)
 
 
+@click.command("window", context_settings=_PASSED_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def window(arguments: tuple[str, ...]) -> None:
+    """Make the window of one IMAGE for the package in PATH: PATH IMAGE --out FILE."""
+    _run("window", arguments)
+
+
 @click.command("sign")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--from", "sender", default="modeler", show_default=True, help="Key or role.")

@@ -43,7 +43,8 @@ class Models:
 
         Without a `signature` (a `package.sig`) the own key signs as publisher. `parents` are ids of
         models that this one was made from, beside the manifest's own parent. Validators fetch the
-        blob, run its golden vectors and attest; see `wait_active`.
+        blob, run its golden vectors and attest; see `wait_active`. Where the model is registered
+        already, only the blob is handed over: what was broken off goes on.
 
         Raises:
             InvalidInput: BAD_MODEL_PACKAGE, BAD_SIGNATURE, MODEL_QUOTA, or another refusal.
@@ -61,6 +62,8 @@ class Models:
             arguments["publisher"] = signature.publisher
             arguments["signature"] = signature.signature
         await self.client.publish_blob(blob)
+        if await self.is_registered(identity):
+            return identity
         try:
             await self._send("propose", arguments)
         except InvalidInput as error:
@@ -89,9 +92,14 @@ class Models:
                 raise Unavailable(
                     Code.MODEL_NOT_ACTIVE,
                     f"model {identity.hex()[:16]} is {status!s:.20} after {timeout_s:.0f} s",
-                    hint="the validators' logs say whether they fetched and checked it",
+                    hint="publish again goes on waiting (--timeout SECONDS waits longer); the "
+                    "validators' logs say whether they fetched and checked it",
                 )
             await asyncio.sleep(POLL_S)
+
+    async def is_registered(self, identity: bytes) -> bool:
+        """Tell, proved, whether the registry knows a model."""
+        return await self.client.state(CONTRACT, "packages", identity) is not None
 
     async def entry(self, identity: bytes) -> dict[str, Value]:
         """The registry's proved entry of a model.

@@ -72,6 +72,19 @@ def read_images(folder: Path, size: int) -> Images:
     )
 
 
+def read_image(path: Path, size: int) -> NDArray[np.uint8]:
+    """Read one image as grey levels: `u8[size, size]`.
+
+    Raises:
+        InvalidInput: BAD_DATASET if it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _bad(f"{path}: {error.strerror}", "") from None
+    return _grey(path, data, size)
+
+
 def _of(root: Path) -> list[Path]:
     if not root.is_dir():
         raise _bad(f"{root} is not a folder", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -28,6 +28,8 @@ from models.train.step import Network
 MODELS = ("network", "texture")
 PER_CLASS_MIN = 8
 SIZE_STEP = 8
+FEW_IMAGES = 1000
+"""Below so many to train on, counts of patterns are the better guess than a network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,8 @@ class ImageRequest:
     size: int = 64
     epochs: int = 40
     seed: int = 0
-    model: str = "network"
-    """"network" (convolutions) or "texture" (patterns; fast, for surfaces and few images)."""
+    model: str = ""
+    """"network" (convolutions), "texture" (patterns; fast), or "": by the number of images."""
 
 
 def train_images(request: ImageRequest, say: Say) -> Outcome:
@@ -49,13 +51,18 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
     Raises:
         InvalidInput: BAD_DATASET with what to change.
     """
-    if request.model not in MODELS:
+    if request.model not in ("", *MODELS):
         raise refuse(f"no model {request.model!r} for images", "models: " + ", ".join(MODELS))
     if request.size % SIZE_STEP or not SIZE_STEP <= request.size <= 256:
         raise refuse(f"size {request.size}", f"a multiple of {SIZE_STEP} up to 256")
     images = read_images(request.folder, request.size)
     is_test, convention = split(images)
     say(f"{len(images.labels)} images, {len(images.classes)} classes; {int(is_test.sum())} test")
+    model = request.model
+    if not model:
+        model = "texture" if int((~is_test).sum()) < FEW_IMAGES else "network"
+        other = next(name for name in MODELS if name != model)
+        say(f"model {model}, by the number of images; --model {other} trains the other")
     goal = Goal(kind="classes", outputs=len(images.classes), low=0.0, high=1.0)
     inputs, labels = levels(images.pixels), images.labels.astype(np.float64)
     config = FitConfig(
@@ -67,14 +74,15 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
         return ConvNet2d(shape[0], 1, goal.outputs, rngs=rngs)
 
     learner: Learner = NetworkLearner("convolution", network, config, augment=nudge)
-    if request.model == "texture":
+    if model == "texture":
         learner = TextureLearner()
     part = learner.fit(inputs[~is_test], labels[~is_test], goal, request.seed)
     predicted, actual = predict(part, inputs[is_test], goal), labels[is_test]
     figures = classification(predicted, actual)
+    trained = replace(request, model=model)
     package = build_package(
         _describe(
-            request, images, figures, convention=convention, config=config, steps=goal.steps
+            trained, images, figures, convention=convention, config=config, steps=goal.steps
         ),
         part.graph, part.tensors,
         Quantiser(("grey",), ("level",), (), (LEVELS,), (), 0), inputs[~is_test],

@@ -10,6 +10,8 @@ export class AndonError extends Error {
 }
 
 const RETRY_MIN_MS = 200, RETRY_MAX_MS = 5000;
+// How often all endpoints are asked before giving up, and the pause between.
+const ROUNDS = 2, ROUND_PAUSE_MS = 250;
 const SLOW_READER = 1214;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -89,7 +91,8 @@ export class Client {
       body = JSON.stringify(rest);
     }
     let reason;
-    for (let attempt = 0; attempt < this.endpoints.length; attempt += 1) {
+    for (let attempt = 0; attempt < ROUNDS * this.endpoints.length; attempt += 1) {
+      if (attempt > 0 && attempt % this.endpoints.length === 0) await pause(ROUND_PAUSE_MS);
       let answer, text;
       try {
         const headers = { "Content-Type": "application/json", ...this.headers };

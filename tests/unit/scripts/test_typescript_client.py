@@ -24,6 +24,7 @@ const status = await client.status();
 const found = [];
 for await (const event of client.events({ cursor: "0-0-0", contract: "maintenance" })) {
   found.push(event.cursor);
+  console.log(event.cursor);
   if (found.length === 3) break;
 }
 let error;
@@ -78,8 +79,9 @@ async def test_it_resumes_without_a_gap_after_the_server_was_away() -> None:
     port, url = first.port, first.url
     await _assess(node, url, 5)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(_run(url))
-        await asyncio.sleep(0.5)
+        reached = asyncio.Event()
+        running = group.create_task(_run(url, reached))
+        await reached.wait()  # It follows now; a node that is away at the start is another matter.
         await first.stop()
         async with RpcServer(node, RpcSettings(port=port)):
             for number in (6, 7):
@@ -88,21 +90,50 @@ async def test_it_resumes_without_a_gap_after_the_server_was_away() -> None:
     assert answer["found"] == ["1-0-0", "2-0-0", "3-0-0"]
 
 
+@needs_node
+async def test_a_node_that_comes_back_within_a_round_is_asked_again() -> None:
+    program = """
+import { Client } from %s;
+let asked = 0;
+const fetch = async () => {
+  asked += 1;
+  if (asked < Number(process.argv[1])) throw new TypeError("fetch failed");
+  return new Response('{"chain_id": "c"}');
+};
+const client = new Client(["http://a", "http://b"], { fetch });
+let answer;
+try { answer = (await client.status()).chain_id; } catch (error) { answer = error.name; }
+console.log(answer, asked);
+"""
+    for answers_at, expected in ((1, "c 1"), (3, "c 3"), (4, "c 4"), (5, "UNREACHABLE 4")):
+        process = await asyncio.create_subprocess_exec(
+            "node", "--input-type=module", "-e", program % json.dumps(MODULE.as_uri()),
+            str(answers_at), stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate()
+        assert out.decode().strip() == expected
+
+
 async def _assess(node: MemoryNode, url: str, number: int) -> None:
     key = PrivateKey(b"\x2a" * 32)
     async with AsyncClient(url, genesis=node.genesis, key=key) as client:
         await client.send("maintenance", "assess", machine="M1", window=bytes([number]))
 
 
-async def _run(url: str) -> dict[str, object]:
+async def _run(url: str, reached: asyncio.Event | None = None) -> dict[str, object]:
     named = {"module": MODULE.as_uri(), "dead": DEAD, "url": url}
     program = PROGRAM % {name: json.dumps(value) for name, value in named.items()}
     process = await asyncio.create_subprocess_exec(
         "node", "--input-type=module", "-e", program,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(20):
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        line = await process.stdout.readline()
+        if reached is not None:
+            reached.set()
         out, problems = await process.communicate()
     assert process.returncode == 0, problems.decode()
-    found: dict[str, object] = json.loads(out)
+    found: dict[str, object] = json.loads((line + out).splitlines()[-1])
     return found

@@ -13,7 +13,11 @@ from andon.core.errors import Code, InvalidInput
 from models.__main__ import main
 from models.commands import open_package
 from models.data.images import read_images
+from models.pictures import image_window, shares
 from models.recipes.own_images import nudge, split
+from models.recipes.vision import levels
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +79,27 @@ def test_what_is_wrong_with_a_folder_is_said(folder: Path, tmp_path: Path) -> No
 
 
 def test_patterns_tell_classes_without_a_network(folder: Path, tmp_path: Path) -> None:
-    arguments = ["train", "--images", str(folder), "--model", "texture", "--out", str(tmp_path)]
-    assert main([*arguments, "--size", "16"]) == 2
+    arguments = ["train", "--images", str(folder), "--out", str(tmp_path)]
+    assert main([*arguments, "--model", "texture", "--size", "16"]) == 2
     assert main([*arguments, "--size", "32"]) == 0
     package = open_package(tmp_path)
     assert package.manifest.outputs == 2
     assert "- accuracy: 1\n" in package.card
+    assert dict(package.manifest.training)["model"] == "texture"  # there are few
+    image, out = folder / "stripe" / "015.png", tmp_path / "w"
+    assert main(["window", str(tmp_path), str(image), "--out", str(out)]) == 0
+    row = read_images(folder, 32).names.index("015.png", 16)
+    assert out.read_bytes() == levels(read_images(folder, 32).pixels)[row].tobytes()
+    window = image_window(package, image)
+    assert shares(package, window)[0][0] == "stripe"
+
+
+def test_a_window_of_no_image_or_for_another_package_is_refused(tmp_path: Path) -> None:
+    turbofan = ROOT / "models" / "packages" / "rul-demo"
+    with pytest.raises(InvalidInput, match="not images") as caught:
+        image_window(open_package(turbofan), tmp_path / "x.png")
+    assert caught.value.code is Code.BAD_MODEL_INPUT
+    assert main(["window", str(turbofan), str(tmp_path / "x.png"), "--out", "w"]) == 2
 
 
 def test_nudging_keeps_the_shape_and_differs_by_key() -> None:
@@ -94,6 +113,7 @@ def test_a_network_is_trained_certified_and_reported(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["train", "--images", str(folder), "--size", "16", "--epochs", "30"]
+    arguments += ["--model", "network"]
     assert main([*arguments, "--name", "stripes", "--out", str(tmp_path)]) == 0
     assert "accuracy" in capsys.readouterr().out
     assert "<th>stripe</th>" in (tmp_path / "report.html").read_text("utf-8")
