@@ -39,13 +39,17 @@ THREADS_MAX = 8
 
 @dataclass(slots=True)
 class Federation:
-    """Server state and rules of a simulated run; `is_masked` sums under masks (rule `mean`)."""
+    """Server state and rules of a simulated run; `is_masked` sums under masks (rule `mean`).
+
+    `plant_weights` are the public weights of the plants in masked sums; empty is one each.
+    """
 
     state: ServerState
     encoding: Encoding
     strategy: Strategy = field(default_factory=fed_avg)
     rule: robust.Rule = field(default_factory=lambda: robust.Rule(name="mean"))
     is_masked: bool = False
+    plant_weights: tuple[int, ...] = ()
     round: int = 0
 
     @staticmethod
@@ -63,9 +67,11 @@ class Federation:
         self.round += 1
         units = [encode_update(update, self.encoding) for update in updates]
         if self.is_masked:
-            words = [to_ring(u, 1, self.encoding) for u in units]
+            weights = self.plant_weights or (1,) * len(updates)
+            words = [to_ring(u, w, self.encoding) for u, w in zip(units, weights, strict=True)]
             total = masked_sum(words, self.round, dropped)
-            update = robust.fine_mean(total, len(updates) - len(dropped))
+            present = sum(w for place, w in enumerate(weights) if place not in dropped)
+            update = robust.fine_mean(total, present)
         else:
             kept = [u for index, u in enumerate(units) if index not in dropped]
             update = robust.apply_rule(self.rule, robust.fine_rows(kept))

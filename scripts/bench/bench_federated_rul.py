@@ -24,10 +24,13 @@ from scripts.demo_fl_data import Sites, cmapss_sites
 Floats = NDArray[np.float32]
 ROUNDS = 30
 STEPS = 60
-PRIVATE_STEPS = 10
 RATE = 2e-3
+# Chosen by the error on the public engines: four plants by fault mode, seed 0, epsilon 8.
+PRIVATE_STEPS = 30
+PRIVATE_RATE = 8e-3
 SAMPLE_RATE = 0.25
 CLIP = 0.1
+AVERAGED = 3
 DELTA = 1e-5
 SEEDS = 3
 PLANTS_MAX = 10
@@ -102,16 +105,22 @@ def federated(network: Network, owned: tuple[Data, ...], seed: int) -> Floats:
 
 
 def private(network: Network, owned: tuple[Data, ...], epsilon: float, seed: int) -> Floats:
-    """FedAvg under masks and record-level differential privacy in each plant."""
+    """FedAvg under masks and record-level differential privacy in each plant.
+
+    The result is the mean of the last models: it costs no privacy and evens their noise out.
+    """
     noise = privacy.noise_for(epsilon, DELTA, rate=SAMPLE_RATE, steps=ROUNDS * PRIVATE_STEPS)
     mechanism = privacy.Mechanism(clip=CLIP, noise=noise, rate=SAMPLE_RATE)
     federation = Federation.start(network.initial(seed), ENCODING)
     federation.is_masked = True
-    local = Local(steps=PRIVATE_STEPS, rate=RATE, mechanism=mechanism)
-    for _ in range(ROUNDS):
+    models = []
+    for number in range(ROUNDS):
+        rate = PRIVATE_RATE * (1 - 0.95 * number / ROUNDS)
+        local = Local(steps=PRIVATE_STEPS, rate=rate, mechanism=mechanism)
         start = federation.weights()
         federation.step([network.train(start, data, local).update for data in owned])
-    return federation.weights()
+        models.append(federation.weights())
+    return np.asarray(np.mean(models[-AVERAGED:], axis=0), np.float32)
 
 
 def _rate(number: int) -> float:
