@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from nacl import bindings
 
 from andon.core.errors import Code, InvalidInput
 from models.federated.masks import (
@@ -20,6 +21,15 @@ def test_the_stream_is_chacha20_of_rfc_8439_from_block_one() -> None:
         "29b721769ce64e43d57133b074d839d531ed1f28510afb45ace10a1f4b794d6f"
     )
     assert keystream(bytes(32), 16).tobytes() == expected
+
+
+@pytest.mark.parametrize("count", [1, 1000, 2**16, 2**18])
+def test_two_libraries_give_the_same_stream(count: int) -> None:
+    key = derive(b"\x06" * 32, "test", b"")
+    sealed = bindings.crypto_aead_chacha20poly1305_ietf_encrypt(
+        bytes(4 * count), None, bytes(12), key
+    )
+    assert keystream(key, count).tobytes() == sealed[:-16]
 
 
 def test_public_keys_are_x25519_of_rfc_7748() -> None:
