@@ -24,6 +24,7 @@ from andon.sinks.config import MqttOut, Postgres, Webhook, read_sink_config
 from andon.sinks.deliver import CursorFile, MqttSender, WebhookSender, deliver
 from andon.sinks.parquet import export_parquet
 from andon.sinks.postgres import PostgresSink
+from andon.sinks.process import follow_postgres
 from andon.sinks.rows import COLUMNS
 from node.checkout import CHECKOUT
 from node.rpc import RpcServer
@@ -186,6 +187,24 @@ async def test_killed_while_blocks_come_the_process_leaves_no_gap(
     process.terminate()
     await process.wait()
     whole(chain, content(database, "four"))
+
+
+@needs_postgres
+async def test_a_server_that_crashes_while_blocks_come_has_no_gap_afterwards(
+    chain: Chain, database: Database
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        table = Postgres(dsn=database.dsn, schema="five")
+        following = group.create_task(follow_postgres([chain.url], table))
+        for _ in range(2):
+            await chain.grow(5)
+            await asyncio.to_thread(wait_height, database, "five", chain.sent)
+            await asyncio.to_thread(database.stop)
+            await chain.grow(5)
+            await asyncio.to_thread(database.start)
+        await asyncio.to_thread(wait_height, database, "five", chain.sent)
+        following.cancel()
+    whole(chain, content(database, "five"))
 
 
 def wait_height(database: Database, schema: str, height: int) -> None:
