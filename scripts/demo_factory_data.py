@@ -28,7 +28,9 @@ SIZE = 16
 FIRST_LABELS = 12
 """Labels of each class that the first model is trained on."""
 
-POOL = 48
+POOL, POOL_NEU = 48, 96
+"""Images without labels; of the six classes of NEU a fifth of the pool leaves the first model unsure."""
+
 CYCLES = 160
 """Last cycles of the machine that is watched."""
 
@@ -173,7 +175,8 @@ def _neu(folder: Path) -> Eye:
     order = np.random.default_rng(SEED).permutation(len(labels))
     policy = dict.fromkeys(classes, "HOLD")
     policy[classes[-1]], policy[classes[0]] = "ACCEPT", "REJECT"
-    return _split(classes, policy, images[order], labels[order], "NEU, 16 x 16, six classes")
+    title = "NEU, 16 x 16, six classes"
+    return _split(classes, policy, images[order], labels[order], title, pool_size=POOL_NEU)
 
 
 def _split(
@@ -182,11 +185,13 @@ def _split(
     images: Images,
     labels: Labels,
     title: str,
+    *,
+    pool_size: int = POOL,
 ) -> Eye:
     heads = [np.flatnonzero(labels == label)[:FIRST_LABELS] for label in range(len(classes))]
     first = np.concatenate(heads)
     rest = np.setdiff1d(np.arange(len(labels)), first)
-    pool, test = rest[:POOL], rest[POOL : POOL + TEST]
+    pool, test = rest[:pool_size], rest[pool_size : pool_size + TEST]
     return Eye(
         classes=classes,
         policy=policy,
