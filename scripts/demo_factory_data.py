@@ -29,7 +29,7 @@ FIRST_LABELS = 12
 """Labels of each class that the first model is trained on."""
 
 POOL, POOL_NEU = 48, 96
-"""Images without labels; of the six classes of NEU a fifth of the pool leaves the first model unsure."""
+"""Images without labels; a fifth of those of NEU leaves the first model unsure."""
 
 CYCLES = 160
 """Last cycles of the machine that is watched."""

@@ -31,6 +31,9 @@ from andon.gateway.watch import Watch, part_of
 KEEPALIVE_S = 30
 RECONNECT_S = (1, 30)
 CHECK_S = 15.0
+UNSPECIFIED = 0x80
+"""What paho calls a connection that ended without a word."""
+
 REBIRTH_PAUSE_MS = 10_000
 """A node is asked for a rebirth at most once in this time."""
 
@@ -189,7 +192,9 @@ class MqttSource:
         if self._is_answered:
             # A refusal has said its reason already; the end of that connection adds nothing.
             if self._watch.is_working(part_of(self._table.client_id)):
-                lost = f"the broker {self._table.host}:{self._table.port} was lost: {reason}"
+                lost = f"the broker {self._table.host}:{self._table.port} was lost"
+                if reason.value != UNSPECIFIED:
+                    lost += f": {reason}"
                 self._waits(Unavailable(Code.UNREACHABLE, lost, hint="is it running?"))
             return
         self._waits(cut_off(self._table))
