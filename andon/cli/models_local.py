@@ -36,11 +36,13 @@ def verify(arguments: tuple[str, ...]) -> None:
     _run("verify", arguments)
 
 
-@click.command("window", context_settings=_PASSED_ON)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def window(arguments: tuple[str, ...]) -> None:
-    """Make the window of one IMAGE for the package in PATH: PATH IMAGE --out FILE."""
-    _run("window", arguments)
+@click.command("window")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="For its bytes.")
+def window(*, path: Path, image: Path, out: str) -> None:
+    """Make the window of one IMAGE for the package in PATH, and show what it says of it here."""
+    _run("window", (str(path), str(image), "--out", out))
 
 
 @click.command("sign")

@@ -41,7 +41,7 @@ def _named(scope: Scope, node: ast.Call, name: str) -> Code:
         return _event(scope, node, names.events[name])
     if name in CALLABLES:
         return _builtin(scope, node, name)
-    fix = "functions are declared with def in this file; see docs/contracts.md for the others"
+    fix = "def declares a function, an event is called by its name; others are in docs/contracts.md"
     raise scope.refused(node, "name", f"unknown function {name!r}", fix)
 
 

@@ -59,7 +59,11 @@ PAGES = (
     "/", "/blocks", "/blocks?before={half}", "/block/{half}", "/transactions", "/predictions",
     "/machines", "/validators", "/quality", "/lots", "/demand", "/models", "/federated",
     "/contracts", "/network", "/search?q=press-7", "/search?q=09506000134352",
+    "/tx/{near}", "/tx/{far}",
 )  # fmt: skip
+FAR_BLOCKS = (40_000, 20_000, 4_000, 400)
+"""How far back the far transaction is looked for: the first of these whose changes are kept."""
+NOT_KEPT = b"no longer kept"
 
 
 class StoreNode:
@@ -209,9 +213,13 @@ async def page_times_ms(url: str, half: int, runs: int) -> dict[str, float]:
     """Ask each page of a server `runs` times after a first look."""
     found: dict[str, float] = {}
     async with aiohttp.ClientSession() as http:
+        near, far = await transactions(http, url, 2 * half)
         for page in PAGES:
-            path, taken = page.format(half=half), []
-            for _ in range(runs + 1):
+            taken = []
+            for turn in range(runs + 1):
+                # A node remembers changes that it has shown: each look is at another transaction.
+                names = {"near": near[turn % len(near)], "far": far[turn % len(far)]}
+                path = page.format(half=half, **names)
                 began = time.perf_counter()
                 async with http.get(url + path) as response:
                     await response.read()
@@ -219,6 +227,26 @@ async def page_times_ms(url: str, half: int, runs: int) -> dict[str, float]:
                 taken.append((time.perf_counter() - began) * 1000)
             found[page] = statistics.median(taken[1:])
     return found
+
+
+async def transactions(
+    http: aiohttp.ClientSession, url: str, top: int
+) -> tuple[list[str], list[str]]:
+    """Hashes of late transactions, and of some as far back as their changes can be shown."""
+
+    async def at(height: int) -> list[str]:
+        async with http.get(f"{url}/v1/blocks?before={height}&limit=100") as response:
+            blocks = (await response.json())["blocks"]
+        return [name for block in blocks for name in block["transactions"]] or [""]
+
+    near = await at(top + 1)
+    for back in FAR_BLOCKS:
+        far = await at(max(1, top - back))
+        async with http.get(f"{url}/tx/{far[0]}") as response:
+            if far[0] and NOT_KEPT not in await response.read():
+                print(f"the far transaction is {back:,} blocks back")
+                return near, far
+    return near, near
 
 
 def ask_home(home: Path, runs: int) -> tuple[int, dict[str, float]]:

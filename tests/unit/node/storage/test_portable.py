@@ -24,6 +24,7 @@ from node.storage.portable import (
     StateChunk,
     check_manifest,
 )
+from node.storage.undo import rewind
 from node.testing.lab import CertifiedChain
 
 MAP_BYTES = 64 * 1024 * 1024
@@ -76,6 +77,9 @@ def test_a_written_state_is_proved_from_genesis_and_installs_with_its_window(
         assert found.final_header(8) == origin.final_header(8)
         assert found.validators(1) == origin.validators(1)
         assert found.block(HEIGHTS - WINDOW) is None
+        rewind(found, HEIGHTS)
+        with pytest.raises(InvalidInput, match=f"those after blocks {HEIGHTS} to {HEIGHTS} are"):
+            rewind(found, HEIGHTS - 1)
     # The chain goes on, and the restored node is itself a source.
     again = PortableFiles(tmp_path / "again")
     with store.snapshot() as found:
