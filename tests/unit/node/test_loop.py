@@ -39,3 +39,18 @@ def test_a_failure_of_the_main_task_comes_out() -> None:
 
     with pytest.raises(ValueError, match="for the caller"):
         run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"), [(ConnectionResetError(), False), (ValueError("a bug"), True)]
+)
+def test_a_handshake_that_nobody_waits_for_is_no_error_and_a_bug_is(
+    caplog: pytest.LogCaptureFixture, error: Exception, *, is_told: bool
+) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().create_future().set_exception(error)
+        await asyncio.sleep(0)
+
+    run(main())
+    gc.collect()
+    assert bool([record for record in caplog.records if record.exc_info]) == is_told
