@@ -1,4 +1,4 @@
-"""`andon new NAME`: a project that works at once: a contract, its tests, a gateway script."""
+"""`andon new NAME`: a project that works at once: a contract, its tests, ways to send."""
 
 from __future__ import annotations
 
@@ -127,11 +127,39 @@ if __name__ == "__main__":
     sys.exit(main())
 '''
 
+GATEWAY_CONFIG = """# From MQTT into the contract: `andon gateway check gateway.toml`, then `run`.
+[chain]
+nodes = ["http://127.0.0.1:26657"]
+key = "gateway.key"                 # of a member with role operator
+
+[outbox]
+path = "gateway.outbox"
+
+[[streams]]
+name = "machines"
+machines = ["press-*"]
+row_ms = 1000                       # a row is the mean of one second
+stride = 10                         # a window each ten rows
+package = "model/package.blob"      # its channels, units and quantiser make the window
+
+[streams.call]
+contract = "@NAME@"
+method = "report"
+arguments = { machine = "$machine", window = "$window" }
+
+[[mqtt]]
+host = "127.0.0.1"                  # andon up --with mqtt starts a broker
+port = 1883
+client_id = "gateway-1"
+topic = "plant/{machine}/readings"  # {"temperature": 71.2, ...}
+"""
+
 README = """# @NAME@
 
 - `contracts/@NAME@.py`: the contract (`__builtins__.pyi` beside it is for editors)
 - `tests/test_@NAME@.py`: its tests, in the nodes' own engine
 - `gateway.py`: sends windows of a machine as signed transactions
+- `gateway.toml`: the gateway that makes such windows from MQTT messages
 
 Try the contract, in the environment of a checkout of Andon:
 
@@ -140,7 +168,13 @@ Try the contract, in the environment of a checkout of Andon:
     andon contract gas contracts/@NAME@.py report machine=press-7 window=0x00 \\
         --role operator --init model=rul --model rul=50
 
-Use it on a local network:
+A model of your own, from a table with a column for each sensor, into `model/`; windows, split,
+certificate and report are made for you:
+
+    andon models train --csv readings.csv --task rul --group machine --time cycle --out model
+    andon models verify model
+
+Use it on a local network, with a model of the checkout or with yours:
 
     andon up --detach
     andon models publish PATH-OF-THE-CHECKOUT/models/packages/rul-demo --alias rul
@@ -198,6 +232,7 @@ def project_files(name: str) -> dict[str, str]:
         "contracts/__builtins__.pyi": BUILTINS,
         f"tests/test_{name}.py": TEST,
         "gateway.py": GATEWAY,
+        "gateway.toml": GATEWAY_CONFIG,
         "README.md": README,
     }
     return {path: text.replace("@NAME@", name) for path, text in texts.items()}

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from andon.cli.main import cli
 from andon.cli.scaffold import project_files
 from andon.core.errors import InvalidInput
+from andon.gateway.config import read_config
 from contracts_py.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -46,6 +47,15 @@ def test_the_gateway_says_how_it_is_used(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "URL KEY MACHINE" in done.stderr
+
+
+def test_the_gateway_of_a_new_project_calls_its_contract(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(project_files("line")["gateway.toml"])
+    (stream,) = read_config(path).streams
+    assert stream.call is not None
+    assert (stream.call.contract, stream.call.method) == ("line", "report")
+    assert set(stream.call.arguments) == {"machine", "window"}
 
 
 def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
