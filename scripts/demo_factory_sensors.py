@@ -12,6 +12,7 @@ import msgspec
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from andon.core.errors import Code, Unavailable
 from andon.gateway.config import GatewayConfig
 from andon.gateway.process import Gateway
 from models.quantiser import quantise
@@ -62,7 +63,11 @@ async def through_broker(plant: Plant, run: Run, home: Path) -> str:
 
 
 async def until_assessed(plant: Plant, run: Run, expected: int) -> None:
-    """Until the last window is on the chain, or nothing more comes."""
+    """Until the last window, which ends at the machine's last row, is on the chain.
+
+    Raises:
+        Unavailable: CONFIRMATION_TIMEOUT.
+    """
     size = run.package.manifest.input_bytes // len(run.package.quantiser.channels)
     wanted = expected - math.ceil(size / STRIDE) + 1
     deadline = time.monotonic() + WORK_TIMEOUT_S
@@ -70,9 +75,10 @@ async def until_assessed(plant: Plant, run: Run, expected: int) -> None:
         status = await plant.ask("maintenance.status", machine=run.machine)
         if isinstance(status, dict):
             seen = status["assessments"]
-            if isinstance(seen, int) and seen >= wanted - 1 and status["order"] != 0:
+            if isinstance(seen, int) and seen >= wanted:
                 return
         await asyncio.sleep(0.5)
+    raise Unavailable(Code.CONFIRMATION_TIMEOUT, f"{run.machine} has not {wanted} windows")
 
 
 def gateway_config(plant: Plant, port: int) -> GatewayConfig:
