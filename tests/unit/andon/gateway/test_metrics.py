@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from andon.gateway.plain import PlainDecoder
 from andon.gateway.reading import Arrival
 from andon.gateway.watch import CHAIN, Watch
 from andon.gateway.windows import Windower
+from node.checkout import CHECKOUT
 from node.testing.local_net import free_ports
 from tests.unit.node.test_metrics import complaints, samples
 
@@ -140,3 +142,32 @@ async def test_a_gateway_that_does_not_answer_is_an_error(
     with pytest.raises(kind) as found:
         await ask(MetricsTable(port=port), 5)
     assert found.value.code is code
+
+
+async def test_the_command_line_tells_what_a_running_gateway_waits_for(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    clock = Clock()
+    watch = Watch(clock)
+    table = MetricsTable(port=free_ports(1, 402))
+    config = tmp_path / "gw.toml"
+    config.write_text(
+        f'[[streams]]\nname = "s"\n[[mqtt]]\nclient_id = "g"\n[metrics]\nport = {table.port}\n'
+    )
+
+    async def status() -> tuple[int, str]:
+        command = (sys.executable, "-m", "andon.cli.main", "gateway", "status", str(config))
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        return process.returncode or 0, said.decode()
+
+    async with serving(Face(outbox, watch, lambda: 3, clock), table.port):
+        code, said = await status()
+        assert (code, "chain: works" in said) == (0, True), said
+        watch.submit_failed(Unavailable(Code.UNREACHABLE, "no node answers"))
+        code, said = await status()
+    assert code == 1
+    assert "chain: waits: UNREACHABLE (1205): no node answers" in said
+    assert "in memory 3" in said
