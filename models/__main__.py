@@ -14,17 +14,23 @@ from models.environment import BACKENDS
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; 0 on success, 2 for bad input or a failed check."""
-    options = _parser().parse_args(arguments)
     try:
-        lines = _run(options)
+        told = run(arguments)
     except AndonError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(told.lines) + "\n")
     return 0
 
 
-def _run(options: argparse.Namespace) -> list[str]:
+def run(arguments: list[str] | None = None) -> commands.Told:
+    """Run one verb for a caller that shows errors and results itself.
+
+    Raises:
+        AndonError: whatever the verb raises.
+        SystemExit: 2 for arguments that do not parse, 0 for --help.
+    """
+    options = _parser().parse_args(arguments)
     if options.verb == "verify":
         return commands.verify(options.path, options.backend, options.publisher)
     if options.verb == "window":

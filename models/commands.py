@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from andon.core.errors import Code, InvalidInput
-from andon.core.json_value import to_hex
+from andon.core.json_value import Json, to_hex
 from andon.core.publisher import SIGNATURE_NAME, check_model_signature, read_signature
 from models.certificate import describe
 from models.environment import prepare_environment
@@ -22,14 +22,24 @@ if TYPE_CHECKING:
     from models.recipes.own import Outcome
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command found, for programs and for people."""
+
+    document: dict[str, Json]
+    lines: list[str]
+
+
 RECIPES = ("turbofan", "demo", "ai4i", "secom", "neu", "carparts", "liveline")
 
 
 def train(
     name: str, data: Path, out: Path, *, seed: int, say: Say, subset: str = "FD001",
  model: str = "", stage: int = 1,
-) -> list[str]:  # fmt: skip
-    """Run a recipe, save its package in `out`, and return the lines of its result.
+) -> Told:  # fmt: skip
+    """Run a recipe, save its package in `out`, and tell its figures.
 
     Raises:
         InvalidInput: BAD_DATASET, or BAD_REQUEST for a recipe that does not exist.
@@ -64,13 +74,13 @@ def train(
             Code.BAD_REQUEST, f"no recipe {name!r}", hint="recipes: " + ", ".join(RECIPES)
         )
     result.package.save(out)
-    return result.lines()
+    return Told(_figures(result.package, result.figures, result.convention), result.lines())
 
 
 def train_own(
     csv: Path, out: Path, *, task: str, name: str, target: str, group: str, time: str,
     ignore: tuple[str, ...], window: int, seed: int, say: Say,
-) -> list[str]:  # fmt: skip
+) -> Told:  # fmt: skip
     """Train on somebody's table; save the package and `report.html` in `out`.
 
     Raises:
@@ -100,7 +110,7 @@ def train_own_images(
     seed: int,
     say: Say,
     model: str = "",
-) -> list[str]:
+) -> Told:
     """Train on somebody's folder of images; save the package and `report.html` in `out`.
 
     Raises:
@@ -115,17 +125,31 @@ def train_own_images(
     return _save(train_images(request, say), out)
 
 
-def _save(outcome: Outcome, out: Path) -> list[str]:
+def _figures(
+    package: Package, figures: tuple[tuple[str, float], ...], convention: str
+) -> dict[str, Json]:
+    named: dict[str, Json] = {name: f"{value:.6g}" for name, value in figures}
+    return {
+        "name": package.manifest.name,
+        "model_id": to_hex(package.id),
+        "figures": named,
+        "convention": convention,
+    }
+
+
+def _save(outcome: Outcome, out: Path) -> Told:
     from models.recipes.html import report  # noqa: PLC0415 # it imports jax
 
     outcome.package.save(out)
     (out / "report.html").write_text(report(outcome), "utf-8")
     figures = [f"  {figure}: {value:.4g}" for figure, value in outcome.figures]
     head = f"{outcome.package.manifest.name}  model {to_hex(outcome.package.id)}"
-    return [head, *figures, f"  convention: {outcome.convention}", f"  report: {out}/report.html"]
+    lines = [head, *figures, f"  convention: {outcome.convention}", f"  report: {out}/report.html"]
+    document = _figures(outcome.package, outcome.figures, outcome.convention)
+    return Told(document | {"report": f"{out}/report.html"}, lines)
 
 
-def verify(path: Path, backend: str, publisher: str = "") -> list[str]:
+def verify(path: Path, backend: str, publisher: str = "") -> Told:
     """Open a package, check everything, and run its conformance vectors on `backend`.
 
     A `package.sig` beside it must fit; with `publisher` (a 0x key) it must be there and be theirs.
@@ -135,22 +159,33 @@ def verify(path: Path, backend: str, publisher: str = "") -> list[str]:
         Unavailable: CONFORMANCE_FAILED, or WORKER_DOWN when the backend does not start.
     """
     package = open_package(path)
-    signed = _signature_line(path, package.id, publisher)
+    signer = _signer(path, package.id, publisher)
     runtime = Runtime(backend)
     line = runtime.warm()
     runtime.check_backend()
     runtime.load(package.to_blob())
     runtime.conformance(package.id)
-    return [
+    size = len(package.to_blob())
+    unsigned = "no: networks take it only from a member whose key signs as publisher"
+    lines = [
         f"model   {to_hex(package.id)}",
-        f"blob    {to_hex(package.digest)}  {len(package.to_blob())} bytes",
+        f"blob    {to_hex(package.digest)}  {size} bytes",
         f"exact   certified; {len(package.golden.windows)} golden vectors and edge inputs agree",
         f"backend {line}",
-        signed,
+        f"signed  {unsigned if signer is None else 'by ' + signer}",
     ]
+    document: dict[str, Json] = {
+        "model_id": to_hex(package.id),
+        "blob": to_hex(package.digest),
+        "blob_bytes": size,
+        "golden_vectors": len(package.golden.windows),
+        "backend": line,
+        "signer": signer,
+    }
+    return Told(document, lines)
 
 
-def _signature_line(path: Path, model_id: bytes, publisher: str) -> str:
+def _signer(path: Path, model_id: bytes, publisher: str) -> str | None:
     beside = (path if path.is_dir() else path.parent) / SIGNATURE_NAME
     if not beside.is_file():
         if publisher:
@@ -159,7 +194,7 @@ def _signature_line(path: Path, model_id: bytes, publisher: str) -> str:
                 f"there is no {SIGNATURE_NAME} beside the package",
                 hint="its publisher makes one with `andon models sign PATH --from KEY`",
             )
-        return "signed  no: networks take it only from a member whose key signs as publisher"
+        return None
     found = read_signature(beside.read_bytes())
     check_model_signature(model_id, found)
     name = to_hex(found.publisher)
@@ -167,14 +202,14 @@ def _signature_line(path: Path, model_id: bytes, publisher: str) -> str:
         raise InvalidInput(
             Code.BAD_SIGNATURE, f"signed by {name}, not by {publisher}", hint="ask the publisher"
         )
-    return f"signed  by {name}"
+    return name
 
 
-def show(path: Path) -> list[str]:
+def show(path: Path) -> Told:
     """Manifest, certificate and card of a package."""
     package = open_package(path)
     manifest = package.manifest
-    return [
+    lines = [
         f"{manifest.name} {manifest.version}  ({manifest.task}, {manifest.kind})",
         f"input   int8 {list(manifest.input_shape)}, {manifest.input_bytes} bytes",
         f"output  {manifest.outputs} x {manifest.scale_num}/{manifest.scale_den}",
@@ -185,9 +220,24 @@ def show(path: Path) -> list[str]:
         "",
         package.card,
     ]
+    document: dict[str, Json] = {
+        "model_id": to_hex(package.id),
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "kind": manifest.kind,
+        "input_shape": list(manifest.input_shape),
+        "outputs": manifest.outputs,
+        "scale": [manifest.scale_num, manifest.scale_den],
+        "gas": manifest.gas,
+        "multiply_adds": manifest.multiply_adds,
+        "training": dict(manifest.training),
+        "card": package.card,
+    }
+    return Told(document, lines)
 
 
-def window(path: Path, image: Path, out: Path) -> list[str]:
+def window(path: Path, image: Path, out: Path) -> Told:
     """Write the window of an image for a package, and tell what the package says of it here.
 
     Raises:
@@ -198,8 +248,13 @@ def window(path: Path, image: Path, out: Path) -> list[str]:
     package = open_package(path)
     found = image_window(package, image)
     out.write_bytes(found.tobytes())
-    lines = [f"  {name:<16}{share:.4f}" for name, share in shares(package, found)]
-    return [f"{out}: {found.size} bytes, as a contract's window or image=@{out}", *lines]
+    likely = shares(package, found)
+    head = f"{out}: {found.size} bytes, as a contract's window or image=@{out}"
+    named: dict[str, Json] = {name: f"{share:.4f}" for name, share in likely}
+    return Told(
+        {"window": str(out), "bytes": int(found.size), "shares": named},
+        [head, *(f"  {name:<16}{share:.4f}" for name, share in likely)],
+    )
 
 
 def open_package(path: Path) -> Package:
@@ -213,6 +268,6 @@ def open_package(path: Path) -> Package:
         raise InvalidInput(
             Code.NOT_FOUND,
             f"there is no package in {path}",
-            hint="a folder that `python -m models train --out` wrote, or its package.blob",
+            hint="a folder that `andon models train --out` wrote, or its package.blob",
         )
     return Package.load(path) if path.is_dir() else Package.from_blob(path.read_bytes())

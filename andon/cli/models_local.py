@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from andon.cli.checkout import from_checkout
-from andon.cli.context import Context, end, shown
+from andon.cli.context import Context, shown
 from andon.cli.predict import read_window
 from andon.client.attested import Attested
 from andon.client.models import Models, manifest_of_blob, package_file
@@ -24,25 +24,28 @@ _PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
 
 @click.command("train", context_settings=_PASSED_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def train(arguments: tuple[str, ...]) -> None:
+@click.pass_obj
+def train(context: Context, *, arguments: tuple[str, ...]) -> None:
     """Train a recipe, or a table of your own: --csv FILE --task TASK --out DIR. See --help."""
-    _run("train", arguments)
+    _run(context, "train", arguments)
 
 
 @click.command("verify", context_settings=_PASSED_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def verify(arguments: tuple[str, ...]) -> None:
+@click.pass_obj
+def verify(context: Context, *, arguments: tuple[str, ...]) -> None:
     """Check the package in PATH and run its vectors on this machine. See --help."""
-    _run("verify", arguments)
+    _run(context, "verify", arguments)
 
 
 @click.command("window")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False), required=True, help="For its bytes.")
-def window(*, path: Path, image: Path, out: str) -> None:
+@click.pass_obj
+def window(context: Context, *, path: Path, image: Path, out: str) -> None:
     """Make the window of one IMAGE for the package in PATH, and show what it says of it here."""
-    _run("window", (str(path), str(image), "--out", out))
+    _run(context, "window", (str(path), str(image), "--out", out))
 
 
 @click.command("sign")
@@ -64,10 +67,9 @@ def sign(context: Context, *, path: Path, sender: str) -> None:
     )
 
 
-def _run(verb: str, arguments: tuple[str, ...]) -> None:
-    code = from_checkout(ENGINE).main([verb, *arguments])
-    if code:
-        end(int(code))
+def _run(context: Context, verb: str, arguments: tuple[str, ...]) -> None:
+    told = from_checkout(ENGINE).run([verb, *arguments])
+    context.show(told.document, "\n".join(told.lines))
 
 
 @click.command("appoint")

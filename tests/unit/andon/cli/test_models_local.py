@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,21 @@ from models import commands
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def test_a_package_is_verified_by_the_interpreter(capsys: pytest.CaptureFixture[str]) -> None:
+def _context(home: Path, *, as_json: bool = False) -> Context:
+    return Context(home=home, nodes=(), as_json=as_json, quiet=True, timeout_ms=1)
+
+
+def test_a_package_is_verified_by_the_interpreter() -> None:
     path = str(ROOT / "models" / "packages" / "rul-demo")
-    result = CliRunner().invoke(models_command, ["verify", path, "--backend", "numpy"])
+    arguments = ["verify", path, "--backend", "numpy"]
+    result = CliRunner().invoke(models_command, arguments, obj=_context(ROOT))
     assert result.exit_code == 0, result.output
     assert "golden vectors and edge inputs agree" in result.output
+    told = CliRunner().invoke(models_command, arguments, obj=_context(ROOT, as_json=True))
+    document = json.loads(told.output)
+    assert document["golden_vectors"] == 24
+    assert document["signer"] is None
+    assert f"model   {document['model_id']}" in result.output
 
 
 def test_a_signature_beside_a_package_is_checked(tmp_path: Path) -> None:
@@ -30,12 +41,12 @@ def test_a_signature_beside_a_package_is_checked(tmp_path: Path) -> None:
     (tmp_path / "package.blob").write_bytes(blob)
     key = PrivateKey(b"k" * 32)
     write_key(tmp_path / "me.key", key)
-    context = Context(home=tmp_path, nodes=(), as_json=False, quiet=True, timeout_ms=1)
+    context = _context(tmp_path)
     arguments = ["sign", str(tmp_path), "--from", str(tmp_path / "me.key")]
     signed = CliRunner().invoke(models_command, arguments, obj=context)
     assert signed.exit_code == 0, signed.output
     name = "0x" + key.public.hex()
-    assert commands.verify(tmp_path, "numpy", name)[-1] == f"signed  by {name}"
+    assert commands.verify(tmp_path, "numpy", name).lines[-1] == f"signed  by {name}"
     with pytest.raises(InvalidInput) as caught:
         commands.verify(tmp_path, "numpy", "0x" + bytes(32).hex())
     assert caught.value.code is Code.BAD_SIGNATURE
