@@ -128,20 +128,23 @@ async def run(plan: Plan, folder: Path) -> Report:
         metrics = free_ports(1, plan.seed + 2)
         (home / "gw.toml").write_text(config(broker.port, node, plan.messages, metrics))
         process = Gateway(home)
-        await process.first_session()
-        publisher = Publisher(broker.port, plan.messages, plan.rate_per_s)
-        publishing = threading.Thread(target=publisher.run)
-        publishing.start()
-        await process.start()
-        victims = Victims(process, broker, net, MetricsTable(port=metrics))
-        reasons = await victims.kill_all(plan)
-        await asyncio.to_thread(publishing.join)
-        gateway = net.key("org-1-operator").public
-        async with net.client() as client:
-            await _until_counted(client, gateway, plan.messages, process)
-            await process.end()
-            found = await _report(client, gateway, plan, home, started)
-            return replace(found, published_again=publisher.again, reasons=reasons)
+        try:
+            await process.first_session()
+            publisher = Publisher(broker.port, plan.messages, plan.rate_per_s)
+            publishing = threading.Thread(target=publisher.run)
+            publishing.start()
+            await process.start()
+            victims = Victims(process, broker, net, MetricsTable(port=metrics))
+            reasons = await victims.kill_all(plan)
+            await asyncio.to_thread(publishing.join)
+            gateway = net.key("org-1-operator").public
+            async with net.client() as client:
+                await _until_counted(client, gateway, plan.messages, process)
+                await process.end()
+                found = await _report(client, gateway, plan, home, started)
+                return replace(found, published_again=publisher.again, reasons=reasons)
+        finally:
+            await process.end()  # also after a failure: it would go on without its neighbours
 
 
 @dataclass(frozen=True, slots=True)
