@@ -158,6 +158,7 @@ README = """# @NAME@
 
 - `contracts/@NAME@.py`: the contract (`__builtins__.pyi` beside it is for editors)
 - `tests/test_@NAME@.py`: its tests, in the nodes' own engine
+- `readings.csv`: a generated example, presses run to failure; put your own in its place
 - `gateway.py`: sends windows of a machine as signed transactions
 - `gateway.toml`: the gateway that makes such windows from MQTT messages
 
@@ -169,7 +170,7 @@ Try the contract, in the environment of a checkout of Andon:
         --role operator --init model=rul --model rul=50
 
 A model of your own, from a table with a column for each sensor, into `model/`; windows, split,
-certificate and report are made for you:
+certificate and report are made for you, in about a minute for the example:
 
     andon models train --csv readings.csv --task rul --group machine --time cycle --out model
     andon models verify model
@@ -184,6 +185,32 @@ Use it on a local network, with a model of the checkout or with yours:
     andon call @NAME@.status machine=press-7
     andon down
 """
+
+
+MACHINES = 16
+_SENSORS = "temperature,vibration,pressure"
+
+
+def example_readings() -> str:
+    """A table of machines run to failure: wear that grows with age, under the noise of sensors.
+
+    The same text every time: the noise is a linear congruence (Numerical Recipes, ranqd1).
+    """
+    noise = 1
+    rows = [f"machine,cycle,{_SENSORS}"]
+    for machine in range(1, MACHINES + 1):
+        life = 60 + machine * 37 % 50
+        for cycle in range(1, life + 1):
+            wear = 1000 * cycle * cycle // (life * life)
+            drawn = []
+            for _ in range(3):
+                noise = (noise * 1_664_525 + 1_013_904_223) % 2**32
+                drawn.append((noise >> 16) % 61 - 30)
+            temperature = 650 + wear // 5 + drawn[0]
+            vibration = 100 + wear // 8 + drawn[1]
+            pressure = 4000 - wear // 4 + drawn[2]
+            rows.append(f"press-{machine},{cycle},{temperature},{vibration},{pressure}")
+    return "\n".join(rows) + "\n"
 
 
 @click.command("new")
@@ -231,6 +258,7 @@ def project_files(name: str) -> dict[str, str]:
         f"contracts/{name}.py": CONTRACT,
         "contracts/__builtins__.pyi": BUILTINS,
         f"tests/test_{name}.py": TEST,
+        "readings.csv": example_readings(),
         "gateway.py": GATEWAY,
         "gateway.toml": GATEWAY_CONFIG,
         "README.md": README,

@@ -7,10 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from andon.cli.main import cli
-from andon.cli.scaffold import project_files
+from andon.cli.scaffold import MACHINES, project_files
 from andon.core.errors import InvalidInput
 from andon.gateway.config import read_config
 from contracts_py.engine import Engine
+from models.data.tables import read_table
+from models.recipes.own_data import Request, input_columns
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -69,3 +71,12 @@ def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
 def test_names_that_no_contract_can_have_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput):
         project_files(name)
+
+
+def test_the_example_table_of_a_new_project_can_be_trained_on(tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    path.write_text(project_files("line")["readings.csv"])
+    request = Request(csv=path, task="rul", name="line", group="machine", time="cycle")
+    table = read_table(path)
+    assert input_columns(table, request) == ("temperature", "vibration", "pressure")
+    assert len(table.codes["machine"]) == MACHINES
