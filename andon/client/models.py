@@ -99,7 +99,13 @@ class Models:
 
     async def is_registered(self, identity: bytes) -> bool:
         """Tell, proved, whether the registry knows a model."""
-        return await self.client.state(CONTRACT, "packages", identity) is not None
+        try:
+            return await self.client.state(CONTRACT, "packages", identity) is not None
+        except InvalidInput as error:
+            # Before the first block nothing is proved, and nothing can have been published.
+            if error.code is Code.HEIGHT_UNKNOWN:
+                return False
+            raise
 
     async def entry(self, identity: bytes) -> dict[str, Value]:
         """The registry's proved entry of a model.

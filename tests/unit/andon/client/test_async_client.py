@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from andon.client import AsyncClient, AsyncContract, Client, InvalidInput, Unavailable, Wallet
+from andon.client.models import Models
 from andon.core.errors import Code
 from andon.core.genesis import Genesis
 from andon.core.keys import PrivateKey
@@ -212,3 +213,15 @@ def test_a_wallet_keeps_keys_for_their_owner_alone(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         wallet.load("operator")
     assert caught.value.code is Code.BAD_KEY
+
+
+async def test_before_the_first_block_no_model_is_registered(
+    client: AsyncClient, node: MemoryNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not await Models(client, KEY).is_registered(b"m" * 32)
+
+    async def nothing_final(_key: bytes) -> StateAnswer:
+        raise InvalidInput(Code.HEIGHT_UNKNOWN, "no certified block of height 0 is stored here")
+
+    monkeypatch.setattr(node, "state", nothing_final)
+    assert not await Models(client, KEY).is_registered(b"m" * 32)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from andon.client.sealing import seal
 from andon.core.codec import decode_value, encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
+from andon.core.package import MAGIC, Golden, Parts
 from andon.core.transaction import Call
 from contracts_py.engine import Context, Mode
 from node.attestation_journal import AttestationJournal
 from node.drivers.attestations import AttestationDriver, Ports
+from tests.unit.andon.core.test_model import MANIFEST
 from tests.unit.contracts_py.test_predictions import MODEL, WINDOW, Committee
 from tests.unit.contracts_py.world import CAROL
 
@@ -189,10 +192,16 @@ async def test_a_member_measures_a_new_committee_once(tmp_path: Path) -> None:
 
 
 def blob_with_golden() -> bytes:
-    from andon.client.models import GoldenVectors, _Parts
-
-    golden = encode(GoldenVectors((WINDOW,), ((1000,),)))
-    return encode(_Parts("andon-model-1", b"", b"", b"", b"", golden, ""))
+    golden = encode(Golden((WINDOW,), ((1000,),)))
+    empty = digest(Domain.BLOB, b"")
+    manifest = msgspec.structs.replace(
+        MANIFEST,
+        weights_digest=empty,
+        graph_digest=empty,
+        quantiser_digest=empty,
+        golden_digest=digest(Domain.BLOB, golden),
+    )
+    return encode(Parts(MAGIC, encode(manifest), b"", b"", b"", golden, ""))
 
 
 async def test_sealed_inputs_are_read_by_members_alone(tmp_path: Path) -> None:
