@@ -19,9 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
-
-from andon.cli.network import Process, Run, start_time
+from andon.cli.network import Process, Run, RunFile, start_time
 from andon.core.errors import Code, InvalidInput, Unavailable
 from node.testing.broker import find_mosquitto
 from scripts.cluster import HOST, ROOT, Cluster
@@ -137,24 +135,25 @@ def stop_companions(
     home: Path, children: Mapping[str, subprocess.Popen[bytes]] | None = None
 ) -> list[str]:
     """Stop all that run; gives their names. `children` are those of this process, to be reaped."""
-    names = sorted(_alive(home))
+    run_file = _run_file(home)
+    names = sorted(run_file.alive())
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in _alive(home).values():
+        for pid in run_file.alive().values():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, number)
+                os.kill(pid, number)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while _alive(home) and time.monotonic() < deadline:
+        while run_file.alive() and time.monotonic() < deadline:
             time.sleep(POLL_S)
     for name in names:
         if children is not None and name in children:
             children[name].wait(STOP_TIMEOUT_S)
-    (home / RUN_FILE).unlink(missing_ok=True)
+    run_file.path.unlink(missing_ok=True)
     return names
 
 
 def _start(cluster: Cluster, name: str, port: int) -> None:
-    home, run = cluster.home, _read(cluster.home)
-    if name in _alive(home):
+    home, run_file = cluster.home, _run_file(cluster.home)
+    if name in run_file.alive():
         return
     holders = busy_ports(HOST, [port])
     if holders:
@@ -174,7 +173,7 @@ def _start(cluster: Cluster, name: str, port: int) -> None:
         )
     cluster.children[name] = child
     started = Process(pid=child.pid, started=start_time(child.pid))
-    _write(home, Run({**run.processes, name: started}))
+    run_file.save(Run({**run_file.read().processes, name: started}))
     deadline = time.monotonic() + START_TIMEOUT_S
     while not busy_ports(HOST, [port]):
         if child.poll() is not None or time.monotonic() > deadline:
@@ -183,22 +182,5 @@ def _start(cluster: Cluster, name: str, port: int) -> None:
         time.sleep(POLL_S)
 
 
-def _alive(home: Path) -> dict[str, Process]:
-    return {
-        name: process
-        for name, process in _read(home).processes.items()
-        if start_time(process.pid) == process.started
-    }
-
-
-def _read(home: Path) -> Run:
-    try:
-        return msgspec.json.decode((home / RUN_FILE).read_bytes(), type=Run)
-    except (OSError, msgspec.MsgspecError):
-        return Run()
-
-
-def _write(home: Path, run: Run) -> None:
-    part = home / (RUN_FILE + ".part")
-    part.write_bytes(msgspec.json.encode(run) + b"\n")
-    part.replace(home / RUN_FILE)
+def _run_file(home: Path) -> RunFile:
+    return RunFile(home / RUN_FILE)

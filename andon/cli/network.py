@@ -58,9 +58,37 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Processes by node name."""
+    """Processes by name."""
 
     processes: dict[str, Process] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """Which processes a launcher has started."""
+
+    path: Path
+
+    def read(self) -> Run:
+        """Processes as last written."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=Run)
+        except (OSError, msgspec.MsgspecError):
+            return Run()
+
+    def save(self, run: Run) -> None:
+        """Write the processes, whole or not at all."""
+        part = self.path.with_name(self.path.name + ".part")
+        part.write_bytes(msgspec.json.encode(run) + b"\n")
+        part.replace(self.path)
+
+    def alive(self) -> dict[str, int]:
+        """Process ids of those that run now, by name."""
+        return {
+            name: process.pid
+            for name, process in self.read().processes.items()
+            if start_time(process.pid) == process.started
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +112,18 @@ class LocalNetwork:
 
     def run(self) -> Run:
         """Processes as last written."""
-        try:
-            return msgspec.json.decode((self.home / RUN_FILE).read_bytes(), type=Run)
-        except (OSError, msgspec.MsgspecError):
-            return Run()
+        return self._run_file().read()
 
     def save_run(self, run: Run) -> None:
         """Write the processes, whole or not at all."""
-        part = self.home / (RUN_FILE + ".part")
-        part.write_bytes(msgspec.json.encode(run) + b"\n")
-        part.replace(self.home / RUN_FILE)
+        self._run_file().save(run)
 
     def alive(self) -> dict[str, int]:
         """Process ids of the nodes that run now, by name."""
-        return {
-            name: process.pid
-            for name, process in self.run().processes.items()
-            if start_time(process.pid) == process.started
-        }
+        return self._run_file().alive()
+
+    def _run_file(self) -> RunFile:
+        return RunFile(self.home / RUN_FILE)
 
     def account(self, name: str) -> AccountEntry:
         """Find an account by name, or the first one with that role.

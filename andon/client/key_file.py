@@ -17,6 +17,7 @@ from nacl import pwhash
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
+from andon.client.durable import flush_name
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.keys import PrivateKey
 
@@ -72,13 +73,7 @@ def write_key(path: Path, key: PrivateKey, passphrase: bytes | None = None) -> N
         file.write(msgspec.json.encode(document) + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    # The name of the file, and that of its folder, which may be new as well.
-    for above in (path.parent, path.parent.parent):
-        folder = os.open(above, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    flush_name(path)
 
 
 def read_key(path: Path, passphrase: bytes | None = None) -> PrivateKey:

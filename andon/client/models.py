@@ -157,15 +157,6 @@ def manifest_of_blob(blob: bytes) -> ModelManifest:
     return open_parts(blob)[1]
 
 
-def card_of_blob(blob: bytes) -> str:
-    """Read the model card (Markdown) out of a package blob.
-
-    Raises:
-        InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, TOO_LARGE or NOT_CANONICAL.
-    """
-    return open_parts(blob)[0].card
-
-
 def package_file(path: Path) -> Path:
     """The blob of a package that is given as its folder, or as the blob itself."""
     return path / BLOB_NAME if path.is_dir() else path

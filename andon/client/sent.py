@@ -15,6 +15,7 @@ import os
 import secrets
 from pathlib import Path
 
+from andon.client.durable import flush_name
 from andon.core.errors import Code, InvalidInput
 from andon.core.transaction import Transaction, parse_transaction
 
@@ -68,8 +69,7 @@ class SentBook:
         with contextlib.suppress(FileExistsError):
             os.link(part, path)
         part.unlink()
-        for folder in (self._folder, self._folder.parent):
-            _flush(folder)
+        flush_name(path)
         kept = self.find(genesis, sender, name)
         assert kept is not None, "it was linked by us or by another"
         return kept
@@ -82,11 +82,3 @@ class SentBook:
             )
         whole = hashlib.sha256(b"".join((_TAG, genesis, sender, encoded))).hexdigest()
         return self._folder / (whole + SUFFIX)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from andon.client.models import card_of_blob, manifest_of_blob
 from andon.core.codec import Value, decode_value
 from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.model import ModelManifest
+from andon.core.package import open_parts
 from andon.core.state_key import state_key, state_prefix
 from node.explorer.charts import Box, Series, graph, lines
 from node.explorer.html import Child, Markup, code, facts, link, place, section, table, tag
@@ -83,13 +83,12 @@ async def _package(desk: Desk, entry: Model) -> tuple[ModelManifest, str] | None
         return None
     if blob not in _packages:
         try:
-            data = await desk.node.blob(blob)
-            found = manifest_of_blob(data), card_of_blob(data)
+            parts, manifest = open_parts(await desk.node.blob(blob))
         except AndonError:  # not fetched yet, or not a package: the page does without
             return None
         while len(_packages) >= PACKAGES_KEPT_MAX:
             del _packages[next(iter(_packages))]
-        _packages[blob] = found
+        _packages[blob] = manifest, parts.card
     return _packages[blob]
 
 
