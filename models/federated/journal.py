@@ -7,11 +7,11 @@ attempt out, which the ledger sees as a dropout.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from andon.core.codec import Record, decode, encode
 from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
+from models.durable import SECRET_MODE, flush_folder, replace_file
 
 _MAGIC = b"andon-fl-journal-2\n"
 SECRET_BYTES = 32
@@ -84,28 +84,14 @@ class Journal:
         ):
             raise Misuse(Code.BAD_ARGUMENTS, "a journal entry is never rewritten")
         path = self._path(entry.round, entry.attempt)
-        part = path.with_suffix(".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(_MAGIC + encode(entry))
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-        self._sync_folder()
+        replace_file(path, _MAGIC + encode(entry), SECRET_MODE)
 
     def forget(self, number: int) -> None:
         """Wipe the attempts of rounds up to `number`: their masks are no longer needed."""
         for path in self._folder.glob("round-*.journal"):
             if int(path.name.split("-")[1]) <= number:
                 path.unlink(missing_ok=True)
-        self._sync_folder()
+        flush_folder(self._folder)
 
     def _path(self, number: int, attempt: int) -> Path:
         return self._folder / f"round-{number:08d}-{attempt}.journal"
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -11,7 +11,6 @@ too small. Source: FedPer (Arivazhagan et al. 1912.00818).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from andon.core.codec import Record, decode, encode
 from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
+from models.durable import SECRET_MODE, replace_file
 from models.federated.plant import Train, Trained
 
 Floats = NDArray[np.float32]
@@ -81,13 +81,8 @@ class Head:
         """
         if values.shape != self._initial.shape or not np.isfinite(values).all():
             raise Misuse(Code.BAD_ARGUMENTS, f"a head of {self.size} finite numbers is wanted")
-        part = self._path(number).with_suffix(".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(_MAGIC + encode(_Saved(number, values.astype("<f4").tobytes())))
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(self._path(number))
+        saved = _Saved(number, values.astype("<f4").tobytes())
+        replace_file(self._path(number), _MAGIC + encode(saved), SECRET_MODE)
         for old in sorted(self._rounds())[:-KEPT_ROUNDS]:
             self._path(old).unlink(missing_ok=True)
 

@@ -6,7 +6,6 @@ it. Why not orbax: docs/adr/0010.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from flax import serialization
 from numpy.typing import NDArray
 
 from andon.core.errors import Code, Corrupt, InvalidInput
+from models.durable import PLAIN_MODE, replace_file
 
 FORMAT = 1
 CHECKPOINT_BYTES_MAX = 4 << 30
@@ -32,18 +32,7 @@ def save_checkpoint(path: Path, run: str, epochs: int, state: object) -> None:
         {"format": FORMAT, "run": run, "epochs": epochs, "leaves": dict(_numbered(leaves))}
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        # Without it a loss of power may bring the older file back.
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_file(path, data, PLAIN_MODE)
 
 
 def load_checkpoint(path: Path, run: str, like: T) -> tuple[int, T] | None:
