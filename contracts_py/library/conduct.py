@@ -14,8 +14,9 @@ spent = Map(key=tuple, value=int, default=0)
 charged = Map(key=tuple, value=int, default=0)
 owed = Map(key=tuple, value=int, default=0)
 earned = Map(key=tuple, value=int, default=0)
-tally = Map(key=tuple, value=int, default=0)
-voted = Map(key=tuple, value=bool, default=False)
+voters = Map(key=tuple, value=list)
+voted = Map(key=tuple, value=str)
+convicted = Map(key=tuple, value=bool, default=False)
 Suspended = Event(run=str, account=bytes, reason=str, forfeited=int, indexed=("run", "account"))
 Reinstated = Event(account=bytes, indexed=("account",))
 Paid = Event(run=str, account=bytes, amount=int, indexed=("run", "account"))
@@ -34,15 +35,28 @@ def fault(run: str, account: bytes, reason: str):
 
 
 @export
-def accuse(run: str, account: bytes, reason: str):
-    """Validators agree that a member provably broke the protocol, for example dealt wrong secrets."""
+def accuse(run: str, number: int, account: bytes, reason: str):
+    """Validators agree that a member provably broke the protocol in a round, for example dealt wrong secrets.
+
+    The weights at the count decide, so a validator may repeat itself after they changed.
+    """
     assert is_validator(ctx.sender), "only a validator accuses"
-    assert not voted[(run, account, ctx.sender)] and len(reason) <= 64, "one short accusation a validator"
-    voted[(run, account, ctx.sender)] = True
-    before = tally[(run, account)]
-    tally[(run, account)] = before + identity.weight_of(account=ctx.sender)
-    total = identity.total_weight()
-    if before * 3 <= total * 2 and tally[(run, account)] * 3 > total * 2:
+    plan = call("training", "status", {"run": run})["run"]
+    assert 1 <= number and number <= plan["round"], "no such round"
+    assert account in [row[0] for row in plan["members"]], "not a member of the run"
+    assert len(reason) <= 64, "a reason has at most 64 characters"
+    place = (run, number, account, ctx.sender)
+    assert voted.get(place, reason) == reason, "this validator has made another accusation"
+    voted[place] = reason
+    key = (run, number, account, reason)
+    listed = voters.get(key, [])
+    if ctx.sender not in listed:
+        listed.append(ctx.sender)
+    rows = identity.weights_of(accounts=listed)
+    voters[key] = [row[0] for row in rows]
+    is_agreed = sum([row[1] for row in rows]) * 3 > identity.total_weight() * 2
+    if is_agreed and not convicted[(run, number, account)]:
+        convicted[(run, number, account)] = True
         punish(run, account, reason)
 
 

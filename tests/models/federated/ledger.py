@@ -67,8 +67,14 @@ class Chain:
         chain.host.roles[OWNER] = ("modeler", "admin")
         chain.host.organisations = {m: f"org{k}" for k, m in enumerate(members)}
         chain.host.organisations[OWNER] = "org0"
+        chain.weigh(dict.fromkeys(keys, 1))
+        return chain
+
+    def weigh(self, weights: dict[bytes, int]) -> None:
+        """Make these the validators, as a vote of the organisations would."""
         entries: list[Value] = [
-            {"key": k, "weight": 1, "org": "org0", "address": "", "node_key": k} for k in keys
+            {"key": k, "weight": weight, "org": "org0", "address": "", "node_key": k}
+            for k, weight in weights.items()
         ]
         names: list[Value] = ["org0"]
         arguments: dict[str, Value] = {
@@ -77,8 +83,7 @@ class Chain:
             "validators": entries,
             "policy": {},
         }
-        chain._run(OWNER, "identity", "setup", arguments, Mode.INIT)
-        return chain
+        self._run(OWNER, "identity", "setup", arguments, Mode.INIT)
 
     def validators(self, count: int = 4) -> list[bytes]:
         return sorted(hashlib.sha256(b"validator %d" % k).digest() for k in range(count))

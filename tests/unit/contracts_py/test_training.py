@@ -24,6 +24,17 @@ def opened(mode: str = "full", **changes: Value) -> Chain:
     return chain
 
 
+def accuse(
+    chain: Chain, key: bytes, account: bytes, reason: str = "dealt wrong secrets", number: int = 1
+) -> None:
+    chain.call(key, "accuse", run="run", number=number, account=account, reason=reason)
+
+
+def attested(chain: Chain, key: bytes, number: int = 1, state: bytes = b"\x01" * 32) -> None:
+    words: dict[str, Value] = {"state": state, "blob": state, "score": 1, "flags": []}
+    chain.call(key, "attest", **words, contributions=[], **{**HERE, "number": number})
+
+
 def committed(chain: Chain, name: bytes, *, rho: int = 0, attempt: int = 1) -> None:
     blob = chain.publish(name)
     place: dict[str, Value] = {**HERE, "attempt": attempt}
@@ -137,10 +148,60 @@ def test_a_wrong_share_suspends_its_holder_and_only_an_admin_reinstates() -> Non
 def test_validators_suspend_by_more_than_two_thirds() -> None:
     chain = opened()
     for count, key in enumerate(chain.validators()[:3], start=1):
-        chain.call(key, "accuse", run="run", account=MEMBERS[0], reason="dealt wrong secrets")
+        accuse(chain, key, MEMBERS[0])
         assert len(chain.events("Suspended")) == (1 if count == 3 else 0)
     with pytest.raises(Refused, match="accuses"):
-        chain.call(MEMBERS[1], "accuse", run="run", account=MEMBERS[0], reason="x")
+        accuse(chain, MEMBERS[1], MEMBERS[0])
+
+
+def test_accusations_count_with_the_weights_at_the_count() -> None:
+    chain = opened()
+    first, second, third, fourth = chain.validators()
+    accuse(chain, first, MEMBERS[0])
+    accuse(chain, second, MEMBERS[0])
+    # The first has left: what it said before has no weight any more.
+    chain.weigh({second: 1, third: 1, fourth: 1})
+    accuse(chain, third, MEMBERS[0])
+    assert chain.events("Suspended") == []
+    # The weights of those that spoke grew meanwhile; one of them says so again.
+    chain.weigh({second: 4, third: 4, fourth: 1})
+    accuse(chain, second, MEMBERS[0])
+    assert len(chain.events("Suspended")) == 1
+
+
+def test_validators_accuse_of_one_thing_in_a_round_and_of_another_in_the_next() -> None:
+    chain = opened()
+    keys = chain.validators()
+    for key in keys[:2]:
+        accuse(chain, key, MEMBERS[0])
+    with pytest.raises(Refused, match="another accusation"):
+        accuse(chain, keys[0], MEMBERS[0], "two different messages")
+    # Three have accused it, but not of the same.
+    accuse(chain, keys[2], MEMBERS[0], "two different messages")
+    assert chain.events("Suspended") == []
+    with pytest.raises(Refused, match="no such round"):
+        accuse(chain, keys[0], MEMBERS[0], number=2)
+    with pytest.raises(Refused, match="not a member"):
+        accuse(chain, keys[0], OWNER)
+    accuse(chain, keys[3], MEMBERS[0])
+    assert len(chain.events("Suspended")) == 1
+
+
+def test_attestations_count_with_the_weights_at_the_count() -> None:
+    chain = opened("plain")
+    for name in MEMBERS:
+        committed(chain, name)
+    first, second, third, fourth = chain.validators()
+    attested(chain, first)
+    attested(chain, second)
+    chain.weigh({second: 1, third: 1, fourth: 1})
+    attested(chain, third)
+    assert chain.events("Closed") == []
+    chain.weigh({second: 4, third: 4, fourth: 1})
+    with pytest.raises(Refused, match="attested something else"):
+        attested(chain, second, state=b"\x02" * 32)
+    attested(chain, second)
+    assert len(chain.events("Closed")) == 1
 
 
 def test_the_privacy_budget_is_kept_and_a_repeated_attempt_costs_nothing_more() -> None:
@@ -309,7 +370,7 @@ def test_a_proved_fault_costs_what_is_owed_and_half_of_the_reliability() -> None
     chain = opened("plain", conditions={"reward": 5, "budget": 100})
     closed(chain, 1, 1)
     for key in chain.validators():
-        chain.call(key, "accuse", run="run", account=MEMBERS[0], reason="dealt wrong secrets")
+        accuse(chain, key, MEMBERS[0])
     found = record(chain, MEMBERS[0])
     assert (found["owed"], found["reliability"]) == (0, 500)
     # Once, although a fourth validator said so too.
