@@ -15,12 +15,13 @@ import json
 import os
 import time
 
+from node.testing.vitals import anonymous_bytes, slope_per_hour
 from scripts.bench.bench_network import network
 from scripts.bench.conditions import conditions
 from scripts.bench.load import Result, percentile, run_load
 from scripts.bench.report import FOLDER, MEBIBYTE
 from scripts.bench.targets import AndonTarget
-from scripts.bench.usage import Usage, anonymous_bytes, measure
+from scripts.bench.usage import Usage, measure
 from scripts.bench.workloads import Bench
 
 MINUTES = float(os.environ.get("MINUTES", "3"))
@@ -85,15 +86,8 @@ async def _sample(bench: Bench, samples: Samples, done: asyncio.Event) -> None:
             continue
 
 
-def slope_per_hour(samples: Samples, name: str) -> float:
-    """Least-squares growth of one process over the second half of the samples, bytes an hour."""
-    half = [(at, rss[name]) for at, rss in samples[len(samples) // 2 :] if name in rss]
-    mean_x = sum(at for at, _ in half) / len(half)
-    mean_y = sum(size for _, size in half) / len(half)
-    spread = sum((at - mean_x) ** 2 for at, _ in half)
-    if not spread:
-        return 0.0
-    return 3600 * sum((at - mean_x) * (size - mean_y) for at, size in half) / spread
+def _slope(samples: Samples, name: str) -> float:
+    return slope_per_hour([(at, held[name]) for at, held in samples if name in held])
 
 
 def _report(rate: float, results: list[Result], samples: Samples, usage: Usage) -> None:
@@ -105,7 +99,7 @@ def _report(rate: float, results: list[Result], samples: Samples, usage: Usage) 
         name: {
             "first_mib": samples[0][1].get(name, 0) / MEBIBYTE,
             "last_mib": samples[-1][1].get(name, 0) / MEBIBYTE,
-            "slope_mib_per_hour": slope_per_hour(samples, name) / MEBIBYTE,
+            "slope_mib_per_hour": _slope(samples, name) / MEBIBYTE,
         }
         for name in names
     }

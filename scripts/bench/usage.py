@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-NODE, WORKER = "node", "worker"
+from node.testing.vitals import processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def measure(home: Path, urls: Iterable[str]) -> Usage:
     """Look at all processes whose command names a home below `home`, and at their metrics."""
     cpu: dict[str, float] = {}
     rss: dict[str, int] = {}
-    for name, pid in _processes(home):
+    for name, pid in processes(home):
         with_stat = _stat(pid)
         if with_stat is not None:
             cpu[name], rss[name] = with_stat
@@ -74,41 +74,6 @@ def measure(home: Path, urls: Iterable[str]) -> Usage:
     for url in urls:
         wire += _scrape(url, phase_s, phase_count, lag_count)
     return Usage(cpu, rss, _disk(home), wire, phase_s, phase_count, lag_count)
-
-
-def anonymous_bytes(home: Path) -> dict[str, int]:
-    """Memory by process that no file stands behind: without the pages of the database."""
-    found: dict[str, int] = {}
-    for name, pid in _processes(home):
-        try:
-            text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-        except OSError:
-            continue  # the process ended while we looked
-        line = next((row for row in text.splitlines() if row.startswith("RssAnon:")), None)
-        if line is not None:
-            found[name] = 1024 * int(line.split()[1])
-    return found
-
-
-def _processes(home: Path) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
-    prefix = str(home.resolve())
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().decode().split("\0")
-        except (OSError, UnicodeDecodeError):
-            continue  # the process ended while we looked
-        place = next((word for word in words if word.startswith(prefix + "/")), None)
-        if place is None:
-            continue
-        name = place.removeprefix(prefix + "/").split("/")[0]
-        if name == "companions":
-            continue  # a broker or a Prometheus beside the network
-        kind = WORKER if "models.worker" in words else NODE
-        found.append((f"{name} {kind}", int(entry.name)))
-    return sorted(found)
 
 
 def _stat(pid: int) -> tuple[float, int] | None:

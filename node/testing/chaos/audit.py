@@ -23,7 +23,6 @@ from node.storage.snapshot import GENESIS_KEY
 from node.testing.chaos.acts import SERVES
 
 MAP_BYTES = 4 * 1024**3
-AUDIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +140,12 @@ class _Disk:
         return self._blobs.get(identity)
 
 
-async def audit_predictions(genesis: Genesis, home: Home) -> Result:
+async def audit_predictions(genesis: Genesis, home: Home, seconds: float) -> Result:
     """Recompute all predictions of a stopped node's chain. Raises as `node.audit.audit`."""
     store = ChainStore(home.data / "chain", MAP_BYTES)
     try:
         source = _Disk(store, BlobStore(home.data / "blobs"))
-        bounds = Range(first=1, last=store.head_height(), seconds=AUDIT_S)
+        bounds = Range(first=1, last=store.head_height(), seconds=seconds)
         return await audit(genesis, source, bounds, backend="cpu", progress=lambda _: None)
     finally:
         store.close()

@@ -17,7 +17,7 @@ from node.testing.chaos.acts import Act, check_acts, draw_acts, published
 
 FAULTS_MS = 14_000
 """Length of the phase with faults; all faults have ended after it."""
-FAULTS_MAX = 64
+FAULTS_MAX = 256
 VALIDATORS = (4, 5, 6, 7)
 VALIDATOR_SHARES = (5, 2, 1, 2)
 LIAR_SHARE = 0.2
@@ -79,6 +79,8 @@ class ChaosPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     faults_ms: int = FAULTS_MS
     faults: tuple[Fault, ...] = ()
     acts: tuple[Act, ...] = ()
+    sample_ms: int = 0
+    """How often memory and open files are noted; 0 for never."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +116,7 @@ def draw_plan(seed: int) -> ChaosPlan:
         at_ms = draw.randrange(200, FAULTS_MS - 2_000, 100)
         until_ms = min(FAULTS_MS, at_ms + draw.randrange(500, 6_000, 100))
         verb = draw.choice(tuple(Verb))
-        fault = _draw_fault(draw, verb, plan.names, at_ms, until_ms)
+        fault = draw_fault(draw, verb, plan.names, at_ms, until_ms)
         if verb in PROCESS_VERBS:
             name = fault.nodes[0]
             if at_ms <= busy_until[name]:
@@ -129,9 +131,10 @@ def draw_plan(seed: int) -> ChaosPlan:
     return msgspec.structs.replace(plan, faults=tuple(faults), observers=observers, acts=acts)
 
 
-def _draw_fault(
+def draw_fault(
     draw: random.Random, verb: Verb, names: tuple[str, ...], at_ms: int, until_ms: int
 ) -> Fault:
+    """Draw the nodes and the amount of one fault."""
     count, amount = 1, 0
     match verb:
         case Verb.PARTITION | Verb.CABLE:
@@ -163,6 +166,8 @@ def parse_plan(text: bytes) -> ChaosPlan:
         raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: {error}") from None
     if plan.observers not in range(9):
         raise InvalidInput(Code.BAD_CONFIG, "0 to 8 observers")
+    if plan.sample_ms < 0:
+        raise InvalidInput(Code.BAD_CONFIG, "chaos plan: sample_ms is 0 or more")
     if plan.validators not in range(1, 65) or len(plan.faults) > FAULTS_MAX:
         raise InvalidInput(Code.BAD_CONFIG, f"1 to 64 validators, at most {FAULTS_MAX} faults")
     known = set(plan.names)

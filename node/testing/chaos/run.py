@@ -20,6 +20,7 @@ from node.testing.chaos.load import Load, add_one
 from node.testing.chaos.log import EventLog
 from node.testing.chaos.plan import ChaosPlan
 from node.testing.chaos.player import Player
+from node.testing.chaos.soak import Life, Sample, check_lives, lives, watch
 from node.testing.chaos.steward import Steward, load_package
 from node.testing.local_net import LocalNet, NetPlan
 
@@ -28,6 +29,7 @@ PROGRESS_S = 25.0
 """All nodes must have gone on so far, so soon after the last fault."""
 SUBMIT_MS = 10_000
 SETTLE_S = 15.0
+AUDIT_S = 300.0
 EVENTS_FILE = "events.jsonl"
 PLAN_FILE = "plan.json"
 LOG_LINES_MAX = 5
@@ -46,6 +48,8 @@ class Report:
     acts: int = 0
     predictions: int = 0
     """Of the chain, all of them recomputed and found equal."""
+    lives: list[Life] = field(default_factory=list)
+    """Memory and open files of the processes, where the plan has them sampled."""
     healed_s: float = 0.0
     """From the end of faults and acts until all nodes had gone on."""
     took_s: float = 0.0
@@ -66,6 +70,7 @@ async def run_plan(plan: ChaosPlan, home: Path) -> Report:
                 seed=plan.seed,
                 worker_backend="cpu" if plan.has_models else "none",
                 faults={plan.liar: "wrong-output"} if plan.liar else {},
+                log_level="info" if plan.sample_ms else "debug",
             )
         )
         load = Load(net, log, plan.seed)
@@ -131,7 +136,7 @@ async def _recompute(plan: ChaosPlan, steward: Steward, report: Report) -> None:
     genesis = genesis_from_json((net.plan.home / "genesis.json").read_bytes())
     name = next(name for name in steward.members if name != plan.liar)
     try:
-        result = await audit_predictions(genesis, net.home(name))
+        result = await audit_predictions(genesis, net.home(name), _audit_s(plan))
     except AndonError as error:
         report.findings.append(f"audit of {name}: {error.code.name}: {error.message}")
         return
@@ -140,6 +145,11 @@ async def _recompute(plan: ChaosPlan, steward: Steward, report: Report) -> None:
         report.findings.append(f"{name} holds a prediction that is wrong: {result.difference}")
     elif not result.is_complete:
         report.findings.append(f"audit of {name} came to {result.reached} of {result.last}")
+
+
+def _audit_s(plan: ChaosPlan) -> float:
+    """A chain is executed again faster than it grew."""
+    return AUDIT_S + plan.faults_ms / 1000
 
 
 async def _drive(plan: ChaosPlan, steward: Steward, report: Report) -> None:
@@ -163,6 +173,9 @@ async def _drive(plan: ChaosPlan, steward: Steward, report: Report) -> None:
             for number in range(1, plan.clients + 1)
         ]
         acting = group.create_task(_act(plan, steward, report))
+        samples: list[Sample] = []
+        if plan.sample_ms:
+            clients.append(group.create_task(watch(net, plan.sample_ms, load.log, samples)))
         try:
             await player.play()
             report.acknowledged_in_faults = len(load.acknowledged)
@@ -172,6 +185,8 @@ async def _drive(plan: ChaosPlan, steward: Steward, report: Report) -> None:
         finally:
             for task in (*clients, acting):
                 task.cancel()
+    report.lives = lives(samples)
+    report.findings += check_lives(report.lives)
     await _settle(steward, report)
     if plan.liar:
         await _expose(plan, net, report)

@@ -1,0 +1,72 @@
+"""What the processes of a local network hold: memory, open files, and whether it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+NODE, WORKER = "node", "worker"
+_COMPANIONS = "companions"
+"""A broker or a Prometheus beside the network."""
+
+
+def processes(home: Path) -> list[tuple[str, int]]:
+    """Names, such as `node-1 worker`, and numbers of processes with a home below `home`."""
+    found: list[tuple[str, int]] = []
+    prefix = str(home.resolve())
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+        except (OSError, UnicodeDecodeError):
+            continue  # the process ended while we looked
+        place = next((word for word in words if word.startswith(prefix + "/")), None)
+        if place is None:
+            continue
+        name = place.removeprefix(prefix + "/").split("/")[0]
+        if name == _COMPANIONS:
+            continue
+        kind = WORKER if "models.worker" in words else NODE
+        found.append((f"{name} {kind}", int(entry.name)))
+    return sorted(found)
+
+
+def anonymous_bytes(home: Path) -> dict[str, int]:
+    """Memory by process that no file stands behind: without the pages of the database."""
+    return _of_each(home, _anonymous_bytes)
+
+
+def open_files(home: Path) -> dict[str, int]:
+    """Open descriptors by process: files, sockets, pipes."""
+    return _of_each(home, lambda pid: sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
+    """Least-squares growth an hour of (seconds, amount) over the later half of the points.
+
+    The first half is when caches fill.
+    """
+    half = points[len(points) // 2 :]
+    mean_x = sum(at for at, _ in half) / max(1, len(half))
+    mean_y = sum(amount for _, amount in half) / max(1, len(half))
+    spread = sum((at - mean_x) ** 2 for at, _ in half)
+    if not spread:
+        return 0.0
+    return 3600 * sum((at - mean_x) * (amount - mean_y) for at, amount in half) / spread
+
+
+def _of_each(home: Path, look: Callable[[int], int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, pid in processes(home):
+        try:
+            found[name] = look(pid)
+        except OSError:
+            continue  # the process ended while we looked
+    return found
+
+
+def _anonymous_bytes(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    line = next((row for row in text.splitlines() if row.startswith("RssAnon:")), None)
+    return 1024 * int(line.split()[1]) if line is not None else 0
