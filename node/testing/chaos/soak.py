@@ -23,7 +23,7 @@ EVERY_MS = 60_000
 FAULT_MS = (5_000, 40_000)
 SAMPLE_MS = 30_000
 MINUTES_MAX = 240
-VALIDATORS, CLIENTS = 4, 3
+VALIDATORS, CLIENTS = 4, 2
 FILES_GROWTH_MAX = 64
 """Open files that a process may gain: connections come and go, so that a few more are no leak."""
 
