@@ -29,6 +29,10 @@ class Facts:
     quorum: int
     needs_worker: bool
     fatal: str
+    refusals: int = 0
+    """Peers that say that this node is not registered."""
+    removed_at: int | None = None
+    """Height of the block that took this validator's vote; None if it has it, or had none."""
     damage: str = ""
     """What is damaged in the store and not repaired yet."""
 
@@ -82,7 +86,15 @@ def ready(facts: Facts) -> Health:
         HealthCheck(
             name="peers",
             is_ok=facts.linked_weight >= facts.quorum,
-            detail=f"linked weight {facts.linked_weight}, quorum {facts.quorum}",
+            detail=f"linked weight {facts.linked_weight}, quorum {facts.quorum}"
+            + (f"; {facts.refusals} peers do not know this node" if facts.refusals else ""),
+        ),
+        HealthCheck(
+            name="membership",
+            is_ok=facts.removed_at is None,
+            detail="no vote was taken from this node"
+            if facts.removed_at is None
+            else f"removed from the validators at height {facts.removed_at}",
         ),
         HealthCheck(
             name="disk",

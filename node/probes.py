@@ -13,6 +13,7 @@ from node.drivers.execution import ExecutionDriver
 from node.drivers.sync import SyncDriver
 from node.facade import Health, NodeStatus
 from node.health import Facts, live, ready, startup
+from node.membership import Membership
 from node.metrics import Metrics, Snapshot
 from node.net.network import Network
 from node.workers.supervisor import Supervisor
@@ -43,13 +44,17 @@ class Probes:
     def __init__(self, watched: Watched, metrics: Metrics) -> None:
         self._watched = watched
         self._metrics = metrics
+        self._membership = Membership(
+            watched.validator_key, watched.execution, watched.execution.queries
+        )
         self._ticked_at_s = time.monotonic()
         self.has_started = False
 
     async def run(self) -> None:
-        """Tick until cancelled, and note how late each tick comes."""
+        """Tick until cancelled, and note how late each tick comes; log the loss of our vote."""
         while True:
             self._ticked_at_s = time.monotonic()
+            self._membership.removed_at()
             await asyncio.sleep(TICK_S)
             self._metrics.lag.observe(max(0.0, time.monotonic() - self._ticked_at_s - TICK_S))
 
@@ -101,6 +106,8 @@ class Probes:
             disk_free_ratio=disk.free / disk.total,
             linked_weight=weight,
             quorum=quorum,
+            refusals=watched.network.refusals(),
+            removed_at=self._membership.removed_at(),
             needs_worker=watched.needs_worker,
             damage=watched.damage(),
             fatal="consensus is halted: the chain has forked" if watched.is_halted() else "",

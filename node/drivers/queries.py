@@ -14,6 +14,9 @@ from andon.core.wire import FinalBlock
 from consensus.ledger import state_proof
 from node.storage import ChainStore, Snapshot, history_item
 
+EPOCHS_LOOKED_MAX = 1024
+"""So far back a validator that has no vote looks for the epoch in which it lost it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockRead:
@@ -156,6 +159,24 @@ class ChainQueries:
         if validators is None:
             raise InvalidInput(Code.WRONG_EPOCH, f"epoch {epoch} has not begun here")
         return validators
+
+    def removed_at(self, validator_key: bytes) -> int | None:
+        """Height of the block that took the vote of a key; None if it has one, or had none."""
+        with self._store.snapshot() as snapshot:
+            for height in reversed(snapshot.epoch_closings()[-EPOCHS_LOOKED_MAX:]):
+                header = snapshot.header(height)
+                if header is None:
+                    return None
+                if _is_member(snapshot, header.epoch + 1, validator_key):
+                    return None
+                if _is_member(snapshot, header.epoch, validator_key):
+                    return height
+        return None
+
+
+def _is_member(snapshot: Snapshot, epoch: int, validator_key: bytes) -> bool:
+    validators = snapshot.validators(epoch)
+    return validators is not None and validators.index_of(validator_key) is not None
 
 
 def _read_block(snapshot: Snapshot, height: int) -> BlockRead:

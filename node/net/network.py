@@ -12,6 +12,7 @@ import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -41,6 +42,10 @@ from node.net.tls import ServerTls, client_context
 HANDSHAKE_S = 5.0
 HEARTBEAT_S = 10.0
 CLOSE_S = 1.0
+UNREGISTERED_CLOSE = 4001
+"""WebSocket close code that tells a dialler: the identity state here does not name it."""
+UNDIALLED_S = 20.0
+"""A peer that should dial us and has not for so long is dialled: it may have forgotten us."""
 
 log = structlog.get_logger()
 
@@ -86,6 +91,9 @@ class Network:
         self._server = PeerServer(settings.tls, shelf, self._accept)
         self._links: dict[bytes, Link] = {}
         self._dialling: dict[bytes, asyncio.Task[None]] = {}
+        self._refused_by: set[bytes] = set()
+        self._registry: list[Peer] = []
+        self._parting: asyncio.TimerHandle | None = None
         self._group: asyncio.TaskGroup | None = None
         self._client: aiohttp.ClientSession | None = None
         self.scores = PeerScores()
@@ -116,25 +124,42 @@ class Network:
                 started.set()
                 await asyncio.get_running_loop().create_future()
             finally:
+                if self._parting is not None:
+                    self._parting.cancel()
                 for link in list(self._links.values()):
                     link.close("shutdown")
                 await self._server.stop()
 
     def update_peers(self, peers: list[Peer]) -> None:
-        """Take a new registry: drop who left or moved, dial who is new."""
-        changed, gone = self._table.replace(peers)
-        for key in [*gone, *(peer.node_key for peer in changed)]:
+        """Take a new registry: dial who is new or moved, drop who left a while ago."""
+        self._registry = peers
+        moved, gone = self._table.replace(peers, _now_s())
+        for key in [*gone, *(peer.node_key for peer in moved)]:
             if (task := self._dialling.pop(key, None)) is not None:
                 task.cancel()
             if key in gone and (link := self._links.get(key)) is not None:
                 link.close("unregistered")
+        for key, link in self._links.items():
+            link.peer = self._table.by_node(key) or link.peer
+        self._refused_by &= {peer.node_key for peer in self._table.all()}
+        self._await_parting()
         self._dial_missing()
+
+    def _await_parting(self) -> None:
+        """Look again when the respite of somebody who left the registry is over."""
+        if self._parting is not None:
+            self._parting.cancel()
+        at_s = self._table.next_parting_s()
+        self._parting = None
+        if at_s is not None:
+            again = partial(self.update_peers, self._registry)
+            self._parting = asyncio.get_running_loop().call_at(at_s, again)
 
     def _dial_missing(self) -> None:
         if self._group is None:
             return
         for peer in self._table.all():
-            if self._table.should_dial(peer.node_key) and peer.node_key not in self._dialling:
+            if peer.host and peer.node_key not in self._dialling:
                 self._dialling[peer.node_key] = self._group.create_task(
                     self._keep_dialled(peer), name=f"dial {peer.address}"
                 )
@@ -176,6 +201,10 @@ class Network:
         """Tell whether a link to this node is live."""
         return node_key in self._links
 
+    def refusals(self) -> int:
+        """How many peers said that this node is not registered, when it dialled them last."""
+        return len(self._refused_by)
+
     def session(self, node_key: bytes) -> tuple[Peer, Session] | None:
         """How to fetch from a linked peer; None if it is not linked."""
         link = self._links.get(node_key)
@@ -191,12 +220,21 @@ class Network:
         backoff = Backoff()
         loop = asyncio.get_running_loop()
         while True:
+            if not self._table.should_dial(peer.node_key):
+                await asyncio.sleep(UNDIALLED_S)
+                if self.is_linked(peer.node_key):
+                    continue
             if not self.scores.is_banned(peer.node_key, loop.time()):
                 try:
                     await self._dial(peer, backoff)
                 except (aiohttp.ClientError, OSError, TimeoutError, InvalidInput) as error:
                     log.debug("peer.unreachable", address=peer.address, reason=str(error)[:200])
             await asyncio.sleep(backoff.next_s(self._jitter.random()))
+
+    def _note_refusal(self, peer: Peer) -> None:
+        if peer.node_key not in self._refused_by:
+            self._refused_by.add(peer.node_key)
+            log.warning("peer.knows_us_not", peer=peer.node_key.hex()[:16], address=peer.address)
 
     async def _dial(self, peer: Peer, backoff: Backoff) -> None:
         assert self._client is not None
@@ -226,6 +264,8 @@ class Network:
             await self._run_link(self._make_link(socket, peer, session))
         finally:
             await socket.close()
+            if socket.close_code == UNREGISTERED_CLOSE:
+                self._note_refusal(peer)
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(
@@ -235,9 +275,18 @@ class Network:
             max_msg_size=FRAME_BYTES_MAX + 1,
         )
         await socket.prepare(request)
+        close_code: int = aiohttp.WSCloseCode.POLICY_VIOLATION
+
+        def is_admitted(node_key: bytes) -> bool:
+            nonlocal close_code
+            if self._table.by_node(node_key) is None:
+                close_code = UNREGISTERED_CLOSE
+                return False
+            return not self.scores.is_banned(node_key, _now_s())
+
         acceptor = Acceptor(
             self._identity,
-            self._may_connect,
+            is_admitted,
             nonce=secrets.token_bytes(NONCE_BYTES),
             token=secrets.token_bytes(TOKEN_BYTES),
         )
@@ -248,7 +297,7 @@ class Network:
                 peer = self._registered(session.peer)
         except (InvalidInput, TimeoutError, OSError) as error:
             log.warning("peer.refused", remote=request.remote, reason=str(error)[:200])
-            await socket.close(code=aiohttp.WSCloseCode.POLICY_VIOLATION)
+            await socket.close(code=close_code)
             return socket
         await self._run_link(self._make_link(socket, peer, session))
         return socket
@@ -258,11 +307,6 @@ class Network:
         if peer is None:
             raise InvalidInput(Code.WRONG_PEER, "unregistered during the handshake")
         return peer
-
-    def _may_connect(self, node_key: bytes) -> bool:
-        now_s = asyncio.get_running_loop().time()
-        is_registered = self._table.by_node(node_key) is not None
-        return is_registered and not self.scores.is_banned(node_key, now_s)
 
     def _make_link(
         self,
@@ -285,6 +329,7 @@ class Network:
         if (older := self._links.get(key)) is not None:
             older.close("replaced")
         self._links[key] = link
+        self._refused_by.discard(key)
         self._server.grant(link.session.token_given, key)
         log.info("peer.linked", peer=key.hex()[:16], address=link.peer.address)
         reason = "cancelled"

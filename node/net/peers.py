@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from andon.core.errors import Code, InvalidInput
 
 PEERS_MAX = 256
+PARTING_S = 60.0
+"""Who left the registry may listen for so long: the block that says so has to reach it."""
 _PORT_MAX = 65535
 
 
@@ -27,7 +29,7 @@ class Peer:
     organisation: str = ""
     weight: int = 0
     is_observer: bool = False
-    """Admitted by configuration: it dials us, and what it says about the chain is ignored."""
+    """Admitted by configuration, or about to part: what it says about the chain is ignored."""
 
     @property
     def address(self) -> str:
@@ -70,11 +72,13 @@ class PeerTable:
         self._is_registered = False
         self._by_node: dict[bytes, Peer] = {}
         self._by_validator: dict[bytes, Peer] = {}
+        self._parts_at_s: dict[bytes, float] = {}
 
-    def replace(self, peers: list[Peer]) -> tuple[list[Peer], list[bytes]]:
-        """Take a new registry; returns peers that are new or moved, and node keys that left.
+    def replace(self, peers: list[Peer], now_s: float) -> tuple[list[Peer], list[bytes]]:
+        """Take a new registry; returns peers that are new or moved, and node keys that are gone.
 
-        Peers beyond PEERS_MAX are ignored; address overrides of the configuration are applied.
+        Who left stays as an observer for `PARTING_S`. Peers beyond PEERS_MAX are ignored; address
+        overrides of the configuration are applied.
         """
         table: dict[bytes, Peer] = {}
         self._is_registered = any(peer.node_key == self._own for peer in peers)
@@ -83,11 +87,32 @@ class PeerTable:
                 continue  # an observer that became a validator
             if peer.node_key != self._own and len(table) < PEERS_MAX:
                 table[peer.node_key] = self._with_override(peer)
-        changed = [peer for key, peer in table.items() if self._by_node.get(key) != peer]
-        gone = [key for key in self._by_node if key not in table]
+        self._keep_parting(table, now_s)
+        known = self._by_node
+        moved = [
+            p for key, p in table.items() if key not in known or known[key].address != p.address
+        ]
+        gone = [key for key in known if key not in table]
         self._by_node = table
-        self._by_validator = {peer.validator_key: peer for peer in table.values()}
-        return changed, gone
+        # Registered peers last: one that changed its node key is found by the new one.
+        self._by_validator = {
+            peer.validator_key: peer
+            for peer in sorted(table.values(), key=lambda peer: not peer.is_observer)
+        }
+        return moved, gone
+
+    def _keep_parting(self, table: dict[bytes, Peer], now_s: float) -> None:
+        before, self._parts_at_s = self._parts_at_s, {}
+        for key, peer in self._by_node.items():
+            at_s = before.get(key, now_s + PARTING_S)
+            # What the configuration admits needs no respite; what is full gives none.
+            if key not in table and peer.host and now_s < at_s and len(table) < PEERS_MAX:
+                self._parts_at_s[key] = at_s
+                table[key] = replace(peer, is_observer=True, weight=0)
+
+    def next_parting_s(self) -> float | None:
+        """When the first of those who left is gone, on the clock of `replace`; None: nobody."""
+        return min(self._parts_at_s.values(), default=None)
 
     def _with_override(self, peer: Peer) -> Peer:
         override = self._address_of.get(peer.node_key)
@@ -111,6 +136,6 @@ class PeerTable:
     def should_dial(self, node_key: bytes) -> bool:
         """Tell who dials: an observer, or the smaller key; so a pair never has two links."""
         peer = self._by_node.get(node_key)
-        if peer is None or peer.is_observer:
+        if peer is None or not peer.host:
             return False
         return not self._is_registered or self._own < node_key

@@ -70,6 +70,7 @@ def test_a_sound_node_is_ready() -> None:
         ({"disk_free_ratio": 0.04}, "disk"),
         (status_with(worker_state="down"), "worker"),
         (status_with(mismatch=MISMATCH), "predictions"),
+        ({"removed_at": 90}, "membership"),
         ({"fatal": "disk full"}, "fatal"),
     ],
 )
@@ -85,6 +86,13 @@ def test_a_mismatch_names_model_input_and_element() -> None:
     assert MISMATCH.model_id.hex() in detail
     assert MISMATCH.input_digest.hex() in detail
     assert "element 2" in detail
+
+
+def test_a_node_that_its_peers_do_not_know_says_so() -> None:
+    facts = dataclasses.replace(FACTS, linked_weight=0, refusals=3, removed_at=90)
+    details = {check.name: check.detail for check in ready(facts).checks}
+    assert details["peers"] == "linked weight 0, quorum 3; 3 peers do not know this node"
+    assert details["membership"] == "removed from the validators at height 90"
 
 
 def test_an_observer_without_a_worker_is_ready() -> None:

@@ -428,6 +428,26 @@ async def test_an_epoch_closes_and_the_next_set_is_known_after_restart(tmp_path:
         assert closing.header.height == 1
 
 
+async def test_the_height_at_which_a_validator_lost_its_vote_is_found(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    async with running(node):
+        leaving = node.driver.validators().validators[0].key
+        assert leaving != deployer.public
+        for height, keys in ((2, [deployer.public]), (4, [deployer.public, leaving])):
+            entries = [{"key": key, "weight": 3, "org": "x"} for key in sorted(keys)]
+            value = {"height": height, "validators": entries}
+            call = make_call("identity", "set", {"name": "next", "value": value})
+            await node.pool.admit(signed(call).raw)
+            assert node.driver.queries.removed_at(leaving) == (None if height == 2 else 2)
+            assert node.driver.queries.removed_at(bytes(32)) is None
+            await node.extend()
+            await node.pool.admit(signed(put("a", height)).raw)
+            await node.extend()
+        # It has a vote again.
+        assert node.driver.queries.removed_at(leaving) is None
+        assert node.driver.queries.removed_at(deployer.public) is None
+
+
 async def test_unknown_things_are_said_to_be_unknown(tmp_path: Path) -> None:
     node = Node(tmp_path)
     async with running(node):

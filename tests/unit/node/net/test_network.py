@@ -14,7 +14,7 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
 from andon.core.wire import BlockWanted, Message, Status, Transactions
-from node.net import server
+from node.net import network, peers, server
 from node.net.fetch import open_fetcher
 from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
@@ -107,9 +107,9 @@ async def running(*nodes: Node) -> AsyncIterator[None]:
             started = asyncio.Event()
             tasks.append(group.create_task(node.network.run(started)))
             await started.wait()
-        peers = [node.as_peer() for node in nodes]
+        registry = [node.as_peer() for node in nodes]
         for node in nodes:
-            node.network.update_peers(peers)
+            node.network.update_peers(registry)
         try:
             yield
         finally:
@@ -169,15 +169,43 @@ async def test_an_unregistered_node_is_refused() -> None:
         await asyncio.sleep(0.5)
         assert outside.network.linked_peers() == []
         assert inside.network.linked_peers() == []
+        assert outside.network.refusals() == 1
         task.cancel()
 
 
-async def test_a_peer_that_leaves_the_registry_is_disconnected() -> None:
+async def test_a_peer_that_leaves_the_registry_hears_of_it_before_it_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peers, "PARTING_S", 3.0)
     low, high = Node(KEYS[0]), Node(KEYS[1])
     async with running(low, high):
         await linked(low, high)
-        high.network.update_peers([])
+        high.network.update_peers([high.as_peer()])
+        # Also over a new link: the old one may have been lost just before.
+        high.network._links[low.key.public].close("test")
         await until(lambda: high.network.linked_peers() == [])
+        await linked(low, high)
+        assert [peer.is_observer for peer in high.network.linked_peers()] == [True]
+        high.network.broadcast(Status(7, 1, 3, b"h" * 32))
+        assert (await asyncio.wait_for(low.inbox.get(), 5))[1] == Status(7, 1, 3, b"h" * 32)
+        assert low.network.refusals() == 0
+        await until(lambda: high.network.linked_peers() == [])
+        await until(lambda: low.network.refusals() == 1)
+
+
+async def test_whom_its_peer_should_dial_and_does_not_dials_by_itself_and_learns_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network, "UNDIALLED_S", 0.2)
+    monkeypatch.setattr(peers, "PARTING_S", 0.0)
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high):
+        await linked(low, high)
+        low.network.update_peers([low.as_peer()])
+        await until(lambda: high.network.refusals() == 1)
+        low.network.update_peers([low.as_peer(), high.as_peer()])
+        await linked(low, high)
+        assert high.network.refusals() == 0
 
 
 async def test_a_dropped_link_is_dialled_again() -> None:
