@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from andon.core.block import Receipt
@@ -22,12 +23,12 @@ class FinalityTracker:
         self._observe_s = observe_s
         self._waiting: dict[bytes, list[asyncio.Future[Final]]] = {}
         self._count = 0
-        self._admitted_at_s: dict[bytes, float] = {}
+        self._admitted_at_s: OrderedDict[bytes, float] = OrderedDict()
 
     def admitted(self, identity: bytes) -> None:
         """Start the clock of a transaction that this node admitted itself."""
         if len(self._admitted_at_s) >= ADMITTED_MAX:
-            del self._admitted_at_s[next(iter(self._admitted_at_s))]
+            self._admitted_at_s.popitem(last=False)
         self._admitted_at_s.setdefault(identity, asyncio.get_running_loop().time())
 
     def committed(self, receipts: Sequence[Receipt], height: int) -> None:

@@ -7,6 +7,7 @@ so what arrives in one turn of the loop goes together.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,7 +26,8 @@ class Verifier:
     def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="signature")
         self._waiting: list[tuple[Transaction, asyncio.Future[None]]] = []
-        self._verified: dict[bytes, Transaction] = {}
+        # Ordered: the oldest entry of a plain dict that lost its first ones takes 100 us to find.
+        self._verified: OrderedDict[bytes, Transaction] = OrderedDict()
         self._verified_bytes = 0
 
     def known(self, raw: bytes) -> Transaction | None:
@@ -92,8 +94,7 @@ class Verifier:
             len(self._verified) > REMEMBERED_COUNT_MAX
             or self._verified_bytes > REMEMBERED_BYTES_MAX
         ):
-            oldest = next(iter(self._verified))
-            del self._verified[oldest]
+            oldest, _ = self._verified.popitem(last=False)
             self._verified_bytes -= len(oldest)
 
 

@@ -1,4 +1,4 @@
-"""Processor time of a node's stages, one process, no network: what a call or a prediction costs.
+"""Time of a node's stages, one process, no network: what a call or a prediction costs.
 
 Real contracts, real storage, real signatures; outputs of the model are given, so that what is
 measured is the node and not the network. Microseconds a call or prediction, the least of ROUNDS
@@ -140,9 +140,9 @@ class Stages:
         )
 
     def _time(self, name: str, run: Callable[[], T]) -> T:
-        began = time.process_time()
+        began = time.perf_counter()
         result = run()
-        passed_s = time.process_time() - began
+        passed_s = time.perf_counter() - began
         each_us = passed_s / (TRANSACTIONS[self.count] * self.count) * 1e6
         self.found[name] = min(each_us, self.found.get(name, each_us))
         return result
