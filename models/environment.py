@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 
-BACKENDS = ("numpy", "cpu", "cuda", "tpu")
+from andon.core import worker
+
+BACKENDS = ("numpy", *worker.BACKENDS)
+
+# The words of operators in those of JAX_PLATFORMS; `jax.devices` knows "gpu" itself. The CPU comes
+# along for what is no batch of windows.
+_PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu", "tpu": "tpu,cpu"}
 
 # jaxlib 0.10.2 on CPU returns wrong sums with two or more threads unless YNN fusions are limited
 # to dots. Unknown flags abort the process, so each version gets only the flags it is known to take.
@@ -14,7 +20,7 @@ _CPU_FLAGS = {"0.10.2": ("--xla_cpu_experimental_ynn_fusion_type=individual_dot"
 
 def xla_flags(jaxlib_version: str, backend: str) -> tuple[str, ...]:
     """The flags that keep this version of jaxlib exact on `backend`."""
-    return _CPU_FLAGS.get(jaxlib_version, ()) if backend in ("cpu", "cuda") else ()
+    return _CPU_FLAGS.get(jaxlib_version, ()) if backend in ("cpu", "gpu") else ()
 
 
 def prepare_environment(backend: str) -> None:
@@ -29,5 +35,4 @@ def prepare_environment(backend: str) -> None:
         if flag.split("=", 1)[0] not in present
     ]
     os.environ["XLA_FLAGS"] = " ".join([present, *missing]).strip()
-    platforms = {"cpu": "cpu", "cuda": "cuda,cpu", "tpu": "tpu,cpu"}
-    os.environ.setdefault("JAX_PLATFORMS", platforms.get(backend, "cpu"))
+    os.environ.setdefault("JAX_PLATFORMS", _PLATFORMS.get(backend, "cpu"))

@@ -45,7 +45,7 @@ class _Model:
 
 
 class Runtime:
-    """Models by id on one backend: "cpu", "cuda", "tpu", or "numpy" (the interpreter itself)."""
+    """Models by id on one backend: "cpu", "gpu", "tpu", or "numpy" (the interpreter itself)."""
 
     def __init__(self, backend: str = "cpu") -> None:
         if backend not in BACKENDS:

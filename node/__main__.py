@@ -13,6 +13,7 @@ from pathlib import Path
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse
 from andon.core.keys import check_library
 from node.checkout import check_checkout
+from node.config import WORKERS
 
 
 def main() -> int:
@@ -21,6 +22,9 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True, help="folder of this node")
     parser.add_argument(
         "--check", action="store_true", help="check the whole store and end, without running"
+    )
+    parser.add_argument(
+        "--worker-backend", choices=WORKERS, default="", help="in the place of the configured one"
     )
     options = parser.parse_args()
     status = 0
@@ -36,7 +40,7 @@ def main() -> int:
         if options.check:
             print(f"andon node: {check_home(options.home)}")  # noqa: T201 - its answer
         else:
-            run(run_node(options.home))
+            run(run_node(options.home, worker_backend=options.worker_backend))
     except* AndonError as group:
         errors = _leaves(group)
         for error in errors:

@@ -19,7 +19,7 @@ from andon.core.wire import BlockWanted, Message, Status, Transactions, Transact
 from andon.core.worker import READY
 from consensus.ledger.directory import IDENTITY
 from node.checkout import CHECKOUT
-from node.config import observer_keys, override_addresses
+from node.config import NO_BACKEND, observer_keys, override_addresses
 from node.drivers.consensus import ConsensusDriver
 from node.drivers.consensus_ports import Hooks
 from node.drivers.contract_engine import ContractEngine
@@ -54,7 +54,7 @@ from node.rpc.settings import rpc_settings
 from node.service import NodeService, Parts
 from node.storage import PortableFiles
 from node.upkeep import Upkeep, UpkeepPorts
-from node.workers.supervisor import NO_BACKEND, Supervisor, WorkerSettings
+from node.workers.supervisor import Supervisor, WorkerSettings
 
 STATUS_EVERY_S = 1.0
 LINKING_S = 3.0

@@ -15,6 +15,7 @@ import msgspec
 from andon.core.block import PROTOCOLS
 from andon.core.errors import Code, InvalidInput
 from andon.core.keys import check_public_key
+from andon.core.worker import BACKENDS
 from node.net.peers import parse_address
 
 CONFIG_FILE = "config.toml"
@@ -25,7 +26,8 @@ _SIGNER_NEEDS = {
     "socket": ("signer_socket",),
     "pkcs11": ("pkcs11_module", "pkcs11_token", "pkcs11_label", "pkcs11_pin_file"),
 }
-BACKENDS = ("none", "cpu", "gpu", "tpu")
+NO_BACKEND = "none"
+WORKERS = (NO_BACKEND, *BACKENDS)
 _POSITIVE = (
     "protocol_max",
     "storage_map_mib",
@@ -177,7 +179,7 @@ def parse_config(text: str) -> Config:
     for name in ("peer_port", "rpc_port"):
         if not 0 <= getattr(config, name) <= _PORT_MAX:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} is outside 0..{_PORT_MAX}")
-    choices = (("worker_backend", BACKENDS), ("log_level", LEVELS), ("signer", SIGNERS))
+    choices = (("worker_backend", WORKERS), ("log_level", LEVELS), ("signer", SIGNERS))
     for name, allowed in choices:
         if getattr(config, name) not in allowed:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} is none of {', '.join(allowed)}")

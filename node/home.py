@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from andon.core.errors import Code, Corrupt, InvalidInput
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
@@ -39,14 +41,18 @@ class Opened:
 
 
 @contextmanager
-def open_home(path: Path) -> Iterator[Opened]:
+def open_home(path: Path, worker_backend: str = "") -> Iterator[Opened]:
     """Lock and open a home; closes everything at the end.
+
+    `worker_backend` replaces the configured one, unless it is empty.
 
     Raises:
         InvalidInput: BAD_CONFIG, BAD_GENESIS, BAD_KEY. Unavailable: LOCKED. Corrupt: damaged.
     """
     home = Home(path.resolve())
     config = load_config(home)
+    if worker_backend:
+        config = msgspec.structs.replace(config, worker_backend=worker_backend)
     with ExitStack() as stack:
         stack.enter_context(locked(home.path / "lock"))
         genesis = read_genesis(home)

@@ -23,13 +23,17 @@ def as_it_is(node: Node) -> None:
     del node
 
 
-async def run_node(home: Path, prepare: Callable[[Node], None] = as_it_is) -> None:
+async def run_node(
+    home: Path, prepare: Callable[[Node], None] = as_it_is, worker_backend: str = ""
+) -> None:
     """Open a home and run its node until SIGTERM or SIGINT; `prepare` sees it before it runs.
+
+    `worker_backend` replaces the configured one, unless it is empty.
 
     A node that ends over damage leaves a note, by which the next start checks the store first.
     """
     try:
-        await _run(home, prepare)
+        await _run(home, prepare, worker_backend)
     except* Corrupt as group:
         if any(error.code is Code.STORAGE_DAMAGED for error in leaves(group)):
             note_damage(home)
@@ -48,8 +52,8 @@ def leaves(group: BaseExceptionGroup[Corrupt]) -> Iterator[Corrupt]:
             yield error
 
 
-async def _run(home: Path, prepare: Callable[[Node], None]) -> None:
-    with open_home(home) as opened:
+async def _run(home: Path, prepare: Callable[[Node], None], worker_backend: str) -> None:
+    with open_home(home, worker_backend) as opened:
         start_logging(opened.home.logs, opened.config.log_level, opened.home.path.name)
         loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession(

@@ -1,7 +1,7 @@
 """Every operation and the shipped models, XLA against numpy: by flags, threads, batch, backend.
 
     python -m scripts.exact_matrix                    # the flags and threads of a CPU
-    python -m scripts.exact_matrix --backend cuda     # one GPU: all plans, batches of 1 to 4096
+    python -m scripts.exact_matrix --backend gpu      # one GPU: all plans, batches of 1 to 4096
 
 XLA reads its flags once, so each setting runs in a process of its own. One line a setting: graphs,
 packages, rows compared, digest of all outputs; every digest must be the same. Exit 1 when one
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from models.conformance import start_up_graph
-from models.environment import prepare_environment, xla_flags
+from models.environment import BACKENDS, prepare_environment, xla_flags
 from models.interpreter import interpret
 from models.package import Package, edge_windows
 from tests.models.random_graphs import random_graph
@@ -175,7 +175,7 @@ def _windows(shape: tuple[int, ...], seed: int, count: int) -> np.ndarray:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scripts.exact_matrix", description=__doc__)
-    parser.add_argument("--backend", choices=("cpu", "cuda", "tpu"), default="cpu")
+    parser.add_argument("--backend", choices=BACKENDS, default="cpu")
     parser.add_argument("--graphs", type=int, default=60, help="random graphs of all operations")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=max(BATCHES), help="largest batch of packages")

@@ -15,7 +15,7 @@ from andon.client.async_client import AsyncClient
 from andon.core.errors import Code, Misuse
 from andon.core.json_value import Json, to_hex
 from andon.core.wire import FinalBlock
-from andon.core.worker import Explained
+from andon.core.worker import BACKENDS, Explained
 
 ENGINE = "node.audit"
 SECONDS_DEFAULT = 3600.0
@@ -60,7 +60,10 @@ class Source:
 @click.command("audit")
 @click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--to", "last", type=click.IntRange(min=1), help="Last height; the head by default.")
-@click.option("--backend", default="cpu", show_default=True, help="cpu, cuda, tpu or numpy.")
+@click.option(
+    "--backend", type=click.Choice([*BACKENDS, "numpy"]), default="cpu", show_default=True,
+    help="What recomputes the predictions.",
+)  # fmt: skip
 @click.option(
     "--seconds", type=click.FloatRange(min=1), default=SECONDS_DEFAULT, show_default=True,
     help="Stop after so long; exit 3 says that the range is not done.",

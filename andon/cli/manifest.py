@@ -10,13 +10,14 @@ import msgspec
 
 from andon.cli.context import Context
 from andon.core.errors import Code, InvalidInput
+from andon.core.worker import BACKENDS
 
 MANIFEST_BYTES_MAX = 64 * 1024
 VALIDATORS_MAX = 64
 OBSERVERS_MAX = 16
 PORT_MAX = 65_535
 FAST_IDLE_BLOCK_MS = 200
-WORKERS = ("none", "cpu", "gpu", "tpu")
+WORKERS = ("none", *BACKENDS)
 
 TEXT = """\
 # A local network: `andon up --manifest {path}` makes and starts it.

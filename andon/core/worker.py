@@ -20,6 +20,9 @@ WINDOWS_MAX = 4096
 REQUESTS_IN_FLIGHT_MAX = 1024
 """Per connection; a worker stops reading a connection that has more outstanding."""
 
+BACKENDS = ("cpu", "gpu", "tpu")
+"""What a worker computes on, in the words of operators."""
+
 WARMING = "warming"
 READY = "ready"
 BROKEN = "broken"

@@ -23,6 +23,7 @@ import structlog
 
 from andon.core import worker as protocol
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
+from node.config import NO_BACKEND
 from node.net.limits import Backoff
 from node.workers.client import WorkerClient, connect, worker_down
 
@@ -36,7 +37,6 @@ CONNECT_POLL_S = 0.02
 STOP_S = 2.0
 MODELS_MAX = 256
 WINDOWS_PER_REQUEST = 1024
-NO_BACKEND = "none"
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes
 
 log = structlog.get_logger()

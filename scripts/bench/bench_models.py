@@ -1,7 +1,7 @@
 """Certified integers against float32 `jit` of the same network, interleaved, and the worker.
 
 A ratio above 1 means that the certified model is faster. Every round times every variant, so load
-on the machine hits all alike; the figure is the median of the rounds' ratios. `BACKEND=cuda` (or
+on the machine hits all alike; the figure is the median of the rounds' ratios. `BACKEND=gpu` (or
 tpu) runs the conformance matrix and the same ratios on an accelerator.
 """
 

@@ -165,3 +165,14 @@ def test_a_store_that_is_under_suspicion_is_checked_and_a_bad_one_set_aside_once
         pass
     assert caught.value.code is Code.STORAGE_DAMAGED
     assert home.suspect.exists()
+
+
+def test_a_backend_named_at_the_start_stands_in_the_place_of_the_configured_one(
+    filled: tuple[CertifiedChain, Home],
+) -> None:
+    _, home = filled
+    with open_home(home.path, "gpu") as opened:
+        assert opened.config.worker_backend == "gpu"
+        assert opened.config.storage_map_mib == 64
+    with open_home(home.path) as opened:
+        assert opened.config.worker_backend == Config().worker_backend

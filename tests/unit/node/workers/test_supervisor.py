@@ -12,6 +12,7 @@ import pytest
 from andon.core.codec import decode
 from andon.core.errors import AndonError, Code, Unavailable
 from andon.core.model import ModelManifest
+from andon.core.worker import BROKEN, READY
 from node.workers.supervisor import Supervisor, WorkerSettings
 
 CHECKOUT = Path(__file__).resolve().parents[4]
@@ -59,6 +60,15 @@ async def test_without_a_backend_every_prediction_is_unavailable(tmp_path: Path)
             await supervisor.conform(b"m" * 32)
         assert error.value.code is Code.WORKER_DOWN
         assert supervisor.state == "none"
+
+
+async def test_the_word_gpu_of_a_configuration_starts_a_worker(tmp_path: Path) -> None:
+    # Without such a device it says so and stays; it does not end, which would start it for ever.
+    async with running(tmp_path, "gpu") as supervisor, asyncio.timeout(60):
+        while supervisor.state not in (READY, BROKEN):
+            assert supervisor.restarts == 0
+            await asyncio.sleep(0.02)
+        assert supervisor.state == READY or "backend gpu does not start" in supervisor.detail
 
 
 async def test_a_model_that_is_not_loaded_yet_is_nobodys_fault(tmp_path: Path) -> None:
