@@ -34,6 +34,8 @@ class Forget:
 
     epoch: int
     slot: int
+    above: int | None = None
+    """R20: drop of this epoch alone, and only what lies above this slot."""
 
 
 @dataclass(frozen=True, slots=True)

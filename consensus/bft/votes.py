@@ -124,4 +124,4 @@ def _take_certificate(state: State, certificate: Certificate, out: list[Effect])
     if vote.slot >= state.slot:
         enter_slot(state, vote.slot + 1, out)
     if vote.kind is VoteKind.FINAL:
-        drop_middle(state, vote.slot)
+        drop_middle(state, vote.slot, out)

@@ -26,6 +26,7 @@ What it costs: contradicting votes of dropped slots are not noticed here; others
 
 from __future__ import annotations
 
+from consensus.bft.effects import Effect, Forget
 from consensus.bft.state import DEPTH_MAX, REVIEWED_SLOTS, State
 
 ENDS_SLOTS = REVIEWED_SLOTS
@@ -39,13 +40,18 @@ def is_dropped(state: State, slot: int) -> bool:
     return state.base.slot + ENDS_SLOTS < slot <= state.sign_floor
 
 
-def drop_middle(state: State, final_slot: int) -> None:
-    """R20: with a Final certificate of `final_slot`, forget what it decided between the ends."""
+def drop_middle(state: State, final_slot: int, out: list[Effect]) -> None:
+    """R20: with a Final certificate of `final_slot`, forget what it decided between the ends.
+
+    What is durable goes as well: a disk that kept it would grow while the base stands still, and
+    a restart would read it all.
+    """
     first = max(state.base.slot + ENDS_SLOTS, state.sign_floor)
     last = final_slot - ENDS_SLOTS - 1
     if last - first <= GAP_SLOTS:
         return
     state.sign_floor = last
+    out.append(Forget(state.base.epoch, last, above=state.base.slot + ENDS_SLOTS))
     for slot in [slot for slot in state.tables if is_dropped(state, slot)]:
         del state.tables[slot]
     # Blocks go that are followed one by one neither from the base upwards nor from f downwards;

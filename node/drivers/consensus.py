@@ -100,7 +100,8 @@ class ConsensusDriver:
         for block in blocks:
             self._bodies.add_block(block_hash(block.header), block)
         self._state, effects = bft.step(self._state, restored)
-        self._restored_effects = [item for item in effects if isinstance(item, bft.KeepCertificate)]
+        durable = bft.KeepCertificate | bft.Forget
+        self._restored_effects = [item for item in effects if isinstance(item, durable)]
 
     # -- what the node calls ----------------------------------------------------------------
 
@@ -244,7 +245,7 @@ class ConsensusDriver:
                 case bft.KeepBlock():
                     self._keep_block(effect.block)
                 case bft.Forget():
-                    self._log.forget(effect.epoch, effect.slot)
+                    self._log.forget(effect.epoch, effect.slot, effect.above)
                 case bft.Cast():
                     await self._cast(effect.vote)
                 case bft.Propose():

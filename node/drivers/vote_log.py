@@ -28,6 +28,8 @@ class VoteLog:
         self._signer = signer
         self._pending: Entries = {}
         self._kept: dict[bytes, tuple[int, int]] = {}
+        self._stored: set[bytes] = set()
+        """Keys that were handed out to be written, and may be on the disk."""
 
     def keep_certificate(self, certificate: Certificate) -> None:
         """Store with the next signature."""
@@ -39,16 +41,29 @@ class VoteLog:
         """Store with the next signature; `slot` is the one in which we vote for it."""
         self._keep(_BLOCK + block_hash(block.header), (epoch, slot), encode(block))
 
-    def forget(self, epoch: int, slot: int) -> None:
-        """Delete, with the next write, what is final or belongs to earlier epochs."""
-        gone = [key for key, place in self._kept.items() if place <= (epoch, slot)]
+    def forget(self, epoch: int, slot: int, above: int | None = None) -> None:
+        """Delete, with the next write, what is final or belongs to earlier epochs.
+
+        With `above`, what a later Final certificate decided between the two slots (R20).
+        """
+        first, last = (0, 0) if above is None else (epoch, above + 1), (epoch, slot)
+        gone = [key for key, place in self._kept.items() if first <= place <= last]
         for key in gone:
             del self._kept[key]
-            self._pending[key] = None
+            if key in self._stored:
+                self._pending[key] = None
+            else:
+                # Never written: who signs nothing for long would gather these without a bound.
+                self._pending.pop(key, None)
 
     def take_pending(self) -> Entries:
         """Take what waits to be written; hand it to the next `sign` or `advance`."""
         entries, self._pending = self._pending, {}
+        for key, value in entries.items():
+            if value is None:
+                self._stored.discard(key)
+            else:
+                self._stored.add(key)
         return entries
 
     def sign(self, entries: Entries, vote: Vote, validator: int) -> SignedVote:
@@ -76,7 +91,9 @@ class VoteLog:
         """
         certificates: list[Certificate] = []
         blocks: list[Block] = []
-        for key, value in sorted(self._store.load().items()):
+        stored = self._store.load()
+        self._stored = set(stored)
+        for key, value in sorted(stored.items()):
             if key.startswith(_CERTIFICATE):
                 certificate = decode(Certificate, value)
                 self._kept[key] = (certificate.vote.epoch, certificate.vote.slot)

@@ -17,10 +17,10 @@ def test_every_property_holds_where_the_window_is_as_narrow_as_can_be(
     drops = 0
     drop_middle = window.drop_middle
 
-    def counted(state: bft.State, final_slot: int) -> None:
+    def counted(state: bft.State, final_slot: int, out: list[bft.Effect]) -> None:
         nonlocal drops
         before = state.sign_floor
-        drop_middle(state, final_slot)
+        drop_middle(state, final_slot, out)
         drops += state.sign_floor > before
 
     monkeypatch.setattr(window, "ENDS_SLOTS", 1)

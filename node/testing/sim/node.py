@@ -74,8 +74,8 @@ class SimNode:
             self.bodies[block_hash(block.header)] = block
         self.state, effects = bft.step(self.state, restored)
         for effect in effects:
-            if isinstance(effect, bft.KeepCertificate):
-                self._log.keep_certificate(effect.certificate)
+            if isinstance(effect, bft.KeepCertificate | bft.Forget):
+                self._perform(effect)
 
     def start(self) -> None:
         """Begin to take part."""
@@ -173,7 +173,7 @@ class SimNode:
                 if block is not None:
                     self._log.keep_block(block, self.state.base.epoch, self.state.slot)
             case bft.Forget():
-                self._log.forget(effect.epoch, effect.slot)
+                self._log.forget(effect.epoch, effect.slot, effect.above)
             case bft.Cast():
                 self._cast(effect.vote)
             case bft.Propose():

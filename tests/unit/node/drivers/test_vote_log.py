@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from andon.core.block import Block, Justification, block_hash
@@ -15,11 +17,17 @@ from andon.core.certificate import (
     VoteKind,
 )
 from andon.core.hashing import ZERO_DIGEST
+from consensus import bft
 from consensus.bft import Base
+from consensus.bft.window import ENDS_SLOTS, GAP_SLOTS
 from node.drivers.vote_log import Entries, VoteLog
+from node.storage import LmdbConsensusStore
 from node.testing.sim.chain import genesis_header
 from node.testing.sim.disk import Disk, DiskStore, FakeSigner
+from tests.unit.consensus.bft.core import certificate, position
 
+SLOTS_KEPT_MAX = 2 * ENDS_SLOTS + GAP_SLOTS + 1 + 50
+"""Fifty more come between two writes of the test."""
 KEY = b"k" * 32
 SET = ValidatorSet((Validator(KEY, 1),))
 BASE = Base(epoch=0, slot=0, height=0, block=ZERO_DIGEST, certificate=None)
@@ -120,6 +128,71 @@ def test_a_restart_gives_back_votes_certificates_and_blocks_above_the_base() -> 
         Base(epoch=0, slot=1, height=1, block=ZERO_DIGEST, certificate=None), None
     )
     assert [block.header.height for block in later] == [2]
+
+
+def slots_of(disk: Disk) -> list[int]:
+    return sorted(int(key.split(b"/")[2]) for key in disk.entries if key.startswith(b"cert"))
+
+
+def test_the_middle_that_is_decided_is_deleted_also_after_a_restart() -> None:
+    disk = Disk()
+    log, _ = make_log(disk)
+    for slot in range(1, 10):
+        log.keep_certificate(skip(slot))
+    log.keep_certificate(skip(5, epoch=1))
+    log.advance(log.take_pending(), 0, 0)
+    log.forget(0, 5, above=3)
+    log.advance(log.take_pending(), 0, 0)
+    assert slots_of(disk) == [1, 2, 3, 5, 6, 7, 8, 9]
+    again, _ = make_log(disk)
+    again.restore(BASE, 0)
+    again.forget(0, 7, above=3)
+    again.advance(again.take_pending(), 0, 0)
+    assert slots_of(disk) == [1, 2, 3, 5, 8, 9]
+
+
+def test_what_was_never_written_leaves_nothing_to_write() -> None:
+    log, _ = make_log(Disk())
+    for slot in range(1, 10):
+        log.keep_certificate(skip(slot))
+    log.forget(0, 8, above=1)
+    assert sorted(log.take_pending()) == [
+        b"certificate/0/%d/%d/%b" % (slot, VoteKind.SKIP, ZERO_DIGEST) for slot in (1, 9)
+    ]
+
+
+def test_the_disk_of_a_validator_that_falls_behind_is_bounded_with_a_restart_in_between(
+    tmp_path: Path,
+) -> None:
+    """Certificates of slot after slot come, the first block does not, so that its base stands."""
+    most = 0
+    for first in (2, 502):
+        store = LmdbConsensusStore(tmp_path)
+        log = VoteLog(store, None)
+        at = position(index=None)
+        restored, _ = log.restore(at.base, None)
+        state, effects = bft.step(bft.initial_state(at), restored)
+        assert len(restored.certificates) <= SLOTS_KEPT_MAX
+        for slot in range(first, first + 500):
+            made = certificate(VoteKind.FINAL, slot, b"%032d" % slot)
+            state, found = bft.step(state, bft.CertificateReceived(made))
+            perform(log, [*effects, *found])
+            effects = []
+            if slot % 50 == 0:
+                log.advance(log.take_pending(), 0, 0)
+                most = max(most, len(store.load()))
+        store.close()
+    assert GAP_SLOTS < most <= SLOTS_KEPT_MAX
+    assert state.sign_floor > 500
+
+
+def perform(log: VoteLog, effects: list[bft.Effect]) -> None:
+    for effect in effects:
+        match effect:
+            case bft.KeepCertificate():
+                log.keep_certificate(effect.certificate)
+            case bft.Forget():
+                log.forget(effect.epoch, effect.slot, effect.above)
 
 
 def test_what_is_final_is_deleted_with_the_next_write_also_after_a_restart() -> None:
