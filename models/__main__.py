@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--model",
         default="",
-        help="turbofan: network, boosted, super; images: network, texture (few images: texture)",
+        help="turbofan: network, cnn, lstm, gru, attention, boosted, super; "
+        "images: network, texture (few images: texture)",
     )
     train.add_argument("--stage", type=int, choices=(1, 2), default=1, help="liveline: the stage")
     train.add_argument("--csv", type=Path, help="your own table, with a header line")

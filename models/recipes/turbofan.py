@@ -1,11 +1,11 @@
-"""C-MAPSS recipes for all four subsets: a filter network, boosted trees, or both weighed.
+"""C-MAPSS recipes for all four subsets: networks, boosted trees, or both weighed.
 
 Figures are those of the certified integers on the published test split; see `CONVENTION`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingRegressor, VotingRegressor
 
+from andon.core.errors import Code, InvalidInput
 from models.data import cmapss
 from models.package import Description, build_package
 from models.quantiser import Quantiser, linear_regime, quantise
@@ -28,8 +29,9 @@ from models.recipes.learners import (
     super_learner,
 )
 from models.recipes.report import Result, Say, card, values
+from models.train.attention import AttentionNet
 from models.train.fit import FitConfig
-from models.train.networks import FilterNet
+from models.train.networks import ConvNet1d, FilterNet, RecurrentNet
 from models.train.step import Network
 
 CONVENTION = (
@@ -38,7 +40,10 @@ CONVENTION = (
 )
 GOAL = Goal(low=0, high=cmapss.RUL_CAP, scale=cmapss.RUL_CAP)
 NETWORK = FitConfig(epochs=20, rate=5e-3, noise=0.05, weight_decay=1e-2, average=0.98)
-MODELS = ("network", "boosted", "super")
+DEEP = replace(NETWORK, rate=2e-3)
+TREES = ("boosted", "super")
+MODELS = ("network", "cnn", "lstm", "gru", "attention", *TREES)
+HIDDEN = 32
 FOLDS = 3
 BOOSTERS = 4
 # Trees see up to 120 cycles and the age in cycles, from the 20th cycle on.
@@ -61,7 +66,7 @@ class Task:
 
 
 def load(folder: Path, subset: str, model: str = "network") -> Task:
-    """Read and quantise one subset: short windows for the network, histories for trees.
+    """Read and quantise one subset: short windows for networks, histories for trees.
 
     Raises:
         InvalidInput: BAD_DATASET when `folder` does not hold the subset.
@@ -69,13 +74,13 @@ def load(folder: Path, subset: str, model: str = "network") -> Task:
     engines = cmapss.read_engines(folder, subset, "train")
     unseen = cmapss.read_engines(folder, subset, "test")
     size, shortest = cmapss.WINDOW, cmapss.WINDOW
-    if model != "network":
+    if model in TREES:
         size, shortest = HISTORY, SHORTEST
         engines, unseen = [with_age(e) for e in engines], [with_age(e) for e in unseen]
     quantiser = turbofan_quantiser(engines)
     # Neighbouring windows say nearly the same; trees gain nothing from every one of them.
     cycles = sum(engine.cycles for engine in engines)
-    stride = 1 if model == "network" else -(-cycles // WINDOWS_MAX)
+    stride = -(-cycles // WINDOWS_MAX) if model in TREES else 1
     inputs, targets, owners = [], [], []
     for engine in engines:
         ends = np.arange(engine.cycles, min(shortest, engine.cycles) - 1, -stride)
@@ -112,12 +117,14 @@ def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
     """Train on the training engines, certify, and score the test engines.
 
     Raises:
-        InvalidInput: BAD_DATASET when `folder` does not hold the subset.
+        InvalidInput: BAD_REQUEST for a model that does not exist, BAD_DATASET when `folder` does
+            not hold the subset.
     """
+    chosen = learners(model)
     task = load(folder, subset, model)
     say(f"{subset}: {len(np.unique(task.engines))} engines, {len(task.inputs)} windows")
     found = super_learner(
-        learners(model),
+        chosen,
         task.inputs,
         task.targets,
         group_folds(task.engines, FOLDS, seed),
@@ -144,20 +151,48 @@ def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
 
 
 def learners(model: str) -> Sequence[Learner]:
-    """The learners of one named model."""
+    """The learners of one named model.
+
+    Raises:
+        InvalidInput: BAD_REQUEST for a name that is not in `MODELS`.
+    """
     network = NetworkLearner("filter-network", filter_network, NETWORK)
     boosted = TreeLearner("boosted", _boosted, features=history_features)
     named: dict[str, tuple[Learner, ...]] = {
         "network": (network,),
+        "cnn": (NetworkLearner("convolution", _convolution, DEEP),),
+        "lstm": (NetworkLearner("lstm", _recurrent("lstm"), DEEP),),
+        "gru": (NetworkLearner("gru", _recurrent("gru"), DEEP),),
+        "attention": (NetworkLearner("attention", _attention, DEEP),),
         "boosted": (boosted,),
         "super": (network, boosted),
     }
+    if model not in named:
+        raise InvalidInput(
+            Code.BAD_REQUEST, f"no model {model!r} for turbofan",
+            hint="models: " + ", ".join(MODELS),
+        )  # fmt: skip
     return named[model]
 
 
 def filter_network(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
     """The network recipe's model."""
     return FilterNet(shape[1], shape[0], rngs=rngs)
+
+
+def _convolution(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
+    return ConvNet1d(shape[1], shape[0], rngs=rngs)
+
+
+def _recurrent(cell: str) -> Callable[[tuple[int, ...], nnx.Rngs], Network]:
+    def build(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
+        return RecurrentNet(shape[1], cell=cell, hidden=HIDDEN, rngs=rngs)
+
+    return build
+
+
+def _attention(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
+    return AttentionNet(shape[1], shape[0], rngs=rngs)
 
 
 def turbofan_quantiser(engines: list[cmapss.Engine]) -> Quantiser:
@@ -209,7 +244,7 @@ def _describe(
         "seed": str(seed),
         **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
     }
-    steps, age = (cmapss.WINDOW, "") if model == "network" else (HISTORY, " and the age in cycles")
+    steps, age = (HISTORY, " and the age in cycles") if model in TREES else (cmapss.WINDOW, "")
     text = card(
         f"Turbofan remaining useful life ({subset})",
         f"Cycles left before failure, from the last {steps} cycles of "

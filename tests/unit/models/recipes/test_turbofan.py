@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import pytest
+from flax import nnx
+
+from andon.core.errors import Code, InvalidInput
 from models.convert.assemble import Assembly
 from models.data import cmapss
+from models.interpreter import interpret
 from models.recipes import features, turbofan
+from models.recipes.learners import NetworkLearner, Part, converted, predict
 
 
 def engine(cycles: int) -> cmapss.Engine:
@@ -56,3 +64,41 @@ def test_slopes_do_not_see_a_constant() -> None:
     kernel = features.history_kernel(120)
     slopes = kernel[:, len(features.MEAN_STEPS) : -1].astype(int)
     assert slopes.sum(axis=0).tolist() == [0] * len(features.SLOPE_STEPS)
+
+
+WINDOWS = np.random.default_rng(1).integers(-127, 128, (64, 10, 3)).astype(np.int8)
+
+
+def network(model: str) -> NetworkLearner:
+    (learner,) = turbofan.learners(model)
+    assert isinstance(learner, NetworkLearner)
+    return replace(learner, config=replace(learner.config, epochs=1, batch=32))
+
+
+def same_as_numpy(part: Part) -> None:
+    found = predict(part, WINDOWS[:16], turbofan.GOAL)
+    exact = interpret(part.graph, part.tensors, WINDOWS[:16])[:, 0]
+    np.testing.assert_array_equal(found, exact / turbofan.GOAL.steps)
+    assert len(np.unique(exact)) > 1
+
+
+@pytest.mark.parametrize("model", ["cnn", "gru", "attention"])
+def test_every_network_is_certified_and_its_integers_are_those_of_numpy(model: str) -> None:
+    built = network(model).build(WINDOWS.shape[1:], nnx.Rngs(0))
+    built.eval()  # type: ignore[no-untyped-call] # untyped in flax
+    same_as_numpy(converted(built, WINDOWS, turbofan.GOAL))
+
+
+def test_a_recurrent_network_is_trained_and_certified() -> None:
+    remaining = 60 + WINDOWS[:, -5:, 0].mean(axis=1) / 4
+    same_as_numpy(network("lstm").fit(WINDOWS, remaining, turbofan.GOAL, 0))
+
+
+def test_an_unknown_model_is_refused_before_data_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no model 'transformer'") as caught:
+        turbofan.train(tmp_path, "FD001", "transformer", 0, print)
+    assert caught.value.code == Code.BAD_REQUEST
+
+
+def test_every_named_model_has_learners() -> None:
+    assert all(turbofan.learners(model) for model in turbofan.MODELS)
