@@ -144,9 +144,10 @@ class Demo:
                 for k, ledger in enumerate(plants):
                     group.create_task(self.plant(act, ledger, k))
                 for k in range(len(self.cluster.nodes)):
-                    ledger = await stack.enter_async_context(self.ledger(self.validator(k), k))
+                    key = self.validator(k)
+                    ledger = await stack.enter_async_context(self.ledger(key, k))
                     group.create_task(
-                        run_validator(ledger, act.run, scorer=scorer, report=self.quiet)
+                        run_validator(ledger, act.run, key.public, scorer=scorer, report=self.quiet)
                     )
                 await self.watch(act, owner, group, plants)
             value = await owner.state("runs", act.run)

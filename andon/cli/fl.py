@@ -42,7 +42,7 @@ class Recompute(Protocol):
     """`models.federated.command.recompute_rounds`."""
 
     async def __call__(
-        self, ledger: TrainingLedger, run: str, *, report: Callable[[str], None]
+        self, ledger: TrainingLedger, run: str, account: bytes, *, report: Callable[[str], None]
     ) -> str:
         """Attest until the run ends."""
 
@@ -270,7 +270,7 @@ def attest(context: Context, *, run: str, sender: str) -> None:
 
     async def work() -> str:
         async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
-            return await recompute(ledger, run, report=context.note)
+            return await recompute(ledger, run, key.public, report=context.note)
 
     _finish(context, asyncio.run(work()))
 

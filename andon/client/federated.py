@@ -6,6 +6,7 @@ that more than two thirds of the validators have frozen. Outbound connections on
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Self
 
@@ -13,6 +14,7 @@ from andon.client.async_client import AsyncClient
 from andon.core.codec import Key, Value
 from andon.core.errors import AndonError, Code, Unavailable
 from andon.core.genesis import Genesis
+from andon.core.json_value import from_hex
 from andon.core.keys import PrivateKey
 from andon.core.transaction import make_call
 
@@ -21,13 +23,14 @@ CONTRACTS = ("conduct", "terms", "training", "updates", "verdicts", "routes", "o
 """What federated runs need beside `identity` and `models`, in order of deployment."""
 _EXPORTS = {
     "updates": ("announce", "deal", "commit", "reveal", "sent"),
-    "verdicts": ("attest",),
+    "verdicts": ("hold", "attest"),
     "routes": ("give", "take", "order", "parcel"),
     "conduct": ("accuse", "reinstate", "pay", "record", "standing"),
     "origins": ("adopt", "lineage", "packages_of"),
 }
 _STATE = {
     "updates": ("keys", "dealings", "commits", "reveals"),
+    "verdicts": ("keepers", "doubters"),
     "routes": ("given",),
     "conduct": ("spent", "earned", "owed", "suspended", "reliability", "faults"),
     "origins": ("adopted", "made_by"),
@@ -60,6 +63,8 @@ class TrainingLedger:
         self._client = AsyncClient(endpoints, genesis=genesis, key=key)
         # A blob lies with the node that it was given to until its peers fetch it.
         self._stores = [AsyncClient(url, genesis=genesis) for url in endpoints]
+        self._account = key.public
+        self._owners: dict[int, bytes] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,6 +93,65 @@ class TrainingLedger:
     async def publish(self, blob: bytes) -> bytes:
         """Store a blob with the first node that takes it."""
         return await self._client.publish_blob(blob)
+
+    async def spread(self, blob: bytes) -> None:
+        """Store a blob with every node that takes it.
+
+        Raises:
+            Unavailable: when none does.
+        """
+        refused: AndonError | None = None
+        count = 0
+        for store in self._stores:
+            try:
+                await store.publish_blob(blob)
+                count += 1
+            except AndonError as error:
+                refused = error
+        if not count and refused is not None:
+            raise refused
+
+    async def keep(self, blob: bytes) -> None:
+        """Store a blob with the node of this account, a validator.
+
+        Raises:
+            Unavailable: UNREACHABLE unless one of the endpoints is that node and answers.
+        """
+        own = await self._stores_of(self._account)
+        if not own:
+            raise Unavailable(
+                Code.UNREACHABLE,
+                "the validator's own node is not among the nodes that answer",
+                hint="a validator holds updates on its own node: give that node's address",
+            )
+        for store in own:
+            await store.publish_blob(blob)
+
+    async def serves(self, keeper: bytes, identity: bytes) -> bool | None:
+        """Whether a validator's node gives a blob; None if it is not among those that answer.
+
+        A node says itself whose it is, so every one that claims to be the keeper's is asked: one
+        that lies cannot make an honest keeper look bad.
+        """
+        answers: list[bool | None] = []
+        for store in await self._stores_of(keeper):
+            try:
+                await store.blob(identity)
+                answers.append(True)
+            except AndonError as error:
+                is_refused = error.code in (Code.NOT_FOUND, Code.DIGEST_MISMATCH)
+                answers.append(False if is_refused else None)
+        if True in answers:
+            return True
+        return False if answers and None not in answers else None
+
+    async def _stores_of(self, validator: bytes) -> list[AsyncClient]:
+        """The nodes that say they are a validator's; each is asked until it has answered once."""
+        for index, store in enumerate(self._stores):
+            if index not in self._owners:
+                with contextlib.suppress(AndonError):
+                    self._owners[index] = from_hex((await store.status()).validator_key or "0x")
+        return [self._stores[index] for index, key in self._owners.items() if key == validator]
 
     async def blob(self, identity: bytes) -> bytes:
         """Fetch a blob from the first node that has it.

@@ -1,9 +1,10 @@
 """Conduct of members in federated runs: proved faults and what they cost, privacy spent, units owed.
 
-A fault counts only if it can be attributed: a share that is not the committed one, or what more than
-two thirds of the validators saw themselves (a blob or a dealing that is not what was committed, two
-different messages). It suspends, halves the reliability and forfeits what the run owes. Statistics
-only flag and cost nothing: honest plants with unusual data look the same.
+A fault counts only if it can be attributed: a share that is not the committed one, two different
+messages in one place, an update that was committed as available and is not, or what more than two
+thirds of the validators saw themselves (a dealing that is not what was committed, a keeper that does
+not serve what it holds). It suspends, halves the reliability and forfeits what the run owes.
+Statistics only flag and cost nothing: honest plants with unusual data look the same.
 """
 import identity
 
@@ -21,6 +22,7 @@ Suspended = Event(run=str, account=bytes, reason=str, forfeited=int, indexed=("r
 Reinstated = Event(account=bytes, indexed=("account",))
 Paid = Event(run=str, account=bytes, amount=int, indexed=("run", "account"))
 
+PROVING = ("updates", "routes", "training")
 FAULTS_KEPT = 16
 FULL = 1000
 GAIN = 10
@@ -30,20 +32,23 @@ LOSS = 20
 @export
 def fault(run: str, account: bytes, reason: str):
     """A standard contract has proof that the account broke the protocol."""
-    assert ctx.caller == "updates" or ctx.caller == "routes", "only the standard contracts prove a fault"
-    punish(run, account, reason)
+    assert ctx.caller in PROVING, "only the standard contracts prove a fault"
+    if account not in suspended:
+        punish(run, account, reason)
 
 
 @export
 def accuse(run: str, number: int, account: bytes, reason: str):
-    """Validators agree that a member provably broke the protocol in a round, for example dealt wrong secrets.
+    """Validators agree that a member, or a keeper of its updates, provably broke the protocol in a round.
 
     The weights at the count decide, so a validator may repeat itself after they changed.
     """
     assert is_validator(ctx.sender), "only a validator accuses"
     plan = call("training", "status", {"run": run})["run"]
     assert 1 <= number and number <= plan["round"], "no such round"
-    assert account in [row[0] for row in plan["members"]], "not a member of the run"
+    is_member = account in [row[0] for row in plan["members"]]
+    is_keeper = call("verdicts", "is_keeper", {"run": run, "number": number, "account": account})
+    assert is_member or is_keeper, "not a member of the run, and no keeper of the round"
     assert len(reason) <= 64, "a reason has at most 64 characters"
     place = (run, number, account, ctx.sender)
     assert voted.get(place, reason) == reason, "this validator has made another accusation"

@@ -17,6 +17,10 @@ Taken = Event(run=str, number=int, giver=bytes, taker=bytes, indexed=("run", "gi
 @export
 def give(run: str, number: int, attempt: int, blob: bytes, model: bytes, size: int, rho: int):
     """Commit to a model for its receiver: digests of sealed blob and of content, bytes, micro-rho it costs."""
+    before = given.get((run, number, attempt, ctx.sender))
+    if before is not None and (before["blob"] != blob or before["model"] != model):
+        conduct.fault(run=run, account=ctx.sender, reason="two different messages")
+        return
     found = training.entered(run=run, number=number, attempt=attempt, phase="ROUTE", field="given")
     announced = found["round"]["announced"]
     assert ctx.sender in announced, "this member announced no keys"

@@ -42,7 +42,9 @@ def groups_of(members: list, mode: str, encoding: list) -> int:
 
 @view
 def checked(given: dict, plan: dict) -> dict:
-    """The conditions with what is not given filled in."""
+    """The conditions with what is not given filled in; fails if they or the plan's figures cannot hold."""
+    assert min([plan["patience"], plan["rounds_max"], plan["elements"]]) > 0, "patience, rounds and elements are positive"
+    assert len(plan["state"]) == 32 and len(plan["blob"]) == 32, "digests have 32 bytes"
     found = {
         "data": b"", "cohort_min": 3, "target": None, "stale_max": 0, "reward": 0, "budget": 0, "token": "token",
         "reliability_min": 0, "routes": 0,
@@ -74,8 +76,20 @@ def following(plan: dict, number: int, phase: str) -> str:
     if is_route(plan, number):
         return {"": "KEYS", "KEYS": "ROUTE", "ROUTE": "TAKE"}[phase]
     if plan["mode"] == "plain":
-        return {"": "COMMIT", "COMMIT": "AGGREGATE"}[phase]
-    return {"": "KEYS", "KEYS": "DEAL", "DEAL": "COMMIT", "COMMIT": "REVEAL", "REVEAL": "AGGREGATE"}[phase]
+        return {"": "COMMIT", "COMMIT": "HOLD", "HOLD": "AGGREGATE"}[phase]
+    return {"": "KEYS", "KEYS": "DEAL", "DEAL": "COMMIT", "COMMIT": "HOLD", "HOLD": "REVEAL", "REVEAL": "AGGREGATE"}[phase]
+
+
+@view
+def awaited(plan: dict, current: dict, field: str, active: list) -> list:
+    """Members whose part of `field` the round still waits for; `active` are those not suspended."""
+    if field == "taken":
+        # One take for each gift, whoever it went to.
+        return current["given"][len(current["taken"]):]
+    awaited = active
+    if field != "announced" and (plan["mode"] != "plain" or field != "committed"):
+        awaited = current[{"dealt": "announced", "committed": "dealt", "revealed": "announced", "given": "announced"}[field]]
+    return [account for account in awaited if account in active and account not in current[field]]
 
 
 @view

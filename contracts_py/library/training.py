@@ -1,12 +1,12 @@
-"""Federated runs: their terms, their rounds, and where each round stands.
+"""Federated runs: their rounds, and where each round stands.
 
-A round goes KEYS, DEAL, COMMIT, REVEAL, AGGREGATE, CLOSED (COMMIT, AGGREGATE, CLOSED when updates
+A round goes KEYS, DEAL, COMMIT, HOLD, REVEAL, AGGREGATE, CLOSED (no KEYS, DEAL, REVEAL when updates
 are plain; KEYS, ROUTE, TAKE, CLOSED when models wander), by deadlines in heights. Members speak
 through `updates` and `routes`, validators through `verdicts`, and `conduct` keeps the books.
 
-Entering REVEAL freezes the survivors. An attempt that fails before that is repeated with fresh
-keys. One that fails later is not: with another set of survivors the difference of two sums would
-show single updates; the next round starts with fresh training.
+Leaving HOLD freezes the survivors: members whose updates the validators hold. An attempt that fails
+before is repeated with fresh keys. One that fails later is not: with other survivors the difference
+of two sums would show single updates; the next round starts with fresh training.
 """
 import conduct
 import terms
@@ -24,19 +24,13 @@ FIELDS = ("announced", "dealt", "committed", "frozen", "revealed", "given", "tak
 
 @export(role="modeler")
 def create(run: str, members: list, mode: str, elements: int, encoding: list, recipe: dict, state: bytes, blob: bytes, patience: int, rounds_max: int, rho_budget: int, tolerance: int, conditions: value = None):
-    """Members are [account, group, weight]; encoding is [scale_bits, limit, norm_limit, weight_max].
-
-    `conditions` are optional and described in contract `terms`: data, cohort_min, target, ...
-    """
+    """Members are [account, group, weight]; encoding is [scale_bits, limit, norm_limit, weight_max]; `terms` has the conditions."""
     assert run not in runs and 0 < len(run) and len(run) <= 64, "a new name of 1 to 64 characters"
-    assert 0 < patience and 0 < rounds_max and 0 < elements, "patience, rounds and elements are positive"
-    assert len(state) == 32 and len(blob) == 32, "digests have 32 bytes"
     plan = {
-        "owner": ctx.sender, "members": members, "mode": mode, "elements": elements, "encoding": encoding,
-        "recipe": recipe, "state": state, "blob": blob, "score": None, "patience": patience,
-        "rounds_max": rounds_max, "rho_budget": rho_budget, "tolerance": tolerance, "round": 0,
-        "status": "RUNNING", "groups": terms.groups_of(members=members, mode=mode, encoding=encoding),
-        "failures": 0, "stale": 0, "paid": 0,
+        "owner": ctx.sender, "members": members, "mode": mode, "elements": elements, "encoding": encoding, "recipe": recipe,
+        "state": state, "blob": blob, "score": None, "patience": patience, "rounds_max": rounds_max, "rho_budget": rho_budget,
+        "tolerance": tolerance, "round": 0, "status": "RUNNING", "failures": 0, "stale": 0, "paid": 0,
+        "groups": terms.groups_of(members=members, mode=mode, encoding=encoding),
     }
     plan.update(terms.checked(given={} if conditions is None else conditions, plan=plan))
     conduct.require(accounts=[row[0] for row in members], least=plan["reliability_min"])
@@ -46,11 +40,10 @@ def create(run: str, members: list, mode: str, elements: int, encoding: list, re
 @export
 def advance(run: str):
     """Move on when the deadline has passed; anybody may call it."""
-    plan = runs[run]
-    current = rounds[(run, plan["round"])]
-    assert plan["status"] == "RUNNING", "the run has ended"
-    assert ctx.height > current["deadline"], "the deadline has not passed"
-    move_on(run, plan, plan["round"], current)
+    found = status(run)
+    assert found["run"]["status"] == "RUNNING", "the run has ended"
+    assert ctx.height > found["round"]["deadline"], "the deadline has not passed"
+    move_on(run, found["run"], found["run"]["round"], found["round"])
 
 
 @export(role="modeler")
@@ -62,13 +55,11 @@ def stop(run: str):
 @view
 def entered(run: str, number: int, attempt: int, phase: str, field: str) -> dict:
     """The run and its round, if the sender may act in this phase and has not."""
-    plan = runs[run]
-    current = rounds[(run, number)]
+    plan, current = runs[run], rounds[(run, number)]
     is_now = current["phase"] == phase and current["attempt"] == attempt
     assert plan["status"] == "RUNNING" and is_now, "the round is not in this phase"
     assert ctx.height <= current["deadline"], "the deadline has passed"
-    assert len(conduct.standing(accounts=[ctx.sender])) == 1, "this account is suspended"
-    assert ctx.sender in [row[0] for row in plan["members"]], "not a member of the run"
+    assert ctx.sender in active(plan), "not a member of the run, or suspended"
     assert ctx.sender not in current[field], "sent already"
     return {"run": plan, "round": current}
 
@@ -77,16 +68,10 @@ def entered(run: str, number: int, attempt: int, phase: str, field: str) -> dict
 def noted(run: str, number: int, field: str):
     """`updates` or `routes` has taken the sender's part; the last one moves the round on."""
     assert ctx.caller == "updates" or ctx.caller == "routes", "only the standard contracts note a part"
-    plan = runs[run]
-    current = rounds[(run, number)]
+    plan, current = runs[run], rounds[(run, number)]
     current[field] = sorted(current[field] + [ctx.sender])
     rounds[(run, number)] = current
-    before = {"dealt": "announced", "committed": "dealt", "revealed": "announced", "given": "announced", "taken": "given"}
-    if field == "announced" or plan["mode"] == "plain" and field == "committed":
-        awaited = active(plan)
-    else:
-        awaited = current[before[field]]
-    if len(current[field]) >= len(awaited):
+    if len(terms.awaited(plan=plan, current=current, field=field, active=active(plan))) == 0:
         move_on(run, plan, number, current)
 
 
@@ -102,6 +87,10 @@ def move_on(run, plan, number, current):
         plan["failures"] = 0
         follow(run, plan, number)
         return
+    if phase == "HOLD":
+        found = call("verdicts", "counted", {"run": run, "number": number, "attempt": current["attempt"], "accounts": current["committed"]})
+        freeze(run, plan, number, current, found["held"], found["missing"])
+        return
     field = {"KEYS": "announced", "DEAL": "dealt", "COMMIT": "committed", "REVEAL": "revealed", "ROUTE": "given"}[phase]
     staying = terms.staying(plan=plan, number=number, announced=current["announced"], present=current[field])
     if len(staying) == 0:
@@ -109,18 +98,33 @@ def move_on(run, plan, number, current):
         return
     if phase != "REVEAL":
         current[field] = staying
-    if phase == "COMMIT":
-        current["frozen"] = staying
-        Frozen(run=run, number=number, attempt=current["attempt"], survivors=len(staying))
     enter(run, plan, number, current, terms.following(plan=plan, number=number, phase=phase))
 
 
+@export
+def held(run: str, number: int):
+    """`verdicts` found that the validators hold every update."""
+    assert ctx.caller == "verdicts", "only the standard contract weighs updates"
+    freeze(run, runs[run], number, rounds[(run, number)], rounds[(run, number)]["committed"], [])
+
+
+def freeze(run, plan, number, current, present, missing):
+    for account in missing:
+        conduct.fault(run=run, account=account, reason="false availability")
+    staying = terms.staying(plan=plan, number=number, announced=current["announced"], present=present)
+    if len(staying) == 0:
+        again(run, plan, number, current, "too few updates are available")
+        return
+    current["frozen"] = staying
+    Frozen(run=run, number=number, attempt=current["attempt"], survivors=len(staying))
+    enter(run, plan, number, current, terms.following(plan=plan, number=number, phase="HOLD"))
+
+
 def enter(run, plan, number, current, phase):
-    current["phase"] = phase
-    current["deadline"] = ctx.height + plan["patience"] * (4 if phase == "AGGREGATE" else 1)
-    current["height"] = ctx.height
+    deadline = ctx.height + plan["patience"] * (4 if phase == "AGGREGATE" else 1)
+    current.update({"phase": phase, "deadline": deadline, "height": ctx.height})
     rounds[(run, number)] = current
-    Opened(run=run, number=number, attempt=current["attempt"], phase=phase, deadline=current["deadline"])
+    Opened(run=run, number=number, attempt=current["attempt"], phase=phase, deadline=deadline)
 
 
 def open_round(run, plan, number, attempt):
@@ -135,32 +139,28 @@ def open_round(run, plan, number, attempt):
 def again(run, plan, number, current, reason):
     plan["failures"] += 1
     is_revealed = current["phase"] == "REVEAL" or current["phase"] == "AGGREGATE"
-    current["phase"] = "ABORTED"
-    current["reason"] = reason
+    current.update({"phase": "ABORTED", "reason": reason})
     rounds[(run, number)] = current
-    is_last = is_revealed and number >= plan["rounds_max"]
-    if plan["failures"] >= FAILURES_MAX or len(active(plan)) < plan["cohort_min"] or is_last:
+    is_over = plan["failures"] >= FAILURES_MAX or len(active(plan)) < plan["cohort_min"]
+    if is_over or is_revealed and number >= plan["rounds_max"]:
         finish(run, plan, reason)
-    elif is_revealed:
-        open_round(run, plan, number + 1, 1)
     else:
-        open_round(run, plan, number, current["attempt"] + 1)
+        open_round(run, plan, number + 1 if is_revealed else number, 1 if is_revealed else current["attempt"] + 1)
 
 
 @export
 def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: list, contributions: list):
     """`verdicts` closes a round with what more than two thirds of the validators' weight attest."""
     assert ctx.caller == "verdicts", "only the standard contract closes a round"
-    plan = runs[run]
-    current = rounds[(run, number)]
+    plan, current = runs[run], rounds[(run, number)]
     plan["failures"] = 0
     kept = plan["score"] is None or score >= plan["score"] - plan["tolerance"]
     plan["stale"] = 0 if plan["best"] is None or score > plan["best"] else plan["stale"] + 1
     plan["best"] = score if plan["stale"] == 0 else plan["best"]
     if kept:
         plan.update({"state": state, "blob": blob, "score": score})
-    current["phase"] = "CLOSED"
-    current["result"] = {"state": state, "blob": blob, "score": score, "kept": kept, "flags": flags, "height": ctx.height}
+    result = {"state": state, "blob": blob, "score": score, "kept": kept, "flags": flags, "height": ctx.height}
+    current.update({"phase": "CLOSED", "result": result})
     rounds[(run, number)] = current
     counted = [account for account in current["frozen"] if account not in flags]
     conduct.settle(run=run, members=active(plan), counted=counted, present=current["frozen"], reward=plan["reward"])
@@ -171,7 +171,8 @@ def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: l
 
 
 def follow(run, plan, number):
-    reason = terms.ending(plan=plan, number=number, able=conduct.able(run=run, number=number, accounts=active(plan), budget=plan["rho_budget"]))
+    able = conduct.able(run=run, number=number, accounts=active(plan), budget=plan["rho_budget"])
+    reason = terms.ending(plan=plan, number=number, able=able)
     if reason == "":
         open_round(run, plan, number + 1, 1)
     else:
@@ -179,8 +180,7 @@ def follow(run, plan, number):
 
 
 def finish(run, plan, reason):
-    plan["status"] = "STOPPED"
-    plan["reason"] = reason
+    plan.update({"status": "STOPPED", "reason": reason})
     runs[run] = plan
     Stopped(run=run, reason=reason)
 

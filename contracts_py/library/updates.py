@@ -1,6 +1,7 @@
 """What members send in a federated round: keys, dealt shares, commitments to updates, revealed shares.
 
 Which phase a round is in, who may still act and when it moves on is contract `training`'s business.
+A plant keeps its journal, so an honest one never says two different things in one place of a round.
 """
 import conduct
 import training
@@ -14,22 +15,28 @@ reveals = Map(key=tuple, value=list)
 @export
 def announce(run: str, number: int, attempt: int, mask_key: bytes, seal_key: bytes, seed_digest: bytes):
     """A member announces the keys of this attempt; nothing is reused from another."""
+    told = {"mask_key": mask_key, "seal_key": seal_key, "seed_digest": seed_digest}
+    if contradicts(run, keys.get((run, number, attempt, ctx.sender)), told):
+        return
     training.entered(run=run, number=number, attempt=attempt, phase="KEYS", field="announced")
     assert len(mask_key) == 32 and len(seal_key) == 32 and len(seed_digest) == 32, "keys have 32 bytes"
-    keys[(run, number, attempt, ctx.sender)] = {"mask_key": mask_key, "seal_key": seal_key, "seed_digest": seed_digest}
+    keys[(run, number, attempt, ctx.sender)] = told
     training.noted(run=run, number=number, field="announced")
 
 
 @export
 def deal(run: str, number: int, attempt: int, sealed: list, seed_commitments: list, key_commitments: list):
     """A member deals shares of its seed and of its mask key: sealed to each of its group, and committed."""
+    told = {"sealed": sealed, "seed": seed_commitments, "key": key_commitments}
+    if contradicts(run, dealings.get((run, number, attempt, ctx.sender)), told):
+        return
     found = training.entered(run=run, number=number, attempt=attempt, phase="DEAL", field="dealt")
     announced = found["round"]["announced"]
     assert ctx.sender in announced, "this member announced no keys"
     count = len(peers(found["run"], announced, ctx.sender))
     sizes = [len(sealed), len(seed_commitments), len(key_commitments)]
     assert sizes == [count, count, count], "one share for each member of the group"
-    dealings[(run, number, attempt, ctx.sender)] = {"sealed": sealed, "seed": seed_commitments, "key": key_commitments}
+    dealings[(run, number, attempt, ctx.sender)] = told
     training.noted(run=run, number=number, field="dealt")
 
 
@@ -40,19 +47,24 @@ def commit(run: str, number: int, attempt: int, blob: bytes, size: int, rho: int
     `norm` is the length of the update before it was shortened, in units. In grouped mode the lower
     median of a round's is the bound of the next round's updates.
     """
+    told = {"blob": blob, "size": size, "rho": rho, "norm": norm}
+    if contradicts(run, commits.get((run, number, attempt, ctx.sender)), told):
+        return
     found = training.entered(run=run, number=number, attempt=attempt, phase="COMMIT", field="committed")
     plan = found["run"]
     assert plan["mode"] == "plain" or ctx.sender in found["round"]["dealt"], "this member dealt no shares"
     assert len(blob) == 32 and size == 4 * plan["elements"], "an update has four bytes an element"
     assert 0 <= norm and norm <= plan["encoding"][2], "a norm is within the encoding's limit"
     conduct.charge(run=run, number=number, rho=rho, budget=plan["rho_budget"])
-    commits[(run, number, attempt, ctx.sender)] = {"blob": blob, "size": size, "rho": rho, "norm": norm}
+    commits[(run, number, attempt, ctx.sender)] = told
     training.noted(run=run, number=number, field="committed")
 
 
 @export
 def reveal(run: str, number: int, attempt: int, shares: list):
     """Shares are [dealer, kind, share, salt]: kind 0 of a survivor's seed, 1 of a dropped member's key."""
+    if contradicts(run, reveals.get((run, number, attempt, ctx.sender)), shares):
+        return
     found = training.entered(run=run, number=number, attempt=attempt, phase="REVEAL", field="revealed")
     group = peers(found["run"], found["round"]["announced"], ctx.sender)
     assert ctx.sender in group, "this member announced no keys"
@@ -69,6 +81,14 @@ def reveal(run: str, number: int, attempt: int, shares: list):
             return
     reveals[(run, number, attempt, ctx.sender)] = shares
     training.noted(run=run, number=number, field="revealed")
+
+
+def contradicts(run, before, told):
+    """Two different messages in one place, both signed by the sender: a proved fault."""
+    if before is None or before == told:
+        return False
+    conduct.fault(run=run, account=ctx.sender, reason="two different messages")
+    return True
 
 
 def peers(plan, announced, account):

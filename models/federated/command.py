@@ -159,9 +159,9 @@ async def take_part(
     return await run_plant(ledger, run, account, plant, report)
 
 
-async def recompute_rounds(ledger: Ledger, run: str, *, report: Report) -> str:
+async def recompute_rounds(ledger: Ledger, run: str, account: bytes, *, report: Report) -> str:
     """Recompute and attest every round as a validator, without a score gate."""
-    return await run_validator(ledger, run, scorer=None, report=report)
+    return await run_validator(ledger, run, account, scorer=None, report=report)
 
 
 def load_train(name: str) -> Train:

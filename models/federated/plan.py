@@ -21,13 +21,14 @@ from models.federated.strategies import Strategy, StrategyName, check_strategy, 
 
 Mode = Literal["plain", "grouped", "full"]
 Phase = Literal[
-    "KEYS", "DEAL", "COMMIT", "REVEAL", "AGGREGATE", "ROUTE", "TAKE", "CLOSED", "ABORTED"
+    "KEYS", "DEAL", "COMMIT", "HOLD", "REVEAL", "AGGREGATE", "ROUTE", "TAKE", "CLOSED", "ABORTED"
 ]
 MODES: tuple[Mode, ...] = ("plain", "grouped", "full")
 PHASES: tuple[Phase, ...] = (
     "KEYS",
     "DEAL",
     "COMMIT",
+    "HOLD",
     "REVEAL",
     "AGGREGATE",
     "ROUTE",
@@ -140,11 +141,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A round. Accounts are ascending; `base` names the server state it starts from."""
+    """A round. Accounts are ascending; `base` names the server state it starts from.
+
+    `opened` and `deadline` are heights of the phase.
+    """
 
     number: int
     attempt: int
     phase: Phase
+    opened: int
     deadline: int
     base: bytes
     base_blob: bytes
@@ -226,6 +231,7 @@ def parse_progress(number: int, value: Value) -> Progress:
         number=number,
         attempt=_int(table["attempt"]),
         phase=_one_of(PHASES, table["phase"]),
+        opened=_int(table["height"]),
         deadline=_int(table["deadline"]),
         base=_bytes(table["base"]),
         base_blob=_bytes(table["blob"]),

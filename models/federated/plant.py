@@ -71,7 +71,14 @@ class Done:
     reason: str
 
 
-Action = Send | Wait | Done
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The validators miss the blob that this plant committed to: give it to every node."""
+
+    blob: bytes
+
+
+Action = Send | Spread | Wait | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +87,8 @@ class Sight:
 
     `sent` has every member of the own group, in route rounds all that announced keys; `base` is
     the state the round starts from; `given` is what is on its way to this plant; `bound` is the
-    longest update of the round in units (`plan.bound_after`).
+    longest update of the round in units (`plan.bound_after`). `is_missed` says that validators
+    do not find what the plant committed to.
     """
 
     plan: Plan
@@ -89,6 +97,7 @@ class Sight:
     base: ServerState
     bound: int
     given: wander.Given | None = None
+    is_missed: bool = False
 
 
 class Plant:
@@ -117,6 +126,8 @@ class Plant:
                 return self._deal(sight)
             case "COMMIT":
                 return self._commit(sight)
+            case "HOLD":
+                return self._spread(sight)
             case "REVEAL":
                 return self._reveal(sight)
             case "ROUTE":
@@ -173,15 +184,7 @@ class Plant:
         entry = self._trained(sight)
         if entry is None:
             return Wait("the journal of this attempt is lost; sitting it out")
-        units = wander.units_of(entry.update)
-        if plan.mode == "plain":
-            blob = entry.update
-        else:
-            member = self._member(sight)
-            assert member is not None
-            vector = to_ring(units, plan.weight(self._account), plan.encoding)
-            cohort = _places(member, progress.dealt)
-            blob = words_to_bytes(member.mask(vector, _announcements(sight, member), cohort))
+        blob = self._blob(sight, entry)
         return Send(
             method="commit",
             arguments={
@@ -193,6 +196,25 @@ class Plant:
             },
             blob=blob,
         )
+
+    def _blob(self, sight: Sight, entry: Entry) -> bytes:
+        """What the plant commits to: its update, masked unless the mode is plain."""
+        plan = sight.plan
+        if plan.mode == "plain":
+            return entry.update
+        member = self._member(sight)
+        assert member is not None
+        units = wander.units_of(entry.update)
+        vector = to_ring(units, plan.weight(self._account), plan.encoding)
+        cohort = _places(member, sight.progress.dealt)
+        return words_to_bytes(member.mask(vector, _announcements(sight, member), cohort))
+
+    def _spread(self, sight: Sight) -> Action:
+        progress = sight.progress
+        entry = self._entry(sight.plan, progress, create=False)
+        if self._account in progress.committed and sight.is_missed and entry and entry.update:
+            return Spread(self._blob(sight, entry))
+        return Wait(f"validators take the updates in until height {progress.deadline}")
 
     def _reveal(self, sight: Sight) -> Action:
         plan, progress = sight.plan, sight.progress

@@ -36,7 +36,8 @@ class Result:
     """What a validator attests: the next server state and what was seen on the way.
 
     `flagged` are accounts whose rows looked unusual (never a verdict); `contributions` are in
-    member order, empty if the run does not ask for them.
+    member order, empty if the run does not ask for them. `accused` dealt shares of a secret that
+    is not the announced one, which only its dealer can have done.
     """
 
     state: strategies.ServerState
@@ -44,6 +45,7 @@ class Result:
     score: int
     flagged: tuple[bytes, ...]
     contributions: tuple[int, ...]
+    accused: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,8 @@ def recompute(
 ) -> Result:
     """Aggregate a frozen round and take the server step.
 
-    A group whose shares or blobs do not fit is left out and its members are flagged; the caller
-    may accuse a dealer that `unmask` named.
+    A group whose shares or blobs do not fit is left out. Its members are flagged, or the dealer
+    alone if wrong shares are its doing: the others did what they should.
 
     Raises:
         InvalidInput: DIGEST_MISMATCH when `base` is not the round's base; BAD_ARGUMENTS when
@@ -99,8 +101,9 @@ def recompute(
     if strategies.state_digest(base) != material.progress.base:
         raise InvalidInput(Code.DIGEST_MISMATCH, "this is not the state the round starts from")
     left_out: list[bytes] = []
+    accused: list[bytes] = []
     collect = _plain_rows if plan.mode == "plain" else _group_rows
-    everything = collect(material, left_out)
+    everything = collect(material, left_out, accused)
     rows = _without(everything, plan.root)
     if not rows.accounts:
         raise InvalidInput(Code.BAD_ARGUMENTS, "no update of this round can be used")
@@ -113,13 +116,18 @@ def recompute(
         plan.strategy, base, update, took_part=took_part, members=len(plan.members)
     )
     unusual = robust.outliers(rows.values, update)
-    flagged = [*left_out, *(account for index in unusual for account in rows.accounts[index])]
+    flagged = [
+        *left_out,
+        *accused,
+        *(account for index in unusual for account in rows.accounts[index]),
+    ]
     return Result(
         state=state,
         state_digest=strategies.state_digest(state),
         score=scorer(state.model) if scorer else NO_SCORE,
         flagged=tuple(sorted(set(flagged))),
         contributions=_contributions(plan, rows, base, scorer),
+        accused=tuple(accused),
     )
 
 
@@ -150,7 +158,8 @@ def collect_evidence(material: Material, group: int) -> Evidence:
     )
 
 
-def _plain_rows(material: Material, left_out: list[bytes]) -> _Rows:
+def _plain_rows(material: Material, left_out: list[bytes], accused: list[bytes]) -> _Rows:
+    del accused
     values: list[Sums] = []
     accounts: list[tuple[bytes, ...]] = []
     for account in material.progress.frozen:
@@ -166,7 +175,7 @@ def _plain_rows(material: Material, left_out: list[bytes]) -> _Rows:
     return _rows(material.plan, values, accounts)
 
 
-def _group_rows(material: Material, left_out: list[bytes]) -> _Rows:
+def _group_rows(material: Material, left_out: list[bytes], accused: list[bytes]) -> _Rows:
     plan, progress = material.plan, material.progress
     values: list[Sums] = []
     accounts: list[tuple[bytes, ...]] = []
@@ -178,8 +187,12 @@ def _group_rows(material: Material, left_out: list[bytes]) -> _Rows:
         try:
             total = unmask(collect_evidence(material, group))
             _check_norm(total, material, weight)
-        except InvalidInput:
-            left_out.extend(survivors)
+        except InvalidInput as error:
+            dealer = error.fields.get("dealer")
+            if isinstance(dealer, int):
+                accused.append(plan.attempt(progress, group).members[dealer])
+            else:
+                left_out.extend(survivors)
             continue
         values.append(robust.fine_mean(total, weight))
         accounts.append(survivors)

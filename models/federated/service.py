@@ -14,6 +14,7 @@ from typing import Protocol
 from andon.core.codec import Key, Value
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from models.federated import wander
+from models.federated.holding import Holding
 from models.federated.plan import (
     Plan,
     Progress,
@@ -24,7 +25,7 @@ from models.federated.plan import (
     parse_progress,
     parse_sent,
 )
-from models.federated.plant import Done, Plant, Send, Sight, Wait
+from models.federated.plant import Done, Plant, Send, Sight, Spread, Wait
 from models.federated.rounds import Material, Result, Scorer, recompute
 from models.federated.strategies import ServerState, state_from_bytes, state_to_bytes
 
@@ -62,6 +63,15 @@ class Ledger(Protocol):
 
     async def publish(self, blob: bytes) -> bytes:
         """Store a blob where the others find it."""
+
+    async def spread(self, blob: bytes) -> None:
+        """Store a blob with every node that takes it."""
+
+    async def keep(self, blob: bytes) -> None:
+        """Store a blob with the account's own node. Raises: Unavailable."""
+
+    async def serves(self, keeper: bytes, identity: bytes) -> bool | None:
+        """Whether a validator's node gives a blob; None if it cannot be asked."""
 
     async def blob(self, identity: bytes) -> bytes:
         """Fetch a blob. Raises: Unavailable or InvalidInput NOT_FOUND."""
@@ -106,7 +116,7 @@ class Watcher:
         elif account in plan.accounts() and plan.mode != "plain":
             peers = plan.group_members(plan.group_of(account), progress.announced)
         wanted: tuple[str, ...] = ()
-        if progress.phase in ("DEAL", "COMMIT", "ROUTE", "TAKE"):
+        if progress.phase in ("DEAL", "COMMIT", "HOLD", "ROUTE", "TAKE"):
             wanted = ("keys",)
         elif progress.phase == "REVEAL":
             wanted = ("keys", "dealings")
@@ -122,7 +132,15 @@ class Watcher:
             base=await self.base(progress),
             bound=await self.bound(plan, progress),
             given=given,
+            is_missed=await self.is_missed(progress, account),
         )
+
+    async def is_missed(self, progress: Progress, account: bytes) -> bool:
+        """Whether a validator has said that it does not find the account's update."""
+        if progress.phase != "HOLD" or account not in progress.committed:
+            return False
+        key = (self.run, progress.number, progress.attempt, account)
+        return bool(await self.ledger.state("doubters", key))
 
     async def given(self, progress: Progress, giver: bytes) -> wander.Given | None:
         """What a plant gave in a route round; None if nothing."""
@@ -134,16 +152,22 @@ class Watcher:
         return wander.Given(parcel, await self._found(parcel.blob))
 
     async def material(self, plan: Plan, progress: Progress) -> Material:
-        """Everything of a frozen round; blobs that nobody has are left out."""
+        """Everything of a frozen round.
+
+        Raises:
+            Unavailable: NOT_FOUND for an update that two thirds of the validators hold: look again.
+        """
         sent, blobs = {}, {}
         for name in plan.accounts():
             sent[name] = await self.sent(progress, name, ("keys", "dealings", "commits", "reveals"))
         for name in progress.frozen:
-            blob = await self._found(sent[name].blob)
-            if blob is not None:
-                blobs[sent[name].blob] = blob
+            blobs[sent[name].blob] = await self.ledger.blob(sent[name].blob)
         bound = await self.bound(plan, progress)
         return Material(plan=plan, progress=progress, sent=sent, blobs=blobs, bound=bound)
+
+    async def commits(self, progress: Progress) -> dict[bytes, Sent]:
+        """What the members of a round committed to."""
+        return {name: await self.sent(progress, name, ("commits",)) for name in progress.committed}
 
     async def bound(self, plan: Plan, progress: Progress) -> int:
         """The longest update of this round, from what was declared in the one before."""
@@ -210,6 +234,7 @@ async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, repo
     """
     watcher = Watcher(ledger, run)
     refusals, said = 0, ""
+    spread: tuple[int, int] = (0, 0)
     while True:
         try:
             seen = await watcher.sight(account)
@@ -221,6 +246,13 @@ async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, repo
             match action:
                 case Done(reason):
                     return reason
+                case Spread(blob):
+                    # Once an attempt: a validator that still misses it lies, or is cut off.
+                    place = (seen.progress.number, seen.progress.attempt)
+                    if place != spread:
+                        spread = place
+                        report(f"round {seen.progress.number}: gives its update to every node")
+                        await ledger.spread(blob)
                 case Send():
                     if action.blob:
                         await ledger.publish(action.blob)
@@ -249,29 +281,39 @@ async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, repo
 async def run_validator(
     ledger: Ledger,
     run: str,
+    account: bytes,
     *,
     scorer: Scorer | None,
     report: Report,
     lie: Callable[[Result], Result] | None = None,
 ) -> str:
-    """Recompute and attest every round of a run until it ends; returns the reason.
+    """Hold updates, recompute and attest every round of a run until it ends; returns the reason.
 
     `lie` is a chaos tool for demonstrations: what a dishonest validator would attest.
     """
     watcher = Watcher(ledger, run)
+    holding = Holding(ledger, run, account)
     done: tuple[int, int] = (0, 0)
+    asked = 0
     refusals, said = 0, ""
     while True:
         try:
             plan = await watcher.plan()
+            last = plan.round - 1 if plan.status == "RUNNING" else plan.round
+            if last > asked:
+                await holding.ask_keeper(last)
+                asked = last
             if plan.status != "RUNNING":
                 return "the run has ended"
             progress = await watcher.progress(plan.round)
             place = (progress.number, progress.attempt)
+            if progress.phase == "HOLD":
+                await holding.look(plan, progress, await watcher.commits(progress))
             if progress.phase == "AGGREGATE" and place != done:
                 material = await watcher.material(plan, progress)
                 base = await watcher.base(progress)
                 result = await asyncio.to_thread(recompute, material, base, scorer)
+                await holding.accuse_dealers(progress, result)
                 await _attest(ledger, run, progress, lie(result) if lie else result)
                 done = place
                 report(f"round {progress.number}: attested {result.state_digest.hex()[:16]}")

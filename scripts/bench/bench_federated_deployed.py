@@ -106,7 +106,7 @@ async def _rounds(
             for index, node in enumerate(cluster.nodes):
                 key = load_key_file(cluster.home / node.name / "keys" / "validator.key")
                 own = await ledger(key, index)
-                group.create_task(run_validator(own, run, scorer=None, report=_quiet))
+                group.create_task(run_validator(own, run, key.public, scorer=None, report=_quiet))
             watcher, began = Watcher(owner, run), time.perf_counter()
             while len(taken) < ROUNDS:
                 plan = await watcher.plan()

@@ -55,6 +55,8 @@ class Chain:
     engine: Engine = field(default_factory=Engine)
     height: int = 1
     blobs: dict[bytes, bytes] = field(default_factory=dict)
+    is_holding: bool = True
+    """Whether validators say at once that they hold all updates of a round."""
 
     @staticmethod
     def make(members: list[bytes], validators: int = 4) -> "Chain":
@@ -89,7 +91,10 @@ class Chain:
         return sorted(hashlib.sha256(b"validator %d" % k).digest() for k in range(count))
 
     def call(self, sender: bytes, method: str, **arguments: Value) -> Value:
-        return self._run(sender, contract_of(method), method, arguments, Mode.CALL)
+        found = self._run(sender, contract_of(method), method, arguments, Mode.CALL)
+        if self.is_holding and method in ("commit", "advance"):
+            hold(self)
+        return found
 
     def view(self, method: str, **arguments: Value) -> Value:
         return self._run(OWNER, contract_of(method), method, arguments, Mode.VIEW)
@@ -230,6 +235,25 @@ def act(chain: Chain, name: bytes, plant: Plant) -> Action:
             chain.publish(action.blob)
         chain.call(name, action.method, **action.arguments)
     return action
+
+
+def hold(chain: Chain, missing: tuple[bytes, ...] = (), validators: int = 3) -> None:
+    """Validators keep the updates of all that committed, but for some that they cannot get."""
+    status = chain.view("status", run="run")
+    assert isinstance(status, dict)
+    assert isinstance(status["run"], dict)
+    progress = parse_progress(int(str(status["run"]["round"])), status["round"])
+    if progress.phase != "HOLD":
+        return
+    place: dict[str, Value] = {
+        "run": "run",
+        "number": progress.number,
+        "attempt": progress.attempt,
+        "held": [name for name in progress.committed if name not in missing],
+        "missing": list(missing),
+    }
+    for key in chain.validators()[:validators]:
+        chain.call(key, "hold", **place)
 
 
 def attest(chain: Chain, scorer: Scorer | None = None, validators: int = 3) -> Result:

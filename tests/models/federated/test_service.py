@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,9 @@ class ChainLedger:
     account: bytes
     failures: int = 0
     chain_id: str = "test"
+    liars: tuple[bytes, ...] = ()
+    """Validators whose nodes do not give what they said they hold."""
+    kept: list[bytes] = field(default_factory=list)
 
     async def state(self, variable: str, key: Key) -> Value:
         await asyncio.sleep(0)
@@ -50,6 +53,15 @@ class ChainLedger:
     async def publish(self, blob: bytes) -> bytes:
         return self.chain.publish(blob)
 
+    async def spread(self, blob: bytes) -> None:
+        self.chain.publish(blob)
+
+    async def keep(self, blob: bytes) -> None:
+        self.kept.append(self.chain.publish(blob))
+
+    async def serves(self, keeper: bytes, identity: bytes) -> bool | None:
+        return None if keeper == self.account else keeper not in self.liars
+
     async def blob(self, identity: bytes) -> bytes:
         if identity not in self.chain.blobs:
             raise Unavailable(Code.NOT_FOUND, "no such blob")
@@ -66,6 +78,7 @@ async def test_a_run_of_two_masked_rounds_ends_by_itself_over_a_broken_network(
 ) -> None:
     names = plants(4)
     chain = Chain.make(names)
+    chain.is_holding = False
     create(chain, names, rounds_max=2, patience=100)
     said: list[str] = []
     async with asyncio.TaskGroup() as group:
@@ -76,7 +89,9 @@ async def test_a_run_of_two_masked_rounds_ends_by_itself_over_a_broken_network(
             tasks.append(group.create_task(run_plant(ledger, "run", name, plant, said.append)))
         for key in chain.validators():
             ledger = ChainLedger(chain, key)
-            group.create_task(run_validator(ledger, "run", scorer=None, report=lambda text: None))
+            group.create_task(
+                run_validator(ledger, "run", key, scorer=None, report=lambda text: None)
+            )
     assert [task.result() for task in tasks] == ["the run has ended"] * 4
     seen = sight(chain)
     assert seen.progress.number == 2
@@ -93,6 +108,7 @@ async def test_a_run_of_two_masked_rounds_ends_by_itself_over_a_broken_network(
 async def test_a_missing_plant_is_passed_over_by_the_others(tmp_path: Path) -> None:
     names = plants(4)
     chain = Chain.make(names)
+    chain.is_holding = False
     create(chain, names, rounds_max=1, patience=40)
 
     async def blocks() -> None:
@@ -109,7 +125,9 @@ async def test_a_missing_plant_is_passed_over_by_the_others(tmp_path: Path) -> N
             tasks.append(group.create_task(work))
         for key in chain.validators():
             group.create_task(
-                run_validator(ChainLedger(chain, key), "run", scorer=None, report=lambda text: None)
+                run_validator(
+                    ChainLedger(chain, key), "run", key, scorer=None, report=lambda text: None
+                )
             )
         await asyncio.wait(tasks)
         clock.cancel()
@@ -126,6 +144,7 @@ def noisy_half(model: Floats, number: int) -> Trained:
 async def test_models_wander_twice_before_they_are_averaged(tmp_path: Path) -> None:
     names = plants(4)
     chain = Chain.make(names)
+    chain.is_holding = False
     wandering: Value = {"routes": 2}
     create(chain, names, rounds_max=3, patience=100, rho_budget=1000, conditions=wandering)
     async with asyncio.TaskGroup() as group:
@@ -135,7 +154,9 @@ async def test_models_wander_twice_before_they_are_averaged(tmp_path: Path) -> N
             group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
         for key in chain.validators():
             group.create_task(
-                run_validator(ChainLedger(chain, key), "run", scorer=None, report=lambda text: None)
+                run_validator(
+                    ChainLedger(chain, key), "run", key, scorer=None, report=lambda text: None
+                )
             )
     assert len(chain.events("Taken")) == 8
     data, _ = await fetch_model(ChainLedger(chain, OWNER), "run")
@@ -159,6 +180,7 @@ async def test_a_run_is_created_from_published_weights_and_its_result_fetched(
 ) -> None:
     names = plants(3)
     chain = Chain.make(names)
+    chain.is_holding = False
     owner = ChainLedger(chain, OWNER)
     initial = "tests.models.federated.test_service:zeros"
     terms = Terms(rounds=1, patience=100)
@@ -172,7 +194,9 @@ async def test_a_run_is_created_from_published_weights_and_its_result_fetched(
             group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
         for key in chain.validators():
             group.create_task(
-                run_validator(ChainLedger(chain, key), "run", scorer=None, report=lambda text: None)
+                run_validator(
+                    ChainLedger(chain, key), "run", key, scorer=None, report=lambda text: None
+                )
             )
     after, changed = await fetch_model(owner, "run")
     assert np.load(io.BytesIO(after)).tolist() == [0.5] * 5

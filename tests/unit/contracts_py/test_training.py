@@ -240,7 +240,7 @@ def test_a_worse_model_is_rolled_back_and_a_better_one_kept() -> None:
         place: dict[str, Value] = {**HERE, "number": number}
         for name in MEMBERS:
             chain.call(name, "commit", blob=chain.publish(name), size=20, rho=0, norm=0, **place)
-        state = bytes([number]) * 32
+            state = bytes([number]) * 32
         for key in chain.validators()[:3]:
             chain.call(
                 key,

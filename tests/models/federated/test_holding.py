@@ -1,0 +1,159 @@
+"""Validators and plants as tasks when updates are withheld: by plants, their nodes, keepers."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from andon.core.codec import Key, Value
+from models.federated.journal import Journal
+from models.federated.plant import Plant, Sight
+from models.federated.secagg import Member
+from models.federated.service import run_plant, run_validator
+from tests.models.federated.ledger import Chain, create, plants
+from tests.models.federated.test_service import ChainLedger, half
+
+PATIENCE = 40
+
+
+@dataclass
+class DeafNode(ChainLedger):
+    """A plant's first node takes the blob and gives it to nobody; a mute plant tells no other."""
+
+    is_mute: bool = False
+
+    async def publish(self, blob: bytes) -> bytes:
+        identity = self.chain.publish(blob)
+        del self.chain.blobs[identity]
+        return identity
+
+    async def spread(self, blob: bytes) -> None:
+        if not self.is_mute:
+            await super().spread(blob)
+
+
+class Traitor(Plant):
+    """It deals shares of another seed than the one that it announced."""
+
+    def _member(self, sight: Sight) -> Member | None:
+        member = super()._member(sight)
+        if member is not None and sight.progress.phase in ("DEAL", "REVEAL"):
+            member._seed = bytes(32)
+        return member
+
+
+async def carried_out(
+    chain: Chain,
+    ledgers: dict[bytes, ChainLedger],
+    folder: Path,
+    *,
+    traitor: bytes = b"",
+    liars: tuple[bytes, ...] = (),
+) -> None:
+    """Let plants and validators work while blocks come, until the run ends."""
+
+    async def blocks() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            chain.height += 1
+
+    async with asyncio.TaskGroup() as group:
+        clock = group.create_task(blocks())
+        tasks = []
+        for name, ledger in ledgers.items():
+            kind = Traitor if name == traitor else Plant
+            plant = kind(name, Journal(folder / name.hex()), half)
+            tasks.append(
+                group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
+            )
+        for key in chain.validators():
+            shelf = ChainLedger(chain, key, liars=liars)
+            tasks.append(
+                group.create_task(
+                    run_validator(shelf, "run", key, scorer=None, report=lambda text: None)
+                )
+            )
+        await asyncio.wait(tasks)
+        clock.cancel()
+
+
+def opened(names: list[bytes], rounds_max: int = 1) -> Chain:
+    chain = Chain.make(names)
+    chain.is_holding = False
+    create(chain, names, rounds_max=rounds_max, patience=PATIENCE)
+    return chain
+
+
+def faults(chain: Chain, account: bytes) -> list[Value]:
+    found = chain.view("record", run="run", account=account)
+    assert isinstance(found, dict)
+    rows = found["faults"]
+    assert isinstance(rows, list)
+    return [row[1] for row in rows if isinstance(row, list)]
+
+
+def survivors(chain: Chain) -> list[Value]:
+    return [event["survivors"] for event in chain.events("Frozen") if isinstance(event, dict)]
+
+
+async def test_a_plant_whose_node_withholds_its_update_gives_it_to_the_others(
+    tmp_path: Path,
+) -> None:
+    names = plants(4)
+    chain = opened(names)
+    ledgers = {name: ChainLedger(chain, name) for name in names[1:]}
+    await carried_out(chain, {names[0]: DeafNode(chain, names[0]), **ledgers}, tmp_path)
+    # Validators said that they miss it, it spread it, and it counts.
+    place: Key = ("run", 1, 1, names[0])
+    assert isinstance(await ledgers[names[1]].state("doubters", place), list)
+    assert survivors(chain) == [4]
+    assert faults(chain, names[0]) == []
+
+
+async def test_a_plant_that_never_serves_is_blamed_and_the_others_go_on(tmp_path: Path) -> None:
+    names = plants(4)
+    chain = opened(names)
+    ledgers = {name: ChainLedger(chain, name) for name in names[1:]}
+    mute = DeafNode(chain, names[0], is_mute=True)
+    await carried_out(chain, {names[0]: mute, **ledgers}, tmp_path)
+    assert survivors(chain) == [3]
+    assert faults(chain, names[0]) == ["false availability"]
+    assert [faults(chain, name) for name in names[1:]] == [[], [], []]
+    # The sum without it was unmasked and closed.
+    assert len(chain.events("Closed")) == 1
+    assert chain.events("Flagged") == []
+
+
+async def test_a_keeper_that_does_not_serve_what_it_holds_is_accused(tmp_path: Path) -> None:
+    names = plants(3)
+    chain = opened(names)
+    keys = chain.validators()
+    ledgers = {name: ChainLedger(chain, name) for name in names}
+    # Nobody would serve; one is asked, by all the others, and only that one is accused.
+    await carried_out(chain, ledgers, tmp_path, liars=tuple(keys))
+    blamed = [key for key in keys if faults(chain, key)]
+    assert [faults(chain, key) for key in blamed] == [["false availability"]]
+    assert len(chain.events("Closed")) == 1
+
+
+async def test_validators_that_serve_are_not_accused(tmp_path: Path) -> None:
+    names = plants(3)
+    chain = opened(names, rounds_max=3)
+    await carried_out(chain, {name: ChainLedger(chain, name) for name in names}, tmp_path)
+    assert len(chain.events("Closed")) == 3
+    assert [faults(chain, key) for key in chain.validators()] == [[]] * 4
+
+
+async def test_a_dealer_of_wrong_secrets_is_suspended_and_nobody_else_flagged(
+    tmp_path: Path,
+) -> None:
+    names = plants(7)
+    chain = Chain.make(names)
+    chain.is_holding = False
+    rows: Value = [[name, 0 if index < 4 else 1, 1] for index, name in enumerate(names)]
+    create(chain, names, mode="grouped", members=rows, rounds_max=1, patience=PATIENCE)
+    ledgers = {name: ChainLedger(chain, name) for name in names}
+    await carried_out(chain, ledgers, tmp_path, traitor=names[1])
+    assert faults(chain, names[1]) == ["dealt wrong secrets"]
+    flagged = [event["account"] for event in chain.events("Flagged") if isinstance(event, dict)]
+    assert flagged == [names[1]]
+    assert [faults(chain, name) for name in names if name != names[1]] == [[]] * 6
