@@ -19,11 +19,12 @@ from andon.core.wire import BlockWanted, Message, Status, Transactions, Transact
 from andon.core.worker import READY
 from consensus.ledger.directory import IDENTITY
 from node.checkout import CHECKOUT
-from node.config import NO_BACKEND, observer_keys, override_addresses
+from node.config import ADOPT, NO_BACKEND, observer_keys, override_addresses
+from node.drivers.block_tree import Committed
 from node.drivers.consensus import ConsensusDriver
 from node.drivers.consensus_ports import Hooks
 from node.drivers.contract_engine import ContractEngine
-from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.execution import ExecutionDriver
 from node.drivers.horizon import Horizon
 from node.drivers.past_views import PastViews
 from node.drivers.predictions import PredictionCache, PredictionService
@@ -154,6 +155,7 @@ class Node:
             opened.genesis.chain_id,
             CertifiedChain(self.execution, lambda vote: self.consensus.advance(vote)),  # noqa: PLW0108
             self.fetcher,
+            adopts=opened.config.sync_verify == ADOPT,
             punish=self.network.punish,
             sync_started=lambda: self.consensus.sync_started(),  # noqa: PLW0108 - made below
             sync_ended=self._sync_ended,
@@ -353,10 +355,8 @@ class Node:
         self._sync_ended()
 
     def _sync_ended(self) -> None:
-        header = self.execution.head()
-        final = self.execution.final_block(header.height)
-        if final is not None:
-            self.consensus.synced_to(header, final.certificate)
+        if (final := self.execution.final_block(self.execution.head().height)) is not None:
+            self.consensus.synced_to(final.block.header, final.certificate)
 
     def _on_evidence(self, first: SignedVote, second: SignedVote) -> None:
         """Two votes that no honest validator signs: accuse their signer on chain."""

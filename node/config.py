@@ -43,6 +43,8 @@ _NOT_NEGATIVE = (
     "halt_at_height",
     "scrub_values_per_s",
 )
+ADOPT = "roots"
+SYNC_VERIFY = (ADOPT, "execute")
 LEVELS = ("debug", "info", "warning", "error")
 _PORT_MAX = 65535
 
@@ -84,6 +86,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     storage_map_mib: int = 4096
     state_sync: bool = False
     """Begin an empty chain from a peer's snapshot instead of from block 1."""
+    sync_verify: str = ADOPT
+    """While catching up: `roots` takes over what a quorum certified, `execute` does it all anew."""
     snapshot_every_blocks: int = 5000
     """Write a snapshot at every multiple of this height; 0 for never."""
     snapshots_kept: int = 2
@@ -179,7 +183,12 @@ def parse_config(text: str) -> Config:
     for name in ("peer_port", "rpc_port"):
         if not 0 <= getattr(config, name) <= _PORT_MAX:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} is outside 0..{_PORT_MAX}")
-    choices = (("worker_backend", WORKERS), ("log_level", LEVELS), ("signer", SIGNERS))
+    choices = (
+        ("worker_backend", WORKERS),
+        ("log_level", LEVELS),
+        ("signer", SIGNERS),
+        ("sync_verify", SYNC_VERIFY),
+    )
     for name, allowed in choices:
         if getattr(config, name) not in allowed:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} is none of {', '.join(allowed)}")

@@ -24,7 +24,7 @@ from node.facade import (
     StateAnswer,
     TransactionAnswer,
 )
-from node.net.server import BLOCKS_BYTES_PER_FETCH_MAX
+from node.net.server import ADOPTABLE_BYTES_PER_FETCH_MAX, BLOCKS_BYTES_PER_FETCH_MAX
 from node.storage import BlobStore, ChainStore, PortableFiles, Snapshot
 
 EVENTS_PER_PAGE_MAX = 1024
@@ -208,6 +208,12 @@ class StoredShelf:
         """Encoded FinalBlocks from height `first`."""
         return await asyncio.to_thread(
             self._chain.final_blocks, max(1, first), count, BLOCKS_BYTES_PER_FETCH_MAX
+        )
+
+    async def adoptable_blocks(self, first: int, count: int) -> list[bytes]:
+        """Encoded AdoptableBlocks from height `first`."""
+        return await asyncio.to_thread(
+            self._chain.adoptable_blocks, max(1, first), count, ADOPTABLE_BYTES_PER_FETCH_MAX
         )
 
     async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:

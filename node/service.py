@@ -14,7 +14,8 @@ from andon.core.genesis import Genesis, genesis_hash
 from andon.core.hashing import ZERO_DIGEST
 from andon.core.proof import FinalHeader
 from andon.core.transaction import Call, parse_transaction
-from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.block_tree import Committed
+from node.drivers.execution import ExecutionDriver
 from node.drivers.past_views import PastViews
 from node.drivers.sync import SyncDriver
 from node.facade import (

@@ -18,7 +18,8 @@ import structlog
 from andon.core.block import Header
 from andon.core.certificate import Vote
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
-from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.block_tree import Committed
+from node.drivers.execution import ExecutionDriver
 from node.drivers.horizon import HINT
 from node.drivers.scrubber import Scrubber, ScrubPorts
 from node.drivers.scrubber import Source as Repairs

@@ -109,6 +109,28 @@ class FinalBlock(Record, frozen=True):
     certificate: Certificate
 
 
+class Writes(Record, frozen=True):
+    """What a block changed in the state: keys, ascending, and their new values; None deletes."""
+
+    keys: tuple[bytes, ...]
+    values: tuple[bytes | None, ...]
+
+
+class Effects(Record, frozen=True):
+    """What a block did: the leaves of its receipts and predictions roots, and its writes."""
+
+    receipts: tuple[bytes, ...]
+    predictions: tuple[bytes, ...]
+    writes: Writes
+
+
+class AdoptableBlock(Record, frozen=True):
+    """A final block with what it did: who holds it against the roots need not execute it."""
+
+    final: FinalBlock
+    effects: Effects
+
+
 def encode_frame(messages: tuple[Message, ...]) -> bytes:
     """Encode a batch."""
     return encode(Frame(messages=messages))

@@ -1,5 +1,6 @@
 """The ledger: what a block does to the state, and whether it may. Pure."""
 
+from consensus.ledger.adoption import adopt_block
 from consensus.ledger.block import (
     Parent,
     Turn,
@@ -61,6 +62,7 @@ __all__ = [
     "StateReader",
     "Turn",
     "Write",
+    "adopt_block",
     "build_block",
     "check_and_execute_block",
     "check_block",

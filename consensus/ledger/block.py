@@ -182,7 +182,7 @@ def check_and_execute_block(
         try:
             execution.apply(transaction)
         except PredictionUnavailable:
-            raise _bad_block("outputs", "the body lacks an output that execution needs") from None
+            raise bad_block("outputs", "the body lacks an output that execution needs") from None
     mark("execution")
     executed = execution.finish()
     mark("state_root")
@@ -243,7 +243,7 @@ def _rule_identity(parent: Parent, header: Header) -> None:
             f"block {header.height} is of protocol {header.version}, the network speaks {protocol}"
         )
     if header.chain_id != parent.header.chain_id:
-        raise _bad_block("identity", "the chain id differs from ours")
+        raise bad_block("identity", "the chain id differs from ours")
 
 
 def _protocol(parent: Parent) -> int:
@@ -266,51 +266,51 @@ def _wrong_version(reason: str) -> InvalidInput:
 
 def _rule_place(parent: Parent, header: Header) -> None:
     if header.parent != parent.hash or header.height != parent.header.height + 1:
-        raise _bad_block("place", "the block does not follow its parent")
+        raise bad_block("place", "the block does not follow its parent")
     if header.epoch != parent.child_epoch:
-        raise _bad_block("place", f"the epoch after this parent is {parent.child_epoch}")
+        raise bad_block("place", f"the epoch after this parent is {parent.child_epoch}")
     least = parent.header.slot + 1 if header.epoch == parent.header.epoch else 1
     if not least <= header.slot < 2**63:
-        raise _bad_block("place", f"slot {header.slot} is below {least}")
+        raise bad_block("place", f"slot {header.slot} is below {least}")
 
 
 def _rule_time(parent: Parent, header: Header) -> None:
     if not parent.header.time_ms < header.time_ms < 2**63:
-        raise _bad_block("time", "time must grow from block to block")
+        raise bad_block("time", "time must grow from block to block")
 
 
 def _rule_leader(parent: Parent, header: Header) -> None:
     if header.proposer != leader_key(parent.validators, header.epoch, header.slot):
-        raise _bad_block("leader", f"slot {header.slot} is another validator's turn")
+        raise bad_block("leader", f"slot {header.slot} is another validator's turn")
 
 
 def _rule_validators(parent: Parent, header: Header) -> None:
     if header.validators_hash != parent.header.next_validators_hash:
-        raise _bad_block("validators", "the set is not the one that the parent announced")
+        raise bad_block("validators", "the set is not the one that the parent announced")
 
 
 def _rule_justification(block: Block) -> None:
     if block.header.justification_digest != justification_digest(block.justification):
-        raise _bad_block("justification", "the justification is not the one in the header")
+        raise bad_block("justification", "the justification is not the one in the header")
 
 
 def _rule_size(parent: Parent, block: Block) -> None:
     # A first look; execution measures each transaction with its outputs (execution._rule_size).
     if len(block.transactions) > parent.params.block_transactions_max:
-        raise _bad_block("size", f"{len(block.transactions)} transactions are too many")
+        raise bad_block("size", f"{len(block.transactions)} transactions are too many")
     size_bytes = sum(map(len, block.transactions))
     if size_bytes > parent.params.block_bytes_max:
-        raise _bad_block("size", f"a body of {size_bytes} bytes is too large")
+        raise bad_block("size", f"a body of {size_bytes} bytes is too large")
 
 
 def _rule_transactions_root(block: Block) -> None:
     if block.header.transactions_root != merkle_root(block.transactions):
-        raise _bad_block("transactions_root", "the transactions are not those in the header")
+        raise bad_block("transactions_root", "the transactions are not those in the header")
 
 
 def _rule_outputs(block: Block, executed: Executed) -> None:
     if block.predictions != executed.prediction_outputs:
-        raise _bad_block("outputs", "the body's outputs are not those used, in order of first use")
+        raise bad_block("outputs", "the body's outputs are not those used, in order of first use")
 
 
 def _rule_roots(header: Header, executed: Executed) -> None:
@@ -322,10 +322,11 @@ def _rule_roots(header: Header, executed: Executed) -> None:
     }
     for name, expected in found.items():
         if getattr(header, name) != expected:
-            raise _bad_block(name, f"execution gives {expected.hex()[:16]}")
+            raise bad_block(name, f"execution gives {expected.hex()[:16]}")
     if header.gas_used != executed.gas_used:
-        raise _bad_block("gas_used", f"execution uses {executed.gas_used} gas")
+        raise bad_block("gas_used", f"execution uses {executed.gas_used} gas")
 
 
-def _bad_block(rule: str, reason: str) -> InvalidInput:
+def bad_block(rule: str, reason: str) -> InvalidInput:
+    """Make the verdict on a block that breaks a rule."""
     return InvalidInput(Code.BAD_BLOCK, f"{rule}: {reason}", rule=rule)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from andon.core.block import Block
+from andon.core.block import Block, Header, PredictionRecord, Receipt
 from andon.core.certificate import Certificate
 from andon.core.errors import Code, Unavailable
 from consensus.ledger import Executed, Parent, parent_of
@@ -17,6 +17,17 @@ from node.phases import Lap
 from node.storage import StoredBlock
 
 BLOCKS_COUNT_MAX = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What listeners learn of a final block."""
+
+    header: Header
+    hash: bytes
+    transactions: tuple[bytes, ...]
+    receipts: tuple[Receipt, ...]
+    predictions: tuple[PredictionRecord, ...]
 
 
 @dataclass(slots=True)
@@ -32,6 +43,16 @@ class KnownBlock:
 
     def __post_init__(self) -> None:
         self.as_parent = parent_of(self.block.header, self.executed)
+
+    def committed(self) -> Committed:
+        """What listeners learn once it is final."""
+        return Committed(
+            header=self.block.header,
+            hash=self.as_parent.hash,
+            transactions=self.block.transactions,
+            receipts=self.executed.receipts,
+            predictions=self.executed.predictions,
+        )
 
 
 class BlockTree:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
-from andon.core.block import Block, Header, Justification, PredictionRecord, Receipt, block_hash
+from andon.core.block import Block, Header, Justification, block_hash
 from andon.core.certificate import Certificate, ValidatorSet
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis, Params
 from andon.core.transaction import Call, Transaction
-from andon.core.wire import FinalBlock
+from andon.core.wire import Effects, FinalBlock
 from consensus.ledger import (
     Engine,
     Executed,
@@ -26,12 +25,12 @@ from consensus.ledger import (
     Outcome,
     PredictionUnavailable,
     Turn,
-    check_and_execute_block,
     genesis_state,
 )
 from node.drivers.admission import Admission
+from node.drivers.adopting import adopt_or_execute
 from node.drivers.base_state import BaseState, stored_head
-from node.drivers.block_tree import BlockTree, KnownBlock, stored_blocks
+from node.drivers.block_tree import BlockTree, Committed, KnownBlock, stored_blocks
 from node.drivers.building import build_in_time
 from node.drivers.dry_run import VIEW_GAS_MAX, DryRunner, View, settled_view
 from node.drivers.horizon import Horizon
@@ -47,17 +46,6 @@ PREDICTION_WAIT_MS = 500
 WAITED_TRANSACTIONS_MAX = 512
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
-    """What listeners learn of a final block."""
-
-    header: Header
-    hash: bytes
-    transactions: tuple[bytes, ...]
-    receipts: tuple[Receipt, ...]
-    predictions: tuple[PredictionRecord, ...]
 
 
 class ExecutionDriver:
@@ -221,12 +209,20 @@ class ExecutionDriver:
         known.votes = lap
         return block
 
-    async def validate(self, block: Block, *, is_certified: bool = False) -> None:
+    async def validate(
+        self,
+        block: Block,
+        *,
+        is_certified: bool = False,
+        adopts: bool = False,
+        effects: Effects | None = None,
+    ) -> None:
         """Check, execute and recompute a block; does nothing for one that is known.
 
         With `is_certified` the caller holds a Final certificate over the block, and the outputs
         that a quorum recomputed are taken as they are: this is how a node without a worker, or
-        with one that is still warming up, follows the chain. Never vote after it.
+        with one that is still warming up, follows the chain. Who `adopts` takes signatures as they
+        are, too, and what the block did, if `effects` say it (S2, S4). Never vote after either.
 
         Raises:
             InvalidInput: the rule that is broken; PREDICTION_MISMATCH with fields model_id,
@@ -239,10 +235,10 @@ class ExecutionDriver:
             if self.known(identity):
                 return
             lap = Lap(self._observe)
-            transactions = await self._verifier.verify_block(block.transactions)
+            verified = None if adopts else await self._verifier.verify_block(block.transactions)
             lap(SIGNATURES)
-            executed = await self._execute(lambda: self._validate(block, transactions, lap))
-            if not is_certified:
+            executed = await self._execute(lambda: self._validate(block, verified, effects, lap))
+            if not (is_certified or adopts):
                 # If this raises, the block stays unchecked, and nothing can stand on it.
                 await self._recompute(block, executed)
                 lap(RECOMPUTE)
@@ -322,10 +318,16 @@ class ExecutionDriver:
         above, outputs = self._tree.parent(parent), self._predictions.cache
         return build_in_time(above, turn, candidates, self._engine, outputs, lap=lap)
 
-    def _validate(self, block: Block, transactions: Sequence[Transaction], lap: Lap) -> Executed:
+    def _validate(
+        self,
+        block: Block,
+        verified: Sequence[Transaction] | None,
+        effects: Effects | None,
+        lap: Lap,
+    ) -> Executed:
         parent = self._tree.parent(block.header.parent)
         self.horizon.check(parent)
-        executed = check_and_execute_block(parent, block, self._engine, transactions, mark=lap)
+        executed = adopt_or_execute(parent, block, self._engine, verified, effects, lap)
         self._tree.add(KnownBlock(block=block, executed=executed, is_checked=False))
         return executed
 
@@ -381,12 +383,6 @@ class ExecutionDriver:
             for raw, identity in zip(known.block.transactions, ids, strict=False)
             if identity in predicting
         )
-        committed = Committed(
-            header=header,
-            hash=known.as_parent.hash,
-            transactions=known.block.transactions,
-            receipts=executed.receipts,
-            predictions=executed.predictions,
-        )
+        committed = known.committed()
         for listener in self._listeners:
             listener(header, committed)

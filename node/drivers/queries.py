@@ -12,7 +12,7 @@ from andon.core.proof import FinalHeader
 from andon.core.state_proof import StateProof
 from andon.core.wire import FinalBlock
 from consensus.ledger import state_proof
-from node.storage import ChainStore, Snapshot, history_item
+from node.storage import ChainStore, Snapshot, adoptable_block, history_item
 
 EPOCHS_LOOKED_MAX = 1024
 """So far back a validator that has no vote looks for the epoch in which it lost it."""
@@ -71,6 +71,19 @@ class ChainQueries:
                 size_bytes += len(encoded)
                 if found and size_bytes > bytes_max:
                     break
+                found.append(encoded)
+        return found
+
+    def adoptable_blocks(self, first: int, count: int, bytes_max: int) -> list[bytes]:
+        """Encoded blocks with what they did, as far as that is kept and as many bytes allow."""
+        found: list[bytes] = []
+        size_bytes = 0
+        with self._store.snapshot() as snapshot:
+            for height in range(first, first + count):
+                encoded = adoptable_block(snapshot, height)
+                if encoded is None or size_bytes + len(encoded) > bytes_max:
+                    break
+                size_bytes += len(encoded)
                 found.append(encoded)
         return found
 

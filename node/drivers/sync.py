@@ -1,9 +1,9 @@
-"""Catch-up: fetch final blocks from several peers at once, check each, execute, commit.
+"""Catch-up: fetch final blocks from several peers at once, check each, adopt or execute, commit.
 
 Heights that peers claim are hints: a claim is followed only as far as certified blocks arrive,
 and forgotten when its peer cannot prove it. May be entered at any time, beside consensus, whose
 commits and ours are idempotent; consensus does not vote meanwhile (`is_syncing`), and is told
-where the chain stands at the end. Rules: docs/protocol.md, catch-up.
+where the chain stands at the end. Rules S1 to S6: docs/protocol.md, Catching up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -19,7 +20,7 @@ import structlog
 from andon.core.block import Block, Header, block_hash
 from andon.core.certificate import Certificate, ValidatorSet, Vote, VoteKind, check_certificate
 from andon.core.errors import Code, InvalidInput, Unavailable
-from andon.core.wire import FinalBlock, Status
+from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
 
 WINDOW_BLOCKS = 32
 WINDOWS_AHEAD_MAX = 4
@@ -33,6 +34,7 @@ STALLED_S = 1.5
 LOOK_EVERY_S = 0.5
 CLAIMS_MAX = 256
 PENALTY_LIE = 50.0
+UNPROVED_RULE = "outputs"
 
 log = structlog.get_logger()
 
@@ -46,8 +48,8 @@ class Chain(Protocol):
     def validators(self, epoch: int | None = None) -> ValidatorSet:
         """Validators of an epoch that the chain has reached."""
 
-    async def validate(self, block: Block) -> None:
-        """Check and execute a block. Raises InvalidInput."""
+    async def validate(self, block: Block, *, adopts: bool, effects: Effects | None) -> None:
+        """Adopt a certified block, or execute it. Raises InvalidInput."""
 
     async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
         """Make a block and its ancestors durable, with the certificates that name them."""
@@ -62,15 +64,22 @@ class Executor(Protocol):
     def validators(self, epoch: int | None = None) -> ValidatorSet:
         """Validators of an epoch."""
 
-    async def validate(self, block: Block, *, is_certified: bool = False) -> None:
-        """Check and execute a block."""
+    async def validate(
+        self,
+        block: Block,
+        *,
+        is_certified: bool = False,
+        adopts: bool = False,
+        effects: Effects | None = None,
+    ) -> None:
+        """Check and execute a block, or adopt it."""
 
     async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
         """Make blocks durable."""
 
 
 class CertifiedChain:
-    """Executes blocks whose Final certificate was checked: outputs are those of the quorum."""
+    """Takes over blocks whose Final certificate was checked: outputs are those of the quorum."""
 
     def __init__(self, executor: Executor, advance: Callable[[Vote], Awaitable[None]]) -> None:
         self._executor = executor
@@ -83,16 +92,28 @@ class CertifiedChain:
         await self._advance(certificates[-1].vote)
         return await self._executor.commit(identity, *certificates)
 
-    async def validate(self, block: Block) -> None:
-        """Check and execute a certified block."""
-        await self._executor.validate(block, is_certified=True)
+    async def validate(self, block: Block, *, adopts: bool, effects: Effects | None) -> None:
+        """Adopt a certified block if its effects came with it; else check and execute it."""
+        await self._executor.validate(block, is_certified=True, adopts=adopts, effects=effects)
 
 
 class Source(Protocol):
     """Final blocks at peers."""
 
+    async def adoptable(self, node_key: bytes, first: int, count: int) -> list[AdoptableBlock]:
+        """Fetch some with what they did; none if it is not kept there. Raises as `blocks`."""
+
     async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
         """Fetch some. Raises Unavailable or InvalidInput."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A block, whoever gave it, and what it is said to have done, if that was said."""
+
+    peer: bytes
+    final: FinalBlock
+    effects: Effects | None
 
 
 class SyncDriver:
@@ -104,13 +125,16 @@ class SyncDriver:
         chain: Chain,
         source: Source,
         *,
+        adopts: bool,
         punish: Callable[[bytes, float, str], None],
         sync_started: Callable[[], None],
         sync_ended: Callable[[], None],
     ) -> None:
+        """Unless it `adopts`, signatures are checked and every block is executed (S6)."""
         self._chain_id = chain_id
         self._chain = chain
         self._source = source
+        self._adopts = adopts
         self._punish = punish
         self._sync_started = sync_started
         self._sync_ended = sync_ended
@@ -216,7 +240,7 @@ class SyncDriver:
     async def _round(self) -> None:
         """Fetch windows ahead in parallel and apply them in order, until one fails."""
         begin, target = self._chain.head().height + 1, self.best_claim
-        fetching: deque[asyncio.Task[list[tuple[bytes, FinalBlock]]]] = deque()
+        fetching: deque[asyncio.Task[list[Offer]]] = deque()
         self._tip, self._certificates = self._chain.head(), []
         async with asyncio.TaskGroup() as group:
             try:
@@ -226,8 +250,8 @@ class SyncDriver:
                         fetching.append(group.create_task(self._window(begin, count)))
                         begin += count
                     window = await fetching.popleft()
-                    for peer, final in window:
-                        await self._apply(peer, final)
+                    for offer in window:
+                        await self._apply(offer)
                     if len(window) < WINDOW_BLOCKS:
                         break  # the end of what anybody proves, or a gap: look again
                 await self._flush()
@@ -239,33 +263,42 @@ class SyncDriver:
                 for task in fetching:
                     task.cancel()
 
-    async def _window(self, first: int, count: int) -> list[tuple[bytes, FinalBlock]]:
+    async def _window(self, first: int, count: int) -> list[Offer]:
         """Fetch one window, going from peer to peer; shorter if nobody gives the rest."""
-        got: list[tuple[bytes, FinalBlock]] = []
+        got: list[Offer] = []
         peers = sorted(key for key, claim in self._claims.items() if claim >= first)
         turn = first // WINDOW_BLOCKS
         for offset in range(len(peers)):
             peer = peers[(turn + offset) % len(peers)]
             while len(got) < count:
                 try:
-                    blocks = await self._source.blocks(peer, first + len(got), count - len(got))
+                    offers = await self._ask(peer, first + len(got), count - len(got))
                 except Unavailable:
                     break
                 except InvalidInput as error:
                     self._punish(peer, PENALTY_LIE, f"sync {error.code.name}")
                     break
-                heights = [final.block.header.height for final in blocks]
-                expected = list(range(first + len(got), first + len(got) + len(blocks)))
-                if heights != expected or not blocks or len(blocks) > count - len(got):
+                heights = [offer.final.block.header.height for offer in offers]
+                expected = list(range(first + len(got), first + len(got) + len(offers)))
+                if heights != expected or not offers or len(offers) > count - len(got):
                     break
-                got += [(peer, final) for final in blocks]
+                got += offers
             if len(got) >= count:
                 break
         return got
 
-    async def _apply(self, peer: bytes, final: FinalBlock) -> None:
-        """Check and execute one block, commit at times; raises Unavailable to end the round."""
-        header, head = final.block.header, self._chain.head()
+    async def _ask(self, peer: bytes, first: int, count: int) -> list[Offer]:
+        """Ask for blocks with what they did, and for blocks alone where that is not kept."""
+        if self._adopts:
+            found = await self._source.adoptable(peer, first, count)
+            if found:
+                return [Offer(peer, item.final, item.effects) for item in found]
+        blocks = await self._source.blocks(peer, first, count)
+        return [Offer(peer, final, None) for final in blocks]
+
+    async def _apply(self, offer: Offer) -> None:
+        """Check and take over one block, commit at times; raises Unavailable to end the round."""
+        final, header, head = offer.final, offer.final.block.header, self._chain.head()
         if header.height <= head.height:
             return  # consensus was faster
         if not self.is_syncing:
@@ -275,11 +308,13 @@ class SyncDriver:
             _check_follows(header, self._tip if self._tip.height > head.height else head)
             validators = self._chain.validators(header.epoch)
             await asyncio.to_thread(check_final_block, self._chain_id, validators, final)
-            await self._chain.validate(final.block)
+            await self._chain.validate(final.block, adopts=self._adopts, effects=offer.effects)
         except InvalidInput as error:
             if error.code is not Code.PREDICTION_MISMATCH:
-                self._punish(peer, PENALTY_LIE, f"sync {error.code.name}")
-                self._claims.pop(peer, None)
+                self._claims.pop(offer.peer, None)
+                # S5: no root names the outputs that only failed calls used.
+                if error.fields.get("rule") != UNPROVED_RULE:
+                    self._punish(offer.peer, PENALTY_LIE, f"sync {error.code.name}")
             raise Unavailable(error.code, f"block {header.height}: {error.message}") from None
         self._tip = header
         if final.path:

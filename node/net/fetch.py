@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from andon.core.codec import decode
+from andon.core.codec import R, decode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.pieces import PIECE_BYTES, PROOF_BYTES_MAX
-from andon.core.wire import FinalBlock
+from andon.core.wire import AdoptableBlock, FinalBlock
 from node.net.network import Network
 from node.net.server import (
     BLOCKS_BYTES_PER_FETCH_MAX,
@@ -30,6 +30,7 @@ from node.net.server import (
 FETCH_S = 15.0
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 BLOB_BYTES_MAX = 256 * 1024 * 1024
+NOT_FOUND_STATUS = 404
 _ANSWER_BYTES_MAX = BLOCKS_BYTES_PER_FETCH_MAX + BLOCK_BYTES_MAX
 
 
@@ -48,7 +49,24 @@ class Fetcher:
         """
         query = {"first": str(first), "count": str(count)}
         data, _ = await self._get(node_key, "blocks", query, _ANSWER_BYTES_MAX)
-        return split_blocks(data)
+        return await asyncio.to_thread(split_records, FinalBlock, data)
+
+    async def adoptable(self, node_key: bytes, first: int, count: int) -> list[AdoptableBlock]:
+        """Ask a peer for final blocks with what they did; it may give fewer, or none.
+
+        A peer of an earlier release does not know the question, and gives none.
+
+        Raises:
+            Unavailable: UNREACHABLE. InvalidInput: MALFORMED, TOO_LARGE, NOT_CANONICAL.
+        """
+        query = {"first": str(first), "count": str(count)}
+        try:
+            data, _ = await self._get(node_key, "adoptable", query, _ANSWER_BYTES_MAX)
+        except Unavailable as error:
+            if error.fields.get("status") == NOT_FOUND_STATUS:
+                return []
+            raise
+        return await asyncio.to_thread(split_records, AdoptableBlock, data)
 
     async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """Ask a peer for one piece of a blob; returns the total size that the peer claims.
@@ -156,7 +174,11 @@ class Fetcher:
                 ) as response,
             ):
                 if response.status != 200:
-                    raise Unavailable(Code.UNREACHABLE, f"{path}: HTTP {response.status}")
+                    raise Unavailable(
+                        Code.UNREACHABLE,
+                        f"{path}: HTTP {response.status}",
+                        status=response.status,
+                    )
                 data = await _read_bounded(response, bytes_max)
                 return data, dict(response.headers)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -174,22 +196,22 @@ async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> byt
     return bytes(body)
 
 
-def split_blocks(data: bytes) -> list[FinalBlock]:
-    """Decode length-prefixed FinalBlocks.
+def split_records(kind: type[R], data: bytes) -> list[R]:
+    """Decode length-prefixed records.
 
     Raises:
         InvalidInput: MALFORMED, TOO_LARGE, NOT_CANONICAL.
     """
-    blocks: list[FinalBlock] = []
+    records: list[R] = []
     position = 0
     while position < len(data):
         length = int.from_bytes(data[position : position + LENGTH_BYTES], "big")
         position += LENGTH_BYTES
         if length == 0 or position + length > len(data):
             raise InvalidInput(Code.MALFORMED, "block list is cut off")
-        blocks.append(decode(FinalBlock, data[position : position + length], BLOCK_BYTES_MAX))
+        records.append(decode(kind, data[position : position + length], BLOCK_BYTES_MAX))
         position += length
-    return blocks
+    return records
 
 
 @asynccontextmanager

@@ -25,6 +25,8 @@ STRANGERS_MAX = 64
 KEEPALIVE_S = 30.0
 BLOCKS_PER_FETCH_MAX = 64
 BLOCKS_BYTES_PER_FETCH_MAX = 16 * 1024 * 1024
+ADOPTABLE_BYTES_PER_FETCH_MAX = 8 * 1024 * 1024
+"""A block that is larger with what it did is executed by whoever catches up."""
 CHUNK_BYTES_MAX = PIECE_BYTES
 SESSION_HEADER = "X-Andon-Session"
 TOTAL_HEADER = "X-Andon-Total"
@@ -44,6 +46,9 @@ class Shelf(Protocol):
 
     async def final_blocks(self, first: int, count: int) -> list[bytes]:
         """Encoded FinalBlocks from height `first`; fewer if the chain or a bound ends."""
+
+    async def adoptable_blocks(self, first: int, count: int) -> list[bytes]:
+        """Encoded AdoptableBlocks from height `first`; fewer where what a block did is not kept."""
 
     async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         """Total size of a blob and one piece of it; None if it is not here."""
@@ -86,6 +91,7 @@ class PeerServer:
         application = web.Application(middlewares=[self._guard], client_max_size=1024)
         application.router.add_get("/peer/v1/link", accept_link)
         application.router.add_get("/peer/v1/blocks", self._blocks)
+        application.router.add_get("/peer/v1/adoptable", self._adoptable)
         application.router.add_get("/peer/v1/blobs/{digest}", self._blob)
         application.router.add_get("/peer/v1/private/{digest}", self._private)
         application.router.add_get("/peer/v1/snapshots", self._snapshots)
@@ -176,6 +182,13 @@ class PeerServer:
                 break
             body += len(encoded).to_bytes(LENGTH_BYTES, "big") + encoded
         return web.Response(body=bytes(body), content_type="application/octet-stream")
+
+    async def _adoptable(self, request: web.Request) -> web.Response:
+        first = _number(request.query.get("first", ""))
+        count = min(_number(request.query.get("count", "")), BLOCKS_PER_FETCH_MAX)
+        found = await self._shelf.adoptable_blocks(first, count)
+        parts = [part for item in found for part in (len(item).to_bytes(LENGTH_BYTES, "big"), item)]
+        return web.Response(body=b"".join(parts), content_type="application/octet-stream")
 
     async def _blob(self, request: web.Request) -> web.Response:
         digest, offset = _digest(request), _number(request.query.get("offset", "0"))

@@ -3,6 +3,7 @@
 from node.storage.blobs import BLOB_BYTES_MAX, BlobStore
 from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
 from node.storage.consensus_store import LmdbConsensusStore
+from node.storage.effects import adoptable_block
 from node.storage.patrol import Damage, Part, Patrol, proof_of
 from node.storage.portable import HistoryItem, check_item
 from node.storage.portable_files import PortableFiles, history_item
@@ -23,6 +24,7 @@ __all__ = [
     "Scrubbed",
     "Snapshot",
     "StoredBlock",
+    "adoptable_block",
     "check_item",
     "history_item",
     "proof_of",

@@ -15,6 +15,7 @@ from andon.core.certificate import Certificate
 from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Misuse
 from consensus.ledger import Executed, GenesisState, tree_root
+from node.storage.effects import begin, put_writes
 from node.storage.environment import DATA_FILE, Environment
 from node.storage.high_water import Mark, older, open_mark
 from node.storage.portable import Checked, HistoryItem
@@ -25,6 +26,7 @@ from node.storage.snapshot import (
     HEAD_KEY,
     INDEX_BYTES,
     TABLES,
+    WRITES_KEY,
     Snapshot,
     height_key,
 )
@@ -33,6 +35,7 @@ from node.storage.values import damaged
 from node.storage.writer import Writer
 
 FORMAT = b"andon-1"
+Entries = dict[bytes, bytes | None]
 MAP_BYTES = 64 * 1024**3
 """Reserved address space; the file grows only as data is written."""
 
@@ -93,7 +96,10 @@ class ChainStore:
             table = Writer(transaction, self._environment.tables)
             table.put("meta", FORMAT_KEY, FORMAT)
             table.put("meta", GENESIS_KEY, block_hash(genesis.header))
+            begin(table, 0)
             _write_block(table, stored)
+            overlay = genesis.executed.overlay
+            _write_state(table, overlay.writes, overlay.tree_writes)
 
     def check(self, genesis_hash: bytes) -> None:
         """Check that this is the chain of `genesis_hash` and that its head is whole.
@@ -122,6 +128,8 @@ class ChainStore:
     def append(self, blocks: list[StoredBlock]) -> None:
         """Store consecutive final blocks, ascending, durably and all or none.
 
+        An entry of state or tree that several of them write is written once.
+
         Raises:
             Misuse: they do not follow the head. Corrupt: STORAGE_FULL or STORAGE_DAMAGED.
         """
@@ -129,16 +137,27 @@ class ChainStore:
             time.sleep(self._delay_s)
         with self._environment.write() as transaction:
             table = Writer(transaction, self._environment.tables)
-            height = table.height()
+            height, state, tree = table.height(), Entries(), Entries()
+            if table.get("meta", WRITES_KEY) is None:  # a store of an earlier release
+                begin(table, height)
             for stored in blocks:
                 if stored.block.header.height != height + 1:
                     raise Misuse(
                         Code.MALFORMED,
                         f"block {stored.block.header.height} does not follow {height}",
                     )
-                keep(table, height + 1, stored.executed.overlay.writes)
+                overlay = stored.executed.overlay
+                before = {
+                    key: state[key] if key in state else table.get("state", key)
+                    for key in overlay.writes
+                }
+                keep(table, height + 1, before)
+                put_writes(table, height + 1, before, overlay.writes)
                 _write_block(table, stored)
+                state.update(overlay.writes)
+                tree.update(overlay.tree_writes)
                 height += 1
+            _write_state(table, state, tree)
         if blocks:
             self._write_mark(blocks[-1].block.header)
 
@@ -259,10 +278,14 @@ def _write_block(table: Writer, stored: StoredBlock) -> None:
     )
     for identity, index in entries:
         table.put("transactions", identity, place + index.to_bytes(INDEX_BYTES, "big"))
-    set_state = table.setter("state")
-    for key in sorted(executed.overlay.writes):
-        set_state(key, executed.overlay.writes[key])
-    set_node = table.setter("tree")
-    for path in sorted(executed.overlay.tree_writes):
-        set_node(b"/" + path, executed.overlay.tree_writes[path])
     table.put("meta", HEAD_KEY, place)
+
+
+def _write_state(table: Writer, state: Entries, tree: Entries) -> None:
+    # In order of key, so that neighbours share a page.
+    set_state = table.setter("state")
+    for key in sorted(state):
+        set_state(key, state[key])
+    set_node = table.setter("tree")
+    for path in sorted(tree):
+        set_node(b"/" + path, tree[path])

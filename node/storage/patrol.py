@@ -23,6 +23,7 @@ from andon.core.state_proof import (
     value_digest,
 )
 from consensus.ledger import state_proof, tree_root
+from node.storage.effects import check_begun
 from node.storage.scrub import check_height, next_stored
 from node.storage.snapshot import BASE_KEY, GENESIS_KEY, TABLES, Snapshot, height_key
 from node.storage.undo import check_kept
@@ -174,6 +175,7 @@ def _check_order(snapshot: Snapshot) -> int:
     if snapshot.meta(BASE_KEY) is None and snapshot.length("headers") != snapshot.height() + 1:
         raise damaged("the headers are not as many as the height")
     check_kept(snapshot)
+    check_begun(snapshot)
     header, leaves = snapshot.header(snapshot.height()), snapshot.leaves()
     if header is None or tree_root(snapshot) != header.state_root:
         raise damaged(f"the state is not that of block {snapshot.height()}")

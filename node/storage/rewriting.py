@@ -12,6 +12,8 @@ from andon.core.errors import Code, InvalidInput
 from andon.core.transaction import parse_transaction
 from consensus.ledger import MemoryState, Overlay
 from consensus.ledger.succession import PARAMS_KEY, read_params
+from node.storage.effects import TABLE as WRITES
+from node.storage.effects import begin, give_up
 from node.storage.portable import Checked, HistoryChunk, HistoryItem
 from node.storage.snapshot import (
     BASE_KEY,
@@ -43,6 +45,7 @@ def install(table: Writer, checked: Checked, read: Callable[[str], bytes]) -> No
         if name != "meta":
             table.clear(name)
     forget(table)
+    begin(table, checked.height)
     for name, value in (("headers", genesis_header), ("blocks", genesis_block)):
         table.put(name, height_key(0), value)
     table.put("hashes", block_hash(decode(Header, genesis_header)), height_key(0))
@@ -125,6 +128,7 @@ def restore_block(table: Writer, item: HistoryItem, certified: Header) -> None:
     for name in ("certificates", "receipts", "predictions"):
         table.setter(name)(place, None)
     _put_item(table, msgspec.structs.replace(item, certificate=None))
+    give_up(table, item.block.header.height)
     if item.certificate is not None:
         table.put("certificates", height_key(certified.height), encode(item.certificate))
 
@@ -134,7 +138,7 @@ def prune(table: Writer, below: int, count_max: int) -> int:
     raw = table.get("meta", PRUNED_KEY)
     first = 1 if raw is None else int.from_bytes(raw, "big")
     end = min(below, first + count_max)
-    forget = {name: table.setter(name) for name in ("blocks", "receipts", "predictions")}
+    forget = {name: table.setter(name) for name in ("blocks", "receipts", "predictions", WRITES)}
     forget_transaction = table.setter("transactions")
     for height in range(first, end):
         place = height_key(height)

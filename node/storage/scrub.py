@@ -16,6 +16,7 @@ from andon.core.errors import AndonError, Corrupt
 from andon.core.merkle import merkle_root
 from andon.core.transaction import parse_transaction
 from consensus.ledger import MemoryState, update_tree
+from node.storage.effects import check_begun, check_writes
 from node.storage.snapshot import GENESIS_KEY, TABLES, Snapshot
 from node.storage.undo import check_kept
 from node.storage.values import damaged
@@ -42,6 +43,7 @@ def scrub(snapshot: Snapshot) -> Scrubbed:
         transactions = _check_chain(snapshot, first, height)
         _check_state(snapshot, height)
         check_kept(snapshot)
+        check_begun(snapshot)
     except Corrupt:
         raise
     except AndonError as error:
@@ -125,6 +127,7 @@ def check_height(snapshot: Snapshot, at: int, first: int | None = None) -> int:
         if block is None or block.header != header:
             raise damaged(f"block {at} is missing or differs from its header")
         transactions = _check_body(snapshot, block)
+        check_writes(snapshot, header)
     certificate = snapshot.certificate(at)
     if certificate is not None and certificate.vote.block != identity:
         raise damaged(f"the certificate at {at} names another block")

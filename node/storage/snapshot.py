@@ -39,6 +39,7 @@ TABLES = (
     "state",
     "tree",
     "undo",
+    "writes",
 )
 HEAD_KEY = b"head"
 GENESIS_KEY = b"genesis"
@@ -46,6 +47,7 @@ FORMAT_KEY = b"format"
 PRUNED_KEY = b"pruned"
 BASE_KEY = b"base"
 UNDO_KEY = b"undo"
+WRITES_KEY = b"writes"
 
 
 class Leaves(Record, frozen=True):
@@ -199,7 +201,7 @@ class Snapshot:
 
     def meta(self, key: bytes) -> bytes | None:
         """A value of the table of facts about this database."""
-        return self._get("meta", key)
+        return self.value("meta", key)
 
     def height(self) -> int:
         """Height of the last stored block.
@@ -236,7 +238,7 @@ class Snapshot:
 
     def height_of(self, block_hash: bytes) -> int | None:
         """Height of a final block."""
-        raw = self._get("hashes", block_hash)
+        raw = self.value("hashes", block_hash)
         return None if raw is None else int.from_bytes(raw, "big")
 
     def receipts(self, height: int) -> tuple[Receipt, ...]:
@@ -264,7 +266,7 @@ class Snapshot:
 
     def transaction_place(self, transaction_id: bytes) -> tuple[int, int] | None:
         """Height and index of a transaction."""
-        raw = self._get("transactions", transaction_id)
+        raw = self.value("transactions", transaction_id)
         if raw is None:
             return None
         return int.from_bytes(raw[:HEIGHT_BYTES], "big"), int.from_bytes(raw[HEIGHT_BYTES:], "big")
@@ -311,10 +313,11 @@ class Snapshot:
         return () if leaves is None else leaves.items
 
     def _record(self, kind: type[R], table: str, key: bytes) -> R | None:
-        raw = self._get(table, key)
+        raw = self.value(table, key)
         return None if raw is None else decode(kind, raw)
 
-    def _get(self, table: str, key: bytes) -> bytes | None:
+    def value(self, table: str, key: bytes) -> bytes | None:
+        """What stands at a key of a table, as it was stored."""
         if not 0 < len(key) <= KEY_BYTES_MAX:
             return None
         stored = self._read(key, self._tables[table])

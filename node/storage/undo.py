@@ -36,17 +36,13 @@ class Kept(Record, frozen=True):
     size_bytes: int
 
 
-def keep(table: Writer, height: int, writes: dict[bytes, bytes | None]) -> None:
-    """Keep what block `height` is about to replace in the state, and forget what is beyond bounds.
-
-    Cost: one read a key, and one value to write.
-    """
+def keep(table: Writer, height: int, before: dict[bytes, bytes | None]) -> None:
+    """Keep what stood `before` where block `height` writes, and forget what is beyond bounds."""
     raw = table.get("meta", UNDO_KEY)
     kept = Kept(height, 0, 0) if raw is None else decode(Kept, raw)
     first, count, size = kept.first, kept.count, kept.size_bytes
-    if writes:
-        values = tuple(table.get("state", key) for key in writes)
-        encoded = encode(Replaced(tuple(writes), values))
+    if before:
+        encoded = encode(Replaced(tuple(before), tuple(before.values())))
         table.put(TABLE, height_key(height), encoded)
         count, size = count + 1, size + len(encoded)
     while count > BLOCKS_MAX or size > BYTES_MAX:

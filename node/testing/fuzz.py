@@ -19,7 +19,7 @@ from andon.core.genesis import genesis_from_json, genesis_to_json
 from andon.core.model import ModelManifest, validate_manifest
 from andon.core.proof import decode_bundle
 from andon.core.transaction import parse_transaction
-from andon.core.wire import FinalBlock, decode_frame, encode_frame
+from andon.core.wire import AdoptableBlock, FinalBlock, decode_frame, encode_frame
 from andon.core.worker import decode_reply, decode_request
 from contracts_py.engine import Engine
 from node.config import parse_config, render_config
@@ -143,6 +143,7 @@ TARGETS: Mapping[str, Target] = {
     "certificate": _record(Certificate),
     "vote": _record(SignedVote),
     "final-block": _record(FinalBlock),
+    "adoptable-block": _record(AdoptableBlock),
     "value": _value,
     "frame": _frame,
     "transaction": _transaction,

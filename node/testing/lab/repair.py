@@ -18,7 +18,7 @@ from typing import TypeVar
 from andon.core.certificate import Vote
 from andon.core.codec import decode
 from andon.core.errors import AndonError, Code, Unavailable
-from andon.core.wire import FinalBlock, Status
+from andon.core.wire import AdoptableBlock, FinalBlock, Status
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import ExecutionDriver
 from node.drivers.predictions import PredictionCache, PredictionService
@@ -63,6 +63,12 @@ class SoundPeer:
         del node_key
         found = self._queries.final_blocks(first, count, BLOCKS_BYTES_MAX)
         return [decode(FinalBlock, raw, BLOCKS_BYTES_MAX) for raw in found]
+
+    async def adoptable(self, node_key: bytes, first: int, count: int) -> list[AdoptableBlock]:
+        """The same with what the blocks did."""
+        del node_key
+        found = self._queries.adoptable_blocks(first, count, BLOCKS_BYTES_MAX)
+        return [decode(AdoptableBlock, raw, BLOCKS_BYTES_MAX) for raw in found]
 
     async def block_item(self, node_key: bytes, height: int) -> bytes:
         """One block with what it did."""
@@ -137,6 +143,7 @@ async def _catch_up(specimen: Specimen, store: ChainStore, peer: SoundPeer) -> N
         specimen.genesis.chain_id,
         Certified(execution, _advance),
         peer,
+        adopts=True,
         punish=lambda _peer, _points, _reason: None,
         sync_started=lambda: None,
         sync_ended=lambda: None,

@@ -21,6 +21,7 @@ def test_a_rendered_configuration_reads_back_equal() -> None:
     config = Config(
         peer_port=7,
         log_level="debug",
+        sync_verify="execute",
         observer_keys=[KEY],
         peer_addresses={"ab" * 32: "127.0.0.1:9"},
     )
@@ -41,6 +42,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "peer_port = 'x'",
         "worker_backend = 'abacus'",
         "log_level = 'loud'",
+        "sync_verify = 'nothing'",
         "observer_keys = ['00']",
         "mempool_count_max = 0",
         "rpc_client_ca = 'x'",

@@ -19,7 +19,8 @@ from andon.core.merkle import check_merkle_proof, merkle_proof
 from andon.core.state_key import state_key
 from andon.core.state_proof import check_state_value
 from andon.core.transaction import make_call
-from node.drivers.execution import Committed, ExecutionDriver
+from node.drivers.block_tree import Committed
+from node.drivers.execution import ExecutionDriver
 from node.drivers.predictions import PredictionService
 from node.mempool import Mempool, Verifier
 from node.phases import (

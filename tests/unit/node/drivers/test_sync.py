@@ -17,7 +17,7 @@ from andon.core.certificate import (
 )
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
-from andon.core.wire import FinalBlock, Status
+from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
 from node.drivers.sync import LAG_NOW, WINDOW_BLOCKS, CertifiedChain, SyncDriver, check_final_block
 
 CHAIN_ID = "plant-1"
@@ -82,7 +82,9 @@ class Chain:
     def validators(self, epoch: int | None = None) -> ValidatorSet:
         return SET
 
-    async def validate(self, block: Block) -> None:
+    async def validate(self, block: Block, *, adopts: bool, effects: Effects | None) -> None:
+        assert adopts
+        assert effects is None
         await asyncio.sleep(0)
         self.validated[block_hash(block.header)] = block.header
 
@@ -99,6 +101,9 @@ class Peers:
     def __init__(self, **chains: list[FinalBlock]) -> None:
         self.chains = {name.encode(): chain for name, chain in chains.items()}
         self.served: list[bytes] = []
+
+    async def adoptable(self, node_key: bytes, first: int, count: int) -> list[AdoptableBlock]:
+        return []  # as of an earlier release
 
     async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
         await asyncio.sleep(0)
@@ -117,6 +122,7 @@ class World:
             CHAIN_ID,
             self.chain,
             peers,
+            adopts=True,
             punish=lambda key, penalty, reason: self.punished.append(key),
             sync_started=lambda: self.told.append("started"),
             sync_ended=lambda: self.told.append(f"ended at {self.chain.head().height}"),
@@ -243,9 +249,16 @@ async def test_the_sign_state_is_advanced_before_blocks_are_stored() -> None:
     events: list[str] = []
 
     class Executor(Chain):
-        async def validate(self, block: Block, *, is_certified: bool = False) -> None:
+        async def validate(
+            self,
+            block: Block,
+            *,
+            is_certified: bool = False,
+            adopts: bool = False,
+            effects: Effects | None = None,
+        ) -> None:
             assert is_certified
-            await super().validate(block)
+            await super().validate(block, adopts=adopts, effects=effects)
 
         async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
             events.append("stored")
@@ -256,6 +269,6 @@ async def test_the_sign_state_is_advanced_before_blocks_are_stored() -> None:
 
     final = make_chain(1)[0]
     chain = CertifiedChain(Executor(), advance)
-    await chain.validate(final.block)
+    await chain.validate(final.block, adopts=True, effects=None)
     await chain.commit(final.certificate.vote.block, final.certificate)
     assert events == ["advanced to 1", "stored"]

@@ -5,11 +5,13 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
@@ -19,6 +21,8 @@ from node.net.fetch import open_fetcher
 from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
 from node.net.tls import client_context, make_server_tls
+from node.storage import ChainStore, adoptable_block
+from node.testing.lab import CertifiedChain
 
 KEYS = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.public)
 
@@ -26,9 +30,15 @@ KEYS = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda key
 class MemoryShelf:
     def __init__(self) -> None:
         self.blobs: dict[bytes, bytes] = {}
+        self.adoptable: list[bytes] = []
 
     async def final_blocks(self, first: int, count: int) -> list[bytes]:
         return []
+
+    async def adoptable_blocks(self, first: int, count: int) -> list[bytes]:
+        if first == 99:
+            raise InvalidInput(Code.NOT_FOUND, "as a release without this question answers")
+        return self.adoptable[first - 1 : first - 1 + count]
 
     async def snapshots(self) -> list[int]:
         return [5, 10]
@@ -242,6 +252,30 @@ async def test_a_snapshot_is_listed_and_fetched_in_pieces() -> None:
             await fetcher.snapshot_file(high.key.public, 10, "manifest", 2_000_000)
         with pytest.raises(Unavailable):
             await fetcher.snapshot_file(high.key.public, 10, "state-0", 2_000_000)
+
+
+async def test_blocks_with_what_they_did_are_fetched_and_none_of_whoever_lacks_them(
+    tmp_path: Path,
+) -> None:
+    chain, store = CertifiedChain(), ChainStore(tmp_path / "chain", 64 * 1024 * 1024)
+    chain.open(store)
+    store.append([chain.extend(chain.write(2)) for _ in range(3)])
+    with store.snapshot() as snapshot:
+        encoded = [adoptable_block(snapshot, height) or b"" for height in (1, 2, 3)]
+    store.close()
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    high.shelf.adoptable = encoded
+    async with running(low, high), AsyncExitStack() as stack:
+        await linked(low, high)
+        fetcher = await stack.enter_async_context(open_fetcher(low.network))
+        found = await fetcher.adoptable(high.key.public, 2, 64)
+        assert [item.final.block.header.height for item in found] == [2, 3]
+        assert [encode(item) for item in found] == encoded[1:]
+        assert await fetcher.adoptable(high.key.public, 4, 64) == []
+        assert await fetcher.adoptable(high.key.public, 99, 64) == []
+        high.shelf.adoptable = [encoded[0][:-1]]
+        with pytest.raises(InvalidInput):
+            await fetcher.adoptable(high.key.public, 1, 64)
 
 
 async def test_what_repairs_a_store_is_fetched_from_a_peer() -> None:
