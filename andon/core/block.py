@@ -68,7 +68,7 @@ class Justification(Record, frozen=True):
     skips: tuple[Certificate, ...]
 
 
-class PredictionOutput(Record, frozen=True):
+class PredictionOutput(Record, frozen=True, gc=False):
     """The proposer's claim, recomputed by every validator before it votes."""
 
     model_id: bytes
@@ -114,7 +114,7 @@ class Receipt(Record, frozen=True):
     events: tuple[Event, ...]
 
 
-class PredictionRecord(Record, frozen=True):
+class PredictionRecord(Record, frozen=True, gc=False):
     """A committed prediction: leaf of the predictions root."""
 
     id: bytes
@@ -143,3 +143,9 @@ def prediction_id(transaction_id: bytes, index: int) -> bytes:
     Readable on purpose: whoever finds a transaction finds its predictions, without an index.
     """
     return transaction_id + index.to_bytes(PREDICTION_INDEX_BYTES, "big")
+
+
+def prediction_ids(transaction_id: bytes, first: int, count: int) -> list[bytes]:
+    """Ids of `count` predictions of a transaction, from its `first`-th on."""
+    places = range(first, first + count)
+    return [transaction_id + place.to_bytes(PREDICTION_INDEX_BYTES, "big") for place in places]

@@ -11,7 +11,7 @@ Source: reliability reference 5.7 (MessagePack accepts nine spellings of 1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from operator import itemgetter
 from typing import TypeVar, Union
@@ -56,6 +56,11 @@ _decoders: dict[type[Record], msgspec.msgpack.Decoder[Record]] = {}
 def encode(record: Record) -> bytes:
     """Encode a record to its canonical bytes."""
     return _encoder.encode(record)
+
+
+def encode_all(records: Iterable[Record]) -> tuple[bytes, ...]:
+    """Encode many records, each to bytes of its own."""
+    return tuple(map(_encoder.encode, records))
 
 
 def decode(kind: type[R], data: bytes, size_max: int = RECORD_BYTES_MAX) -> R:
@@ -173,7 +178,7 @@ def _put(value: Value, out: list[bytes], depth: int) -> None:
     elif kind is dict:
         _put_map(value, out, depth)  # type: ignore[arg-type] # a dict
     elif kind is Dec:
-        out.append(_extended(_EXT_DEC, _integer_bytes(value.scaled)))  # type: ignore[union-attr] # a Dec
+        out.append(_decimal(value))  # type: ignore[arg-type] # a Dec
     elif kind is tuple:
         inner: list[bytes] = []
         _put_list(list(value), inner, depth)  # type: ignore[arg-type] # a tuple
@@ -200,6 +205,9 @@ def _put_list(value: list[Value], out: list[bytes], depth: int) -> None:
         else:
             return
     out.append(_packer.pack_array_header(len(value)))
+    if depth < VALUE_DEPTH_MAX and set(map(type, value)) == {Dec}:
+        out += map(_decimal, value)  # type: ignore[arg-type] # all are Dec: outputs of models
+        return
     for item in value:
         _put(item, out, depth + 1)
 
@@ -251,6 +259,21 @@ def _extended(code: int, content: bytes) -> bytes:
     if size < 2**16:
         return b"\xc8" + size.to_bytes(2, "big") + bytes((code,)) + content
     return b"\xc9" + size.to_bytes(4, "big") + bytes((code,)) + content
+
+
+def _decimal(value: Dec) -> bytes:
+    # As `_extended` of `_integer_bytes` in one frame: lists of outputs hold many.
+    number = value.scaled
+    length = (number if number >= 0 else number + 1).bit_length() // 8 + 1
+    if length not in _DEC_HEADS or number.bit_length() > INTEGER_BITS_MAX:
+        raise Misuse(Code.TOO_LARGE, f"integer exceeds {INTEGER_BITS_MAX} bits")
+    return _DEC_HEADS[length] + number.to_bytes(length, "big", signed=True)
+
+
+_DEC_HEADS = {
+    length: _extended(_EXT_DEC, bytes(length))[:-length]
+    for length in range(1, INTEGER_BITS_MAX // 8 + 2)
+}
 
 
 def _integer_bytes(value: int) -> bytes:

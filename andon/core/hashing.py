@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from enum import Enum
 from typing import NewType
 
@@ -43,6 +44,13 @@ class Domain(bytes, Enum):
 def digest(domain: Domain, content: bytes) -> Digest:
     """Hash `content` under `domain`. Cost: one SHA-256 over both."""
     return Digest(hashlib.sha256(domain + content).digest())
+
+
+def digests(domain: Domain, contents: Iterable[bytes], head: bytes = b"") -> list[Digest]:
+    """Do as `digest` for each of many contents, all behind the same fixed-size `head`."""
+    prefix, sha256 = domain.value + head, hashlib.sha256
+    # A frame for each would cost half as much as the hash does.
+    return [sha256(prefix + content).digest() for content in contents]  # type: ignore[misc] # digests
 
 
 def digest_many(domain: Domain, *parts: bytes) -> Digest:

@@ -8,12 +8,11 @@ open. Source: architecture §4-5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import NewType
 
 from andon.core.codec import Record, encode
 from andon.core.errors import Code, InvalidInput
-from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest, digest_many
+from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest, digest_many, digests
 
 ModelId = NewType("ModelId", bytes)
 """Digest of the manifest: 32 bytes."""
@@ -84,8 +83,7 @@ def input_digests(identity: ModelId | bytes, windows: Sequence[bytes]) -> list[D
     """
     if len(identity) != DIGEST_BYTES:
         raise InvalidInput(Code.MALFORMED, f"a model id has {DIGEST_BYTES} bytes")
-    head = Domain.MODEL_INPUT + identity
-    return [Digest(sha256(head + window).digest()) for window in windows]
+    return digests(Domain.MODEL_INPUT, windows, identity)
 
 
 def prediction_gas(input_bytes: int, multiply_adds: int) -> int:

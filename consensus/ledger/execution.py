@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from andon.core.block import Failure, PredictionOutput, PredictionRecord, Receipt
 from andon.core.certificate import ValidatorSet
-from andon.core.codec import encode, encode_value
+from andon.core.codec import encode_all, encode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Params
 from andon.core.hashing import ZERO_DIGEST, Digest
@@ -186,8 +186,8 @@ class BlockExecution:
         root, nodes = update_tree(self.overlay, self.overlay.writes)
         self.overlay.tree_writes.update(nodes)
         self.overlay.forget_journal()
-        receipt_bytes = tuple(encode(receipt) for receipt in self._receipts)
-        prediction_bytes = tuple(encode(record) for record in self._predictions)
+        receipt_bytes = encode_all(self._receipts)
+        prediction_bytes = encode_all(self._predictions)
         return Executed(
             receipts=tuple(self._receipts),
             receipt_bytes=receipt_bytes,

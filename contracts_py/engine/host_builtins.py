@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from andon.core.codec import DEC_SCALE, Value
+from andon.core.codec import DEC_SCALE, Dec, Value
 from contracts_py.engine import gas
 from contracts_py.engine.builtins import Builtin, integer
 from contracts_py.engine.faults import Fault
+from contracts_py.engine.limits import INTEGER_BOUND
 from contracts_py.engine.ports import Prediction, PredictionFailed
 from contracts_py.engine.run import Run
-from contracts_py.engine.values import decimal, type_name
+from contracts_py.engine.values import decimal, overflow, type_name
 
 PREDICTIONS_MAX: Final = 1024
 MODEL_LENGTH_MAX: Final = 64
@@ -50,27 +51,37 @@ def _infer(run: Run, model: str, window: bytes) -> Prediction:
     return found
 
 
-def _infer_many(run: Run, model: str, windows: list[bytes]) -> list[Value]:
+def _infer_many(run: Run, model: str, windows: list[bytes], *, are_sound: bool) -> list[Value]:
     """As `_infer` one after the other; in one crossing to the host where nothing can go wrong."""
     if not windows:
         return []
     first, rest = windows[0], windows[1:]
     found = _infer(run, model, first)
     values = [_output(found, found.output)]
+    if not rest:
+        return values
     memory = gas.LIST_BYTES + gas.ELEMENT_BYTES * len(found.output)
     each = gas.PREDICT + len(first) + found.gas + (memory >> gas.BYTES_PER_GAS_SHIFT)
     is_paid = each * len(rest) <= run.gas
     has_room = run.totals.memory_bytes + memory * len(rest) <= run.limits.memory_bytes_max
-    is_sound = all(len(window) == len(first) and _LEAST not in window for window in rest)
-    if not (is_paid and has_room and is_sound):
+    if not (is_paid and has_room and are_sound):
         for window in rest:
             found = _infer(run, model, window)
             values.append(_output(found, found.output))
         return values
     run.charge(each * len(rest))
     run.remember(memory * len(rest))
-    values += [_output(found, output) for output in run.host.predict_many(model, rest)]
-    return values
+    return values + _outputs(found, run.host.predict_many(model, rest))
+
+
+def _outputs(found: Prediction, outputs: list[tuple[int, ...]]) -> list[Value]:
+    if len(found.output) > 1:
+        return [_output(found, output) for output in outputs]
+    scale, divisor = found.scale_num * DEC_SCALE, found.scale_den
+    numbers = [number * scale // divisor for (number,) in outputs]
+    if max(numbers) >= INTEGER_BOUND or min(numbers) <= -INTEGER_BOUND:
+        raise overflow()
+    return list(map(Dec, numbers))
 
 
 def _output(found: Prediction, output: tuple[int, ...]) -> Value:
@@ -90,6 +101,7 @@ def _predict_many(run: Run, args: list[Value]) -> Value:
     """predict_many(model, inputs[, count]): inputs end to end in bytes, or a list of inputs."""
     model, given = _model_of(args[0]), args[1]
     windows: list[bytes]
+    are_sound: bool
     if type(given) is bytes:
         count = integer(args[2] if len(args) == 3 else None, "count")
         if not 1 <= count <= PREDICTIONS_MAX or len(given) % count:
@@ -97,13 +109,15 @@ def _predict_many(run: Run, args: list[Value]) -> Value:
         size = len(given) // count
         run.text(len(given))
         windows = [given[place * size : (place + 1) * size] for place in range(count)]
+        are_sound = _LEAST not in given
     elif type(given) is list and len(given) <= PREDICTIONS_MAX:
         if len(args) == 3 and args[2] != len(given):
             raise Fault("E_RANGE", "count is not the number of inputs")
         windows = [window_of(run, item) for item in given]
+        are_sound = len(set(map(len, windows))) <= 1 and _LEAST not in b"".join(windows)
     else:
         raise Fault("E_TYPE", f"inputs are bytes or a list of at most {PREDICTIONS_MAX}")
-    return _infer_many(run, model, windows)
+    return _infer_many(run, model, windows, are_sound=are_sound)
 
 
 def _request(run: Run, args: list[Value]) -> Value:

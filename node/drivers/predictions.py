@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from andon.core.block import PredictionOutput
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
-from andon.core.model import input_digest
+from andon.core.model import input_digest, input_digests
 from andon.core.worker import WINDOWS_MAX
 from consensus.ledger import PredictionUnavailable
 
@@ -57,11 +58,19 @@ class PredictionCache:
         """Give the output under `cache_key`."""
         return self._outputs.get(key)
 
+    def get_all(self, keys: Iterable[bytes]) -> list[tuple[int, ...] | None]:
+        """Do as `get` for each."""
+        return list(map(self._outputs.get, keys))
+
     def put(self, key: bytes, output: tuple[int, ...]) -> None:
         """Remember an output."""
-        if key not in self._outputs and len(self._outputs) >= self._count_max:
+        self.put_all((key,), (output,))
+
+    def put_all(self, keys: Sequence[bytes], outputs: Sequence[tuple[int, ...]]) -> None:
+        """Remember the outputs under these keys, in order."""
+        self._outputs.update(zip(keys, outputs, strict=True))
+        while len(self._outputs) > self._count_max:
             self._outputs.popitem(last=False)
-        self._outputs[key] = output
 
     def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Be the `PredictionSource` of blocks that this node builds."""
@@ -74,6 +83,17 @@ class PredictionCache:
 def cache_key(model_id: bytes, window: bytes) -> bytes:
     """Name one prediction."""
     return model_id + input_digest(model_id, window)
+
+
+def cache_keys(questions: Sequence[Question]) -> list[bytes]:
+    """Name many predictions; those of one model cost half."""
+    if not questions:
+        return []
+    model_id = questions[0][0]
+    if any(question[0] != model_id for question in questions):
+        return [cache_key(*question) for question in questions]
+    digests = input_digests(model_id, [window for _, window in questions])
+    return [model_id + digest for digest in digests]
 
 
 def check_output(
@@ -105,16 +125,30 @@ def check_output(
     )
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Questions of one model, with the keys of their outputs."""
+
+    model_id: bytes
+    keys: list[bytes]
+    windows: list[bytes]
+
+
 class PredictionService:
-    """Asks the worker in batches; questions that are already on their way are shared."""
+    """Asks the worker in batches; questions that are already on their way are shared.
+
+    What is done for every prediction of a large block is done for whole batches, without a frame
+    or a future for each: `_answers` has None for a question until somebody waits for it.
+    """
 
     def __init__(self, predictor: Predictor | None, cache: PredictionCache | None = None) -> None:
         self._predictor = predictor
         self.cache = cache or PredictionCache()
         self._answers: dict[bytes, asyncio.Future[tuple[int, ...]] | None] = {}
         self._started: set[bytes] = set()
-        self._urgent: deque[tuple[bytes, Question]] = deque()
-        self._prefetched: deque[tuple[bytes, Question]] = deque()
+        self._urgent: deque[_Batch] = deque()
+        self._prefetched: deque[_Batch] = deque()
+        self._prefetched_count = 0
         self._has_work = asyncio.Event()
 
     @property
@@ -129,122 +163,154 @@ class PredictionService:
                 group.create_task(self._serve())
 
     async def fetch(
-        self, questions: Sequence[Question], digests: Sequence[bytes] | None = None
+        self, questions: Sequence[Question], keys: Sequence[bytes] | None = None
     ) -> list[tuple[int, ...]]:
         """Give all outputs, from the cache or the worker, ahead of prefetched questions.
 
-        `digests` are the inputs' own, from a caller that has them.
+        `keys` are those of `cache_keys`, from a caller that has them.
 
         Raises:
             Unavailable: WORKER_DOWN, or PREDICTION_MISSING if the worker refuses an input.
         """
         if self._predictor is None:
             raise Unavailable(Code.WORKER_DOWN, "this node runs no prediction worker")
-        if digests is None:
-            digests = [input_digest(*question) for question in questions]
-        waiting = [
-            self._ask(question, question[0] + digest)
-            for question, digest in zip(questions, digests, strict=True)
-        ]
-        if self._urgent:
+        if keys is None:
+            keys = cache_keys(questions)
+        found = self.cache.get_all(keys)
+        missing = [place for place, output in enumerate(found) if output is None]
+        if missing:
+            for part in _batches([questions[at] for at in missing], [keys[at] for at in missing]):
+                # They may wait among the prefetched ones; whichever copy is taken first counts.
+                self._urgent.append(part)
+            waiting = [self._answer(keys[at]) for at in missing]
             self._has_work.set()
-        return [item if isinstance(item, tuple) else await asyncio.shield(item) for item in waiting]
+            for at, answer in zip(missing, waiting, strict=True):
+                found[at] = await asyncio.shield(answer)
+        return [output for output in found if output is not None]
 
     async def check(
         self, height: int, claims: Sequence[PredictionOutput], questions: Sequence[Question]
     ) -> None:
         """Compare what a block claims with our own outputs; raises as `fetch`, `check_output`."""
-        outputs = await self.fetch(questions, [claim.input_digest for claim in claims])
+        keys = [claim.model_id + claim.input_digest for claim in claims]
+        outputs = await self.fetch(questions, keys)
+        if outputs == [claim.output for claim in claims]:
+            return
         for claim, computed, (_, window) in zip(claims, outputs, questions, strict=True):
-            if claim.output != computed:
-                check_output(height, claim, computed, window)
+            check_output(height, claim, computed, window)
 
     def prefetch(self, questions: Sequence[Question]) -> None:
         """Ask for outputs that will be needed; drops what does not fit the bound."""
         if self._predictor is None:
             return
-        answers, cache = self._answers, self.cache
-        for question in questions[: max(0, PREFETCH_COUNT_MAX - len(self._prefetched))]:
-            key = cache_key(*question)
-            if key not in answers and cache.get(key) is None:
-                # Nobody waits for it yet; who does makes the future.
-                answers[key] = None
-                self._prefetched.append((key, question))
+        questions = questions[: max(0, PREFETCH_COUNT_MAX - self._prefetched_count)]
+        answers, keys = self._answers, cache_keys(questions)
+        if any(self.cache.get_all(keys)) or not answers.keys().isdisjoint(keys):
+            known = self.cache.get
+            places = [at for at, key in enumerate(keys) if key not in answers and not known(key)]
+            questions, keys = [questions[at] for at in places], [keys[at] for at in places]
+        # Nobody waits for them yet; who does makes the future.
+        answers.update(dict.fromkeys(keys))
+        self._prefetched.extend(_batches(questions, keys))
+        self._prefetched_count += len(keys)
         if self._prefetched:
             self._has_work.set()
 
-    def _ask(
-        self, question: Question, key: bytes
-    ) -> tuple[int, ...] | asyncio.Future[tuple[int, ...]]:
-        known = self.cache.get(key)
-        if known is not None:
-            return known
+    def _answer(self, key: bytes) -> asyncio.Future[tuple[int, ...]]:
         answer = self._answers.get(key)
         if answer is None:
-            answer = asyncio.get_running_loop().create_future()
-        if key not in self._started:
-            # It may wait among the prefetched ones; whichever copy is taken first counts.
-            self._urgent.append((key, question))
-        self._answers[key] = answer
+            answer = self._answers[key] = asyncio.get_running_loop().create_future()
         return answer
 
     async def _serve(self) -> None:
         while True:
             await self._has_work.wait()
             batch = self._take_batch()
-            if not batch:
+            if batch is None:
                 self._has_work.clear()
                 continue
             await self._compute(batch)
 
-    def _take_batch(self) -> list[tuple[bytes, Question]]:
+    def _take_batch(self) -> _Batch | None:
         """Take the next questions of one model, urgent ones first."""
-        batch: list[tuple[bytes, Question]] = []
+        batch: _Batch | None = None
         for queue in (self._urgent, self._prefetched):
-            passed: list[tuple[bytes, Question]] = []
-            while queue and len(batch) < WINDOWS_MAX:
-                entry = queue.popleft()
-                key, (model_id, _) = entry
-                if key in self._started or key not in self._answers:
+            passed: list[_Batch] = []
+            while queue and (batch is None or len(batch.keys) < WINDOWS_MAX):
+                part = queue.popleft()
+                if queue is self._prefetched:
+                    self._prefetched_count -= len(part.keys)
+                part = self._unanswered(part)
+                if not part.keys:
                     continue
-                if batch and batch[0][1][0] != model_id:
-                    passed.append(entry)
-                    continue
-                self._started.add(key)
-                batch.append(entry)
+                if batch is None:
+                    batch = _Batch(part.model_id, [], [])
+                if batch.model_id == part.model_id:
+                    room = WINDOWS_MAX - len(batch.keys)
+                    self._started.update(part.keys[:room])
+                    batch.keys += part.keys[:room]
+                    batch.windows += part.windows[:room]
+                    part = _Batch(part.model_id, part.keys[room:], part.windows[room:])
+                if part.keys:
+                    passed.append(part)
+                    if queue is self._prefetched:
+                        self._prefetched_count += len(part.keys)
             queue.extendleft(reversed(passed))
         return batch
 
-    async def _compute(self, batch: list[tuple[bytes, Question]]) -> None:
+    def _unanswered(self, part: _Batch) -> _Batch:
+        """Leave out what another copy was taken for, or has brought an answer for since."""
+        answers, started, keys = self._answers, self._started, part.keys
+        is_fresh = all(map(answers.__contains__, keys)) and len(set(keys)) == len(keys)
+        if is_fresh and started.isdisjoint(keys):
+            return part
+        fresh = {
+            key: window
+            for key, window in zip(keys, part.windows, strict=True)
+            if key in answers and key not in started
+        }
+        return _Batch(part.model_id, list(fresh), list(fresh.values()))
+
+    async def _compute(self, batch: _Batch) -> None:
         assert self._predictor is not None, "questions are refused without a predictor"
-        model_id = batch[0][1][0]
         try:
-            outputs = await self._predictor.predict(model_id, [item[1][1] for item in batch])
+            outputs = await self._predictor.predict(batch.model_id, batch.windows)
         except Unavailable as error:
-            for key, _ in batch:
-                self._settle(key, error)
+            self._fail(batch.keys, error)
         except InvalidInput as error:
             # The ledger has checked these inputs against the registry; that our worker refuses
             # them is no fault of the block that uses them.
             refused = Unavailable(Code.PREDICTION_MISSING, f"the worker refuses: {error.message}")
-            for key, _ in batch:
-                self._settle(key, refused)
+            self._fail(batch.keys, refused)
         except asyncio.CancelledError:
-            for key, _ in batch:
-                self._settle(key, Unavailable(Code.WORKER_DOWN, "the node is stopping"))
+            self._fail(batch.keys, Unavailable(Code.WORKER_DOWN, "the node is stopping"))
             raise
         else:
-            for (key, _), output in zip(batch, outputs, strict=True):
-                self.cache.put(key, output)
-                self._settle(key, output)
+            self.cache.put_all(batch.keys, outputs)
+            answers = self._end(batch.keys)
+            if any(answers):
+                for answer, output in zip(answers, outputs, strict=True):
+                    if answer is not None and not answer.done():
+                        answer.set_result(output)
 
-    def _settle(self, key: bytes, result: tuple[int, ...] | AndonError) -> None:
-        self._started.discard(key)
-        answer = self._answers.pop(key)
-        if answer is None or answer.done():
-            return
-        if isinstance(result, tuple):
-            answer.set_result(result)
-        else:
-            answer.set_exception(result)
-            answer.exception()  # Prefetched questions have nobody who would look at it.
+    def _fail(self, keys: list[bytes], error: AndonError) -> None:
+        for answer in self._end(keys):
+            if answer is not None and not answer.done():
+                answer.set_exception(error)
+                answer.exception()  # Whoever asked may be gone, and nobody would look at it.
+
+    def _end(self, keys: list[bytes]) -> list[asyncio.Future[tuple[int, ...]] | None]:
+        self._started.difference_update(keys)
+        return list(map(self._answers.pop, keys))
+
+
+def _batches(questions: Sequence[Question], keys: Sequence[bytes]) -> list[_Batch]:
+    """Part questions by model, in the order in which the models come first."""
+    found: dict[bytes, _Batch] = {}
+    for (model_id, window), key in zip(questions, keys, strict=True):
+        part = found.get(model_id)
+        if part is None:
+            part = found[model_id] = _Batch(model_id, [], [])
+        part.keys.append(key)
+        part.windows.append(window)
+    return list(found.values())

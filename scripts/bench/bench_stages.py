@@ -27,7 +27,7 @@ from andon.core.transaction import (
 )
 from consensus.ledger import Overlay, Parent, build_block, check_and_execute_block
 from node.drivers.dry_run import DryRunner
-from node.drivers.predictions import PredictionCache, cache_key
+from node.drivers.predictions import PredictionCache, cache_key, cache_keys
 from node.drivers.window_rules import WindowRules
 from node.storage import ChainStore
 from node.testing.lab import CertifiedChain
@@ -124,7 +124,7 @@ class Stages:
             rules.learn(transaction, [item for item in questions if item[1] in transaction.raw])
         self._time(
             "questions",
-            lambda: [cache_key(*q) for item in transactions for q in rules.questions(item) or ()],
+            lambda: [cache_keys(rules.questions(item) or []) for item in transactions],
         )
         for question in questions:
             cache.put(cache_key(*question), OUTPUT)
