@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator
 
 from models import graph as g
 from models.certificate import judge
-from models.convert.certify import renumber
-from models.convert.forests import forest_of, forest_tensors
+from models.convert.callables import renumber
+from models.convert.forests import Forest, forest_of, forest_tensors
 from models.convert.scales import ratio
 from models.interpreter import trace
 from models.rules import OPERAND_MAX, Tensor, ValueType
@@ -69,7 +69,11 @@ class Assembly:
 
     def forest(self, model: BaseEstimator, features: int, steps_per_unit: float) -> int:
         """Append a fitted tree ensemble that reads `features`, a vector."""
-        tensors, depth = forest_tensors(forest_of(model), steps_per_unit)
+        return self.trees(forest_of(model), features, steps_per_unit)
+
+    def trees(self, forest: Forest, features: int, steps_per_unit: float) -> int:
+        """Append trees that were read already."""
+        tensors, depth = forest_tensors(forest, steps_per_unit)
         names = {name: self.tensor(name, tensor) for name, tensor in tensors.items()}
         return self.push(
             g.Trees(

@@ -2,8 +2,9 @@
 
 The ensemble is trained on the integers that the graph computes, so a threshold t between two
 integers is `floor(t)` without loss; only leaf values are rounded, to one output step.
-Supported: histogram gradient boosting, random forests, extra trees, single trees and means of
-regressors, for regression and for classification (log-odds or class shares, an output a class).
+Supported: gradient boosting (plain and by histograms), random forests, extra trees, single trees
+and means of regressors, for regression and for classification (log-odds or class shares, an output
+a class).
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
@@ -25,7 +29,7 @@ from sklearn.ensemble import (
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from andon.core.errors import Code, InvalidInput
-from models.rules import Tensor
+from models.rules import OPERAND_MAX, Tensor
 
 Floats = NDArray[np.float64]
 BOOSTED = (HistGradientBoostingRegressor, HistGradientBoostingClassifier)
@@ -36,6 +40,12 @@ BAGGED = (
     ExtraTreesClassifier,
 )
 SINGLE = (DecisionTreeRegressor, DecisionTreeClassifier)
+STAGED = (GradientBoostingRegressor, GradientBoostingClassifier)
+LOG_ODDS = (HistGradientBoostingClassifier, GradientBoostingClassifier)
+"""Classifiers whose trees add up to log-odds; the others average shares."""
+ENSEMBLES = (*BOOSTED, *STAGED, *BAGGED, *SINGLE, VotingRegressor)
+# Losses whose prediction is another function of the sum than the identity or the logistic one.
+LINKED = ("poisson", "gamma", "exponential")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class Tree:
     right: NDArray[np.int64]
     value: Floats
     depth: int
+    is_single: bool
+    """Whether inputs are rounded to float32 before they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +74,36 @@ def forest_of(model: BaseEstimator) -> Forest:
     """Read a fitted ensemble.
 
     Raises:
-        InvalidInput: NOT_CERTIFIED for another kind of estimator, or for categorical splits.
+        InvalidInput: NOT_CERTIFIED for another kind of estimator, for categorical splits, for a
+            loss with another link, or for several class labels at once.
     """
+    if getattr(model, "loss", "") in LINKED:
+        raise _refused(
+            f"loss {model.loss!r} of {type(model).__name__} has another link",
+            "use squared_error or log_loss",
+        )
     if isinstance(model, VotingRegressor):
-        return _mean([forest_of(member) for member in model.estimators_])
+        members = [forest_of(member) for member in model.estimators_]
+        return _mean(members, model._weights_not_none)  # noqa: SLF001 # weights without dropped ones
     if isinstance(model, BOOSTED):
         return _boosted(model)
+    if isinstance(model, STAGED):
+        return _staged(model)
+    if is_classifier(model) and getattr(model, "n_outputs_", 1) > 1:
+        raise _refused(f"{type(model).__name__} of several labels", "fit one for each label")
     if isinstance(model, BAGGED):
         count = len(model.estimators_)
         return _averaged([tree.tree_ for tree in model.estimators_], count)
     if isinstance(model, SINGLE):
         return _averaged([model.tree_], 1)
-    raise InvalidInput(
-        Code.NOT_CERTIFIED,
+    raise _refused(
         f"{type(model).__name__} is not a supported tree ensemble",
-        hint="use HistGradientBoosting, RandomForest, ExtraTrees or DecisionTree estimators",
-        rule="convert",
+        "use GradientBoosting, RandomForest, ExtraTrees or DecisionTree estimators",
     )
+
+
+def _refused(message: str, hint: str) -> InvalidInput:
+    return InvalidInput(Code.NOT_CERTIFIED, message, hint=hint, rule="convert")
 
 
 def forest_tensors(forest: Forest, steps_per_unit: float) -> tuple[dict[str, Tensor], int]:
@@ -112,11 +137,50 @@ def forest_tensors(forest: Forest, steps_per_unit: float) -> tuple[dict[str, Ten
     return tensors, max(1, *(tree.depth for tree in forest.trees))
 
 
-def _mean(members: list[Forest]) -> Forest:
-    count = len(members)
-    trees = [replace(t, value=t.value / count) for member in members for t in member.trees]
-    baseline = np.mean([member.baseline for member in members], axis=0)
+def on_integers(forest: Forest, scale: float) -> Forest:
+    """The same decisions on int8 inputs, for trees that were fitted on `input * scale`.
+
+    A threshold becomes the largest input that goes left, rounding as the trees round.
+    """
+    inputs = np.arange(-OPERAND_MAX, OPERAND_MAX + 1)
+    exact = inputs * np.float64(scale)
+    single = exact.astype(np.float32).astype(np.float64)
+
+    def moved(tree: Tree) -> Tree:
+        values = single if tree.is_single else exact
+        left = np.searchsorted(values, tree.threshold, side="right")
+        return replace(tree, threshold=(left - 1 - OPERAND_MAX).astype(np.float64))
+
+    return replace(forest, trees=tuple(moved(tree) for tree in forest.trees))
+
+
+def _mean(members: list[Forest], weights: list[float] | None) -> Forest:
+    share = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
+    share = share / share.sum()
+    trees = [
+        replace(tree, value=tree.value * part)
+        for member, part in zip(members, share, strict=True)
+        for tree in member.trees
+    ]
+    baseline = np.average([member.baseline for member in members], axis=0, weights=share)
     return Forest(tuple(trees), np.asarray(baseline, np.float64))
+
+
+def _staged(model: BaseEstimator) -> Forest:
+    if not (model.init == "zero" or isinstance(model.init_, DummyRegressor | DummyClassifier)):
+        raise _refused(f"{type(model).__name__} starts at another model", "leave out init")
+    stages, outputs = model.estimators_, model.estimators_.shape[1]
+    trees = []
+    for stage in stages:
+        for output, member in enumerate(stage):
+            (tree,) = _averaged([member.tree_], 1).trees
+            value = np.zeros((len(tree.feature), outputs))
+            value[:, output] = tree.value[:, 0] * model.learning_rate
+            trees.append(replace(tree, value=value))
+    # A constant start does not look at its row; scikit-learn has no public view of it.
+    blank = np.zeros((1, model.n_features_in_), np.float32)
+    start = model._raw_predict_init(blank)  # noqa: SLF001
+    return Forest(tuple(trees), np.asarray(start, np.float64).ravel())
 
 
 def _boosted(model: BaseEstimator) -> Forest:
@@ -128,11 +192,9 @@ def _boosted(model: BaseEstimator) -> Forest:
         for output, predictor in enumerate(stage):
             nodes = predictor.nodes
             if nodes["is_categorical"].any():
-                raise InvalidInput(
-                    Code.NOT_CERTIFIED,
+                raise _refused(
                     "categorical splits have no integer threshold",
-                    hint="encode categories as integers without categorical_features",
-                    rule="convert",
+                    "encode categories as integers without categorical_features",
                 )
             is_leaf = nodes["is_leaf"].astype(bool)
             own = np.arange(len(nodes))
@@ -146,6 +208,7 @@ def _boosted(model: BaseEstimator) -> Forest:
                     np.where(is_leaf, own, nodes["right"].astype(np.int64)),
                     value,
                     int(nodes["depth"].max()),
+                    is_single=False,
                 )
             )
     baseline = np.asarray(model._baseline_prediction, np.float64).ravel()  # noqa: SLF001
@@ -169,6 +232,7 @@ def _averaged(trees: list[object], count: int) -> Forest:
                 np.where(is_leaf, own, right),
                 value / count,
                 int(getattr(tree, "max_depth")),  # noqa: B009
+                is_single=True,
             )
         )
     return Forest(tuple(made), np.zeros(made[0].value.shape[1]))

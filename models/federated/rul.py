@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.convert.certify import Options, certify
+from models.convert import Options, certify
 from models.federated.plant import Trained
 from models.federated.privacy import Mechanism, Noise, add_noise, cost_micro_rho
 from models.package import Description, Package

@@ -25,6 +25,7 @@ from models.certificate import certify_graph
 from models.compile import evaluate_graph
 from models.convert import Options, convert
 from models.convert.assemble import Assembly
+from models.convert.estimators import linear_parts
 from models.recipes.features import window_features
 from models.rules import Tensor
 from models.train.fit import FitConfig, bernoulli, cross_entropy, fit, squared
@@ -135,11 +136,11 @@ class LinearLearner:
             model.fit(flat, targets.astype(int))
         else:
             model = Ridge(alpha=1 / self.strength).fit(flat, targets / goal.scale)
-        rows, offset = np.atleast_2d(model.coef_), np.ravel(model.intercept_)
-        if len(rows) < goal.outputs:
-            # Of two classes scikit-learn gives one row; the softmax of halves is its sigmoid.
-            rows, offset = np.concatenate([-rows, rows]) / 2, np.concatenate([-offset, offset]) / 2
-        kernel, offset = np.asarray(rows.T, np.float32), np.asarray(offset, np.float32)
+        kernel, offset = linear_parts(model)
+        if len(offset) < goal.outputs:
+            # Of two classes scikit-learn gives one score; the softmax of halves is its sigmoid.
+            kernel = np.concatenate([-kernel, kernel], axis=1) * np.float32(0.5)
+            offset = np.concatenate([-offset, offset]) * np.float32(0.5)
 
         def apply(x: jax.Array) -> jax.Array:
             return LINKS[goal.kind](x.reshape(x.shape[0], -1) @ kernel + offset)

@@ -16,8 +16,7 @@ import numpy as np
 from flax import nnx
 
 from models.compile import evaluate_graph
-from models.convert import Options
-from models.convert.certify import Conversion, convert
+from models.convert import Conversion, Options, convert
 from models.train.fit import FitConfig, Floats, Inputs, evaluate, fit
 from models.train.step import Augment, Loss, Network
 

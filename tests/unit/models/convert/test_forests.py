@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.ensemble import (
+    AdaBoostRegressor,
     ExtraTreesRegressor,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
@@ -35,7 +36,11 @@ HIST = HistGradientBoostingRegressor(max_iter=30, random_state=0)
         RandomForestRegressor(12, random_state=0),
         ExtraTreesRegressor(12, random_state=0),
         DecisionTreeRegressor(random_state=0),
+        GradientBoostingRegressor(n_estimators=20, random_state=0),
         VotingRegressor([("a", HIST), ("b", RandomForestRegressor(5, random_state=1))]),
+        VotingRegressor(
+            [("a", HIST), ("b", RandomForestRegressor(5, random_state=1))], weights=[3, 1]
+        ),
     ],
     ids=lambda model: type(model).__name__,
 )
@@ -80,8 +85,15 @@ def test_weighted_sums_round_once() -> None:
 
 
 def test_other_estimators_are_refused_by_name() -> None:
-    model = GradientBoostingRegressor(n_estimators=2).fit(INPUTS, TARGETS)
+    model = AdaBoostRegressor(n_estimators=2, random_state=0).fit(INPUTS, TARGETS)
     with pytest.raises(InvalidInput) as caught:
         forest_of(model)
     assert caught.value.code is Code.NOT_CERTIFIED
-    assert "GradientBoostingRegressor" in str(caught.value)
+    assert "AdaBoostRegressor" in str(caught.value)
+
+
+def test_a_loss_with_another_link_is_refused() -> None:
+    model = HistGradientBoostingRegressor(loss="poisson", max_iter=2)
+    model.fit(INPUTS.astype(np.int64), np.abs(TARGETS))
+    with pytest.raises(InvalidInput, match="another link"):
+        forest_of(model)
