@@ -115,8 +115,13 @@ class Node:
         limits = MempoolLimits(
             count_max=config.mempool_count_max, bytes_max=config.mempool_bytes_max
         )
-        observe = self.metrics.observe_phase
-        self.mempool = Mempool(self.execution.admission, self.verifier, limits, observe)
+        self.mempool = Mempool(
+            self.execution.admission,
+            self.verifier,
+            limits,
+            observe=self.metrics.observe_phase,
+            on_refused=self.metrics.count_refused,
+        )
         self.execution.attach(self.mempool)
         self.queries = Queries(opened.store, self.execution.queries)
         self.envelopes = Envelopes(
@@ -162,7 +167,7 @@ class Node:
         )
         self.consensus = ConsensusDriver(
             chain_id=opened.genesis.chain_id,
-            key=self._validator_public(),
+            key=opened.validator_public,
             chain=self.execution,
             pool=self.mempool,
             transport=self.network,
@@ -175,6 +180,7 @@ class Node:
                 on_behind=self.sync.hurry,
                 may_vote=lambda: self.worker.state == READY,
                 punish=self._punish_validator,
+                on_vote_refused=self.metrics.votes_refused.inc,
             ),
         )
         self.own_calls: OwnCalls | None = None
@@ -192,7 +198,7 @@ class Node:
                 execution=self.execution,
                 source=self.fetcher,
                 count_scrubbed=self.metrics.count_scrubbed,
-                peers=self._linked_keys,
+                peers=self.network.linked_keys,
                 punish=self.network.punish,
                 advance=self.consensus.advance,
                 replaced=self._chain_replaced,
@@ -205,7 +211,7 @@ class Node:
                 envelopes=self.envelopes,
                 worker=self.worker,
                 fetcher=self.fetcher,
-                peers=self._linked_keys,
+                peers=self.network.linked_keys,
                 height=lambda: self.execution.head().height,
                 own_calls=self.own_calls,
             )
@@ -215,7 +221,7 @@ class Node:
         opened, config = self._opened, self._opened.config
         watched = Watched(
             data=opened.home.data,
-            validator_key=self._validator_public(),
+            validator_key=opened.validator_public,
             execution=self.execution,
             sync=self.sync,
             network=self.network,
@@ -229,7 +235,7 @@ class Node:
         parts = Parts(
             genesis=opened.genesis,
             node_key=opened.node_key.public,
-            validator_key=self._validator_public(),
+            validator_key=opened.validator_public,
             execution=self.execution,
             queries=self.queries,
             past=self.past,
@@ -246,20 +252,13 @@ class Node:
             gathered=self.consensus.gathered,
         )
         self.service = NodeService(parts, self.probes.metrics_text, self.probes.health)
-        copies = Copies(self.envelopes, self.fetcher, self._linked_keys)
+        copies = Copies(self.envelopes, self.fetcher, self.network.linked_keys)
         private = PrivatePayloads(self.service, self.envelopes, opened.node_key, copies)
         self.rpc = RpcServer(
             self.service,
             rpc_settings(config),
             extensions=[Explorer(self.service), Epcis(self.service, opened.home.data), private],
         )
-
-    def _linked_keys(self) -> list[bytes]:
-        return [peer.node_key for peer in self.network.linked_peers()]
-
-    def _validator_public(self) -> bytes | None:
-        signer = self._opened.signer
-        return None if signer is None else signer.public_key
 
     def close(self) -> None:
         """Stop the threads; the home stays open for whoever opened it."""
@@ -360,6 +359,7 @@ class Node:
 
     def _on_evidence(self, first: SignedVote, second: SignedVote) -> None:
         """Two votes that no honest validator signs: accuse their signer on chain."""
+        self.metrics.count_byzantine(self.execution.validators(first.vote.epoch), first)
         log.warning("validator.equivocated", validator=first.validator, slot=first.vote.slot)
         if self._group is not None and self.own_calls is not None:
             self._group.create_task(self.own_calls.accuse(first, second))
@@ -379,7 +379,7 @@ class Node:
 
     def _on_commit(self, header: Header, committed: Committed) -> None:
         self.mismatches.settle(committed.predictions)
-        self.metrics.observe_block(header, len(committed.transactions), len(committed.predictions))
+        self.metrics.observe_block(header, committed.transactions, len(committed.predictions))
         log.info(
             "block.committed",
             height=header.height,

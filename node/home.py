@@ -39,6 +39,11 @@ class Opened:
     votes: LmdbConsensusStore
     blobs: BlobStore
 
+    @property
+    def validator_public(self) -> bytes | None:
+        """Key under which this node votes; None for an observer."""
+        return None if self.signer is None else self.signer.public_key
+
 
 @contextmanager
 def open_home(path: Path, worker_backend: str = "") -> Iterator[Opened]:

@@ -68,7 +68,9 @@ class Probes:
 
     def metrics_text(self, status: NodeStatus) -> bytes:
         """Write the exposition."""
-        network = self._watched.network
+        network, execution = self._watched.network, self._watched.execution
+        final = execution.final_block(status.height)
+        certificate = final.certificate if final is not None else None
         return self._metrics.render(
             Snapshot(
                 status=status,
@@ -77,6 +79,11 @@ class Probes:
                 pending_bytes=network.pending_bytes(),
                 store_used_ratio=self._watched.store_used_ratio(),
                 worker_restarts=self._watched.worker.restarts,
+                validators=execution.validators(),
+                certificate=certificate,
+                certifiers=execution.validators(
+                    None if certificate is None else certificate.vote.epoch
+                ),
             )
         )
 

@@ -285,6 +285,7 @@ class ConsensusDriver:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (InvalidInput, Unavailable) as error:
             log.warning("vote.refused", reason=error.message, slot=vote.slot)
+            self._hooks.on_vote_refused()
             return None
 
     async def advance(self, vote: Vote) -> None:

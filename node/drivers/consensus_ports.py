@@ -130,6 +130,8 @@ class Hooks:
     """False while the worker is down: a block with predictions cannot be judged then."""
     punish: Callable[[bytes, str], None]
     """A peer (by consensus key) sent what no honest node sends."""
+    on_vote_refused: Callable[[], None] = lambda: None
+    """Our own signer did not sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

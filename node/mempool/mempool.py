@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.transaction import Transaction, TransactionId, parse_transaction
 from node.mempool.verifier import Verifier
 from node.phases import ADMISSION, Lap, Observe, unobserved
@@ -51,9 +51,12 @@ class Mempool:
         gate: Gate,
         verifier: Verifier,
         limits: MempoolLimits | None = None,
+        *,
         observe: Observe = unobserved,
+        on_refused: Callable[[Code], None] = lambda _: None,
     ) -> None:
         self._gate = gate
+        self._on_refused = on_refused
         self._verifier = verifier
         self._limits = limits or MempoolLimits()
         self._observe = observe
@@ -83,6 +86,13 @@ class Mempool:
             InvalidInput: a rule of inclusion, BAD_SIGNATURE, DUPLICATE if a final block has it,
                 SENDER_QUOTA. Unavailable: MEMPOOL_FULL.
         """
+        try:
+            return await self._admit(raw)
+        except AndonError as error:
+            self._on_refused(error.code)
+            raise
+
+    async def _admit(self, raw: bytes) -> TransactionId:
         lap = Lap(self._observe)
         transaction = self._verifier.known(raw) or parse_transaction(raw)
         if transaction.id in self._entries:

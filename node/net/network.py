@@ -197,6 +197,10 @@ class Network:
         """Peers with a live link."""
         return [link.peer for link in self._links.values()]
 
+    def linked_keys(self) -> list[bytes]:
+        """Node keys of the peers with a live link."""
+        return [peer.node_key for peer in self.linked_peers()]
+
     def is_linked(self, node_key: bytes) -> bool:
         """Tell whether a link to this node is live."""
         return node_key in self._links

@@ -118,7 +118,7 @@ def _scrape(
             elif sample.name == "andon_event_loop_lag_seconds_bucket":
                 bound = float(sample.labels["le"])
                 lag_count[bound] = lag_count.get(bound, 0.0) + sample.value
-            elif sample.name == "cometbft_p2p_message_send_bytes":
+            elif sample.name == "cometbft_p2p_peer_send_bytes_total":
                 sent += sample.value
     return int(sent)
 

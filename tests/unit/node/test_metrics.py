@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -5,6 +6,16 @@ import subprocess
 from prometheus_client.parser import text_string_to_metric_families
 
 from andon.core.block import Header
+from andon.core.certificate import (
+    Certificate,
+    SignedVote,
+    Signer,
+    Validator,
+    ValidatorSet,
+    Vote,
+    VoteKind,
+)
+from andon.core.errors import Code
 from node.facade import Health, HealthCheck, NodeStatus, PeerStatus
 from node.metrics import Metrics, Snapshot
 from node.net.link import Counters
@@ -39,6 +50,33 @@ STATUS = NodeStatus(
     mismatch=None,
     peers=(PEER,),
 )
+
+
+MEMBERS = ValidatorSet(
+    validators=tuple(Validator(key=bytes([number]) * 32, weight=number) for number in (1, 2, 3, 4))
+)
+CERTIFICATE = Certificate(
+    vote=Vote(kind=VoteKind.FINAL, epoch=0, slot=12, block=b"b" * 32),
+    signers=tuple(Signer(validator=index, signature=bytes(64)) for index in (0, 2, 3)),
+)
+
+
+def scraped(ready: Health, **changes: object) -> Snapshot:
+    plain = Snapshot(
+        status=STATUS,
+        ready=ready,
+        traffic={},
+        pending_bytes={},
+        store_used_ratio=0.5,
+        worker_restarts=0,
+        validators=MEMBERS,
+        certificate=None,
+        certifiers=MEMBERS,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+READY = Health(is_ok=True, checks=())
 
 
 def header(height: int, time_ms: int) -> Header:
@@ -87,46 +125,72 @@ def complaints(text: bytes) -> list[str]:
 
 def test_a_scrape_shows_the_status_under_the_known_names() -> None:
     metrics = Metrics()
-    metrics.observe_block(header(1, 1000), 3, 2)
-    metrics.observe_block(header(2, 1300), 4, 0)
-    metrics.refused.labels("EXPIRED").inc()
-    snapshot = Snapshot(
-        status=STATUS,
-        ready=Health(
-            is_ok=False, checks=(HealthCheck(name="syncing", is_ok=False, detail="behind"),)
-        ),
-        traffic={PEER.node_key: Counters(bytes_in=10, bytes_out=20)},
-        pending_bytes={PEER.node_key: 3},
-        store_used_ratio=0.25,
-        worker_restarts=1,
+    metrics.observe_block(header(1, 1000), [b"abc"] * 3, 2)
+    metrics.observe_block(header(4, 1300), [b"ab"] * 4, 0)
+    metrics.count_refused(Code.EXPIRED)
+    behind = Health(
+        is_ok=False, checks=(HealthCheck(name="syncing", is_ok=False, detail="behind"),)
     )
-    text = metrics.render(snapshot)
+    text = metrics.render(
+        scraped(
+            behind,
+            traffic={PEER.node_key: Counters(bytes_in=10, bytes_out=20)},
+            pending_bytes={PEER.node_key: 3},
+            certificate=CERTIFICATE,
+        )
+    )
     seen = samples(text)
     assert complaints(text) == []
     assert seen["cometbft_consensus_height", ()] == 12
     assert seen["cometbft_blocksync_syncing", ()] == 1
-    assert seen["cometbft_consensus_total_txs_total", ()] == 7
+    assert seen["cometbft_consensus_total_txs", ()] == 7
+    assert seen["cometbft_consensus_block_size_bytes", ()] == 8
+    assert seen["cometbft_consensus_rounds", ()] == 2
     assert seen["andon_predictions_committed_total", ()] == 2
     assert seen["cometbft_mempool_failed_txs_total", ("EXPIRED",)] == 1
     assert seen["cometbft_consensus_block_interval_seconds_count", ()] == 1
     assert seen["cometbft_consensus_block_interval_seconds_sum", ()] == 0.3
-    assert seen["cometbft_p2p_message_receive_bytes", ("01" * 8,)] == 10
+    assert seen["cometbft_p2p_peer_receive_bytes_total", ("01" * 8,)] == 10
+    assert seen["cometbft_p2p_peer_pending_send_bytes", ("01" * 8,)] == 3
     assert seen["andon_node_ready", ("syncing",)] == 0
     assert seen["andon_block_gas_used", ()] == 77
 
 
+def test_validators_that_did_not_sign_or_did_wrong_are_counted_with_their_weight() -> None:
+    metrics = Metrics()
+    former = ValidatorSet(validators=(Validator(key=b"f" * 32, weight=9), *MEMBERS.validators))
+    for validators, index in ((MEMBERS, 2), (MEMBERS, 2), (former, 0)):
+        vote = SignedVote(vote=CERTIFICATE.vote, validator=index, signature=bytes(64))
+        metrics.count_byzantine(validators, vote)
+    seen = samples(metrics.render(scraped(READY, certificate=CERTIFICATE)))
+    shown = {
+        name: (
+            seen[f"cometbft_consensus_{name}", ()],
+            seen[f"cometbft_consensus_{name}_power", ()],
+        )
+        for name in ("validators", "missing_validators", "byzantine_validators")
+    }
+    assert shown == {
+        "validators": (4, 10),
+        "missing_validators": (1, 2),
+        "byzantine_validators": (1, 3),
+    }
+    last = "cometbft_consensus_validator_last_signed_height"
+    assert seen[last, ("01" * 8,)] == 12
+    assert (last, ("02" * 8,)) not in seen
+
+
+def test_bytes_of_a_peer_are_a_counter() -> None:
+    metrics = Metrics()
+    name = ("cometbft_p2p_peer_send_bytes_total", ("01" * 8,))
+    for total in (20, 50, 50):
+        traffic = {PEER.node_key: Counters(bytes_out=total)}
+        assert samples(metrics.render(scraped(READY, traffic=traffic)))[name] == total
+
+
 def test_a_second_scrape_shows_new_values_and_no_duplicates() -> None:
     metrics = Metrics()
-    ready = Health(is_ok=True, checks=())
-    snapshot = Snapshot(
-        status=STATUS,
-        ready=ready,
-        traffic={},
-        pending_bytes={},
-        store_used_ratio=0.5,
-        worker_restarts=0,
-    )
-    first, second = metrics.render(snapshot), metrics.render(snapshot)
+    first, second = metrics.render(scraped(READY)), metrics.render(scraped(READY))
     assert first.count(b"\nandon_store_map_used_ratio ") == 1
     assert samples(second)["andon_store_map_used_ratio", ()] == 0.5
 

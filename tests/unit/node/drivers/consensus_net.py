@@ -123,6 +123,7 @@ class Net:
         self.evidence: list[tuple[SignedVote, SignedVote]] = []
         self.refused: list[InvalidInput] = []
         self.punished: list[str] = []
+        self.unsigned: list[bytes] = []
 
     def start(self, key: PrivateKey, group: asyncio.TaskGroup) -> None:
         disk = self.disks[key.public]
@@ -144,6 +145,7 @@ class Net:
                 on_behind=lambda: None,
                 may_vote=lambda: True,
                 punish=lambda _, reason: self.punished.append(reason),
+                on_vote_refused=lambda: self.unsigned.append(key.public),
             ),
         )
         self.files[key.public] = file

@@ -52,6 +52,23 @@ async def test_one_of_four_may_be_down_and_comes_back(tmp_path: Path) -> None:
     assert net.evidence == []
 
 
+async def test_a_signer_that_refuses_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        for key in net.keys:
+            net.start(key, group)
+        await net.reach(2)
+        silent = net.keys[0].public
+        await net.stop(silent)
+        # As if a second process with the same key had signed further.
+        restore_sign_state(tmp_path, silent, SignState(epoch=0, floor=10_000, entries=()))
+        net.start(net.keys[0], group)
+        await net.reach(5, [key.public for key in net.keys[1:]])
+        await net.stop_all()
+    assert set(net.unsigned) == {silent}
+    assert net.evidence == []
+
+
 async def test_a_restart_of_all_goes_on_without_contradiction(tmp_path: Path) -> None:
     net = Net(tmp_path)
     async with asyncio.TaskGroup() as group:

@@ -74,7 +74,8 @@ async def test_the_same_bytes_twice_are_admitted_once(verifier: Verifier) -> Non
 
 async def test_a_bad_signature_and_a_refusal_keep_a_transaction_out(verifier: Verifier) -> None:
     gate = OpenGate()
-    pool = Mempool(gate, verifier)
+    told: list[Code] = []
+    pool = Mempool(gate, verifier, on_refused=told.append)
     good, refused = many(2)
     forged = msgspec.structs.replace(decode(SignedTransaction, good.raw), signature=bytes(64))
     gate.refused.add(refused.id)
@@ -87,6 +88,7 @@ async def test_a_bad_signature_and_a_refusal_keep_a_transaction_out(verifier: Ve
             await pool.admit(raw)
         assert caught.value.code is code
     assert len(pool) == 0
+    assert told == [Code.BAD_SIGNATURE, Code.EXPIRED, Code.MALFORMED]
     # The forgery does not stand in the way of the true one, which has the same id.
     await pool.admit(good.raw)
 
