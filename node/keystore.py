@@ -9,7 +9,6 @@ from andon.core.keys import PrivateKey
 
 NODE_KEY = "node.key"
 VALIDATOR_KEY = "validator.key"
-SEALING_KEY = "sealing.key"
 
 
 def save_key(path: Path, key: PrivateKey, passphrase: bytes | None = None) -> None:

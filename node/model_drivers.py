@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from andon.core.block import Receipt
 from andon.core.keys import SEED_BYTES, PrivateKey
@@ -17,7 +16,6 @@ from node.drivers.models import MODELS, ModelsDriver, find_blob
 from node.drivers.models import Ports as ModelPorts
 from node.envelopes import Envelopes
 from node.home import Opened
-from node.keystore import SEALING_KEY, key_exists, load_key, save_key
 from node.net.fetch import Fetcher
 from node.own_calls import OwnCalls
 from node.queries import Queries
@@ -84,7 +82,7 @@ def make_model_drivers(parts: ModelParts) -> ModelDrivers:
             worker=parts.worker,
             journal=AttestationJournal(opened.home.data / "attestations"),
             blob=lambda identity: _find_input(parts, identity),
-            sealing_seed=lambda: sealing_seed(opened.home.keys),
+            sealing_seed=sealing_seed(opened.node_key),
             height=parts.height,
             send=own_calls.send,
         )
@@ -100,12 +98,11 @@ async def _find_input(parts: ModelParts, identity: bytes) -> bytes:
     return await find_blob(parts.opened.blobs, parts.fetcher, parts.peers, identity)
 
 
-def sealing_seed(folder: Path) -> bytes:
-    """The node's X25519 secret for sealed inputs, made when there is none (blocking).
+def sealing_seed(node_key: PrivateKey) -> bytes:
+    """The node's X25519 secret for sealed inputs: derived, so that there is no file to lose.
 
-    It is not the validator's key: that may lie in a signer that only signs.
+    It comes from the node's key and not from the validator's, which may lie in a signer that only
+    signs.
     """
-    path = folder / SEALING_KEY
-    if not key_exists(path):
-        save_key(path, PrivateKey(secrets.token_bytes(SEED_BYTES)))
-    return load_key(path).seed
+    made = hashlib.blake2b(key=node_key.seed, person=b"andon sealing", digest_size=SEED_BYTES)
+    return made.digest()

@@ -79,8 +79,8 @@ class Ports:
     journal: Journal
     blob: Callable[[bytes], Awaitable[bytes]]
     """Find a blob by digest, here or at peers."""
-    sealing_seed: Callable[[], bytes]
-    """Our sealing key, made when it is first needed (blocking)."""
+    sealing_seed: bytes
+    """Our X25519 secret for sealed inputs."""
     height: Callable[[], int]
     send: Callable[[Call], Awaitable[None]]
 
@@ -132,9 +132,10 @@ class AttestationDriver:
     async def _sit(self, model_id: bytes, committee: Committee) -> None:
         """Enrol our sealing key where inputs are sealed; measure the model for a new term."""
         key = self._ports.validator_key
-        if committee.is_sealed and await self._read("keys", key, a.COMMITTEES) is None:
-            seed = await asyncio.to_thread(self._ports.sealing_seed)
-            await self._send("enrol", key, {"sealing_key": sealing_public(seed)})
+        ours = sealing_public(self._ports.sealing_seed)
+        # Another one stands there when the node's key was replaced.
+        if committee.is_sealed and await self._read("keys", key, a.COMMITTEES) != ours:
+            await self._send("enrol", key, {"sealing_key": ours})
         if committee.status != a.MEASURING or not self._ports.worker.has_model(model_id):
             return
         if await self._read("measured", (model_id, committee.term, key), a.COMMITTEES) is not None:
@@ -220,8 +221,10 @@ class AttestationDriver:
         if len(window) != REFERENCE_BYTES:
             raise InvalidInput(Code.MALFORMED, "the reference of a sealed input has another size")
         envelope = await self._ports.blob(window[:32])
-        seed = await asyncio.to_thread(self._ports.sealing_seed)
-        return open_sealed(envelope, window, request.model_id, self._ports.validator_key, seed)
+        ports = self._ports
+        return open_sealed(
+            envelope, window, request.model_id, ports.validator_key, ports.sealing_seed
+        )
 
     def _abstain(self, number: int) -> None:
         if len(self._abstained) >= REMEMBERED_MAX:

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from andon.client.sealing import seal
-from andon.core.codec import decode_value, encode
+from andon.core.codec import decode_value, encode, encode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.package import MAGIC, Golden, Parts
+from andon.core.state_key import state_key
 from andon.core.transaction import Call
 from contracts_py.engine import Context, Mode
 from node.attestation_journal import AttestationJournal
@@ -94,7 +95,7 @@ class Network:
                 worker=self.workers[place],
                 journal=AttestationJournal(self.folder / str(place)),
                 blob=blob,
-                sealing_seed=lambda: bytes([place + 1]) * 32,
+                sealing_seed=bytes([place + 1]) * 32,
                 height=lambda: self.committee.world.height - 1,
                 send=send,
             )
@@ -220,6 +221,17 @@ async def test_sealed_inputs_are_read_by_members_alone(tmp_path: Path) -> None:
     assert (found["phase"], found["input"]) == ("SETTLED", reference[32:])
     assert network.workers[0].asked == [WINDOW]
     assert all(WINDOW not in raw for raw in world.host.state.values())
+
+
+async def test_a_member_whose_node_key_was_replaced_enrols_the_new_one(tmp_path: Path) -> None:
+    network = Network(tmp_path, (0, 1, 2, 3), sealed=True)
+    world, member = network.committee.world, network.committee.members[0]
+    await network.blocks(1)
+    ours = world.state("committees", "keys", member)
+    world.host.state[state_key("committees", "keys", member)] = encode_value(b"o" * 32)
+    network.drivers[0] = network.driver(0)
+    await network.blocks(1)
+    assert world.state("committees", "keys", member) == ours != b"o" * 32
 
 
 async def test_a_sealed_input_that_cannot_be_opened_is_abstained_from(tmp_path: Path) -> None:
