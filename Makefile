@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp-$(shell cksum < requirements.lock 2>/dev/null | cut -d' ' -f1)
 export PYTHONPATH := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fl demo-factory test lint types imports tidy check ci bench sim twins oracle model-check mutants gateway-kill chaos fuzz vectors docs audit lock clean fmt
+.PHONY: help setup demo demo-fl demo-factory test lint types imports tidy check ci bench sim twins oracle model-check mutants gateway-kill chaos fuzz vectors docs deployment audit lock clean fmt
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -86,6 +86,10 @@ vectors: setup ## rewrite the golden vectors (only with a change of bytes, and s
 
 docs: setup ## check links and run the code blocks of the documentation
 	@$(BIN)/python -m scripts.check_docs
+
+deployment: ## lint image, chart and units with the tools that are there; start a network as the image does
+	@bash docker/lint.sh
+	@env -u PYTHONPATH bash docker/smoke.sh
 
 audit: setup ## security floors, licences and bill of materials of what the image installs
 	@$(BIN)/python -m scripts.audit

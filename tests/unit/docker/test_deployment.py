@@ -75,15 +75,34 @@ def test_compose_publishes_on_loopback_alone() -> None:
 
 def test_settings_that_the_chart_writes_are_settings_of_a_node() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["node"]
-    template = (CHART / "templates/nodes.yaml").read_text(encoding="utf-8")
-    block = template[template.index("config.toml: |") : template.index("{{- with $node.config }}")]
-    text = "\n".join(line.strip() for line in block.splitlines()[1:])
-    text = re.sub(r"{{ if .*{{ else }}(.*?){{ end }}", r"\1", text)
-    text = text.replace("{{ $root.Values.observerKeys | toJson }}", "[]")
-    text = re.sub(r"{{ \$node\.(\w+) }}", lambda match: str(values[match[1]]), text)
+    template = (CHART / "templates/_helpers.tpl").read_text(encoding="utf-8")
+    block = template[template.index("peer_host = ") : template.index("{{- with .node.config }}")]
+    text = re.sub(r"{{ if .*{{ else }}(.*?){{ end }}", r"\1", block)
+    text = re.sub(r"^{{- .*}}$", "", text, flags=re.MULTILINE)
+    text = text.replace("{{ .root.Values.observerKeys | toJson }}", "[]")
+    text = re.sub(r"{{ \.node\.(\w+) }}", lambda match: str(values[match[1]]), text)
     config = parse_config(text)
     assert (config.peer_host, config.rpc_host) == ("0.0.0.0", "0.0.0.0")
     assert (config.peer_port, config.rpc_port) == (Config().peer_port, Config().rpc_port)
+    door = {config.rpc_tls_cert, config.rpc_keys_file, config.rpc_client_ca}
+    assert {Path(path).parent for path in door} == {Path("/var/lib/andon-door")}
+
+
+def test_chart_speaks_tls_to_probes_and_prometheus_where_the_port_does() -> None:
+    nodes = (CHART / "templates/nodes.yaml").read_text(encoding="utf-8")
+    probes = re.findall(r"httpGet: {path: /health/\w+, port: rpc(.*)}\n", nodes)
+    assert probes == [", scheme: {{ $scheme }}"] * 3
+    monitor = (CHART / "templates/servicemonitor.yaml").read_text(encoding="utf-8")
+    assert "{{- if .Values.rpc.tls }}\n      scheme: https\n" in monitor
+
+
+def test_alerts_of_the_chart_are_those_of_prometheus_with_the_labels_that_they_ask_for() -> None:
+    alerts = (CHART / "alerts.yml").read_text(encoding="utf-8")
+    assert alerts == (ROOT / "docker/prometheus/alerts.yml").read_text(encoding="utf-8")
+    monitor = (CHART / "templates/servicemonitor.yaml").read_text(encoding="utf-8")
+    asked = set(re.findall(r"[{,] ?(job|role|network)=", alerts)) | {"network"}
+    assert asked == {"job", "role", "network"}
+    assert set(re.findall(r"targetLabel: (\w+)", monitor)) == asked
 
 
 def test_chart_never_runs_two_nodes_with_one_key() -> None:
@@ -109,7 +128,8 @@ def test_pod_copies_keys_privately_and_refuses_another_genesis(tmp_path: Path) -
     (home / "keys").mkdir(parents=True)
 
     def start() -> int:
-        own = script.replace("/setup", str(setup)).replace("/var/lib/andon/home", str(home))
+        own = re.sub(r"{{- if .*?{{- end }}", "", script, flags=re.DOTALL)
+        own = own.replace("/setup", str(setup)).replace("/var/lib/andon/home", str(home))
         done = subprocess.run(["sh", "-eu", "-c", own], check=False, capture_output=True)
         return done.returncode
 
