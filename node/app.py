@@ -44,7 +44,7 @@ from node.net.limits import PENALTY_INVALID
 from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
 from node.net.tls import make_server_tls
-from node.own_calls import OwnCalls
+from node.own_calls import make_own_calls
 from node.private import PrivatePayloads, wall_ms
 from node.probes import Probes, Watched
 from node.queries import Queries, StoredShelf
@@ -183,14 +183,12 @@ class Node:
                 on_vote_refused=self.metrics.votes_refused.inc,
             ),
         )
-        self.own_calls: OwnCalls | None = None
-        if opened.signer is not None:
-            self.own_calls = OwnCalls(
-                opened.genesis.chain_id,
-                opened.signer,
-                height=lambda: self.execution.head().height,
-                submit=lambda raw: self.service.submit(raw, Wait.ACCEPTED, 0),
-            )
+        self.own_calls = make_own_calls(
+            opened.genesis.chain_id,
+            opened.signer,
+            height=lambda: self.execution.head().height,
+            submit=lambda raw: self.service.submit(raw, Wait.ACCEPTED, 0),
+        )
         self.upkeep = Upkeep(
             UpkeepPorts(
                 opened=opened,

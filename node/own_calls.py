@@ -60,3 +60,13 @@ class OwnCalls:
             await self.send(call)
         except AndonError as error:
             log.warning("evidence.refused", reason=str(error)[:200])
+
+
+def make_own_calls(
+    chain_id: str,
+    signer: ValidatorSigner | None,
+    height: Callable[[], int],
+    submit: Callable[[bytes], Awaitable[object]],
+) -> OwnCalls | None:
+    """Make them for a validator; None for an observer."""
+    return None if signer is None else OwnCalls(chain_id, signer, height, submit)

@@ -274,8 +274,7 @@ class ConsensusDriver:
                     assert_never(effect)
 
     def _keep_block(self, identity: bytes) -> None:
-        block = self._bodies.get(identity)
-        if block is not None:
+        if (block := self._bodies.get(identity)) is not None:
             self._log.keep_block(block, self._state.base.epoch, self._state.slot)
 
     async def _sign(self, vote: Vote) -> SignedVote | None:
