@@ -70,6 +70,7 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
+        self._wake_write.settimeout(0)
         self._connections: set[_Connection] = set()
         self._stopping = False
         self._counters = {"batches": 0, "errors": 0, "loads": 0, "predictions": 0, "requests": 0}
@@ -100,7 +101,13 @@ class Worker:
     def stop(self) -> None:
         """End `serve` after the current job; safe in a signal handler and from other threads."""
         self._stopping = True
-        self._wake_write.send(b"s")
+        self._wake(b"s")
+
+    def _wake(self, reason: bytes) -> None:
+        # The loop may have ended, by itself or on the flag just set, and closed the socket; or
+        # so many waking bytes wait already that one more is not needed.
+        with contextlib.suppress(OSError):
+            self._wake_write.send(reason)
 
     def _warm(self) -> None:
         try:
@@ -110,9 +117,7 @@ class Worker:
             self._detail, self._state = error.message, protocol.BROKEN
         except ImportError as error:
             self._detail, self._state = f"{error}", protocol.BROKEN
-        # A worker that was stopped while it warmed up has closed the socket already.
-        with contextlib.suppress(OSError):
-            self._wake_write.send(b"w")
+        self._wake(b"w")
 
     def _turn(self, listener: socket.socket) -> None:
         runnable = bool(self._jobs) and self._state != protocol.WARMING

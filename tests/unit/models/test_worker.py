@@ -290,6 +290,14 @@ def test_a_worker_whose_backend_computes_something_else_serves_no_prediction(
         running.stop()
 
 
+def test_a_stop_that_comes_after_the_end_is_no_error(slow: tuple[Running, Slow]) -> None:
+    # So does one whose flag the loop saw before it was woken: both find the sockets closed.
+    running, runtime = slow
+    runtime.go.set()
+    running.stop()
+    running.worker.stop()
+
+
 def test_a_worker_that_is_stopped_while_it_warms_up_ends_cleanly(tmp_path: Path) -> None:
     runtime = Slow()
     running = Running(tmp_path, runtime)
