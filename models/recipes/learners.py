@@ -69,6 +69,8 @@ class Part:
 
     graph: g.Graph
     tensors: dict[str, Tensor]
+    floats: Callable[[Inputs], Floats] | None = None
+    """What it was before conversion, in the goal's unit: `i8[n, *shape] -> f64[n, outputs]`."""
 
 
 class Learner(Protocol):
@@ -114,7 +116,14 @@ class TreeLearner:
                 found = assembly.push(g.Slice(found, (1,), (2,)))
             low, high = round(goal.low * goal.steps), round(goal.high * goal.steps)
             assembly.push(g.Clip(found, low, high))
-        return Part(assembly.graph(), assembly.tensors)
+        if goal.kind != "regress":
+            return Part(assembly.graph(), assembly.tensors)
+
+        def floats(asked: Inputs) -> Floats:
+            found = model.predict(assembly.values(asked, features))
+            return np.asarray(np.clip(found, goal.low, goal.high), np.float64)[:, np.newaxis]
+
+        return Part(assembly.graph(), assembly.tensors, floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +214,13 @@ def converted(model: Callable[[jax.Array], jax.Array], inputs: Inputs, goal: Goa
         high=goal.high,
     )
     conversion = convert(model, inputs, options)
-    return Part(conversion.graph, conversion.tensors)
+    run = jax.jit(model)
+
+    def floats(asked: Inputs) -> Floats:
+        found = np.asarray(run(np.asarray(asked, np.float32) / np.float32(127)), np.float64)
+        return np.asarray(np.clip(found * options.gain, goal.low, goal.high), np.float64)
+
+    return Part(conversion.graph, conversion.tensors, floats)
 
 
 def predict(part: Part, inputs: Inputs, goal: Goal) -> Floats:

@@ -68,7 +68,7 @@ class FitConfig:
 
     def optimiser(self, batches: int) -> optax.GradientTransformation:
         """AdamW with a warm-up over a twentieth of the steps and a cosine to zero."""
-        steps = self.epochs * batches
+        steps = max(2, self.epochs * batches)  # the schedule has two phases
         schedule = optax.warmup_cosine_decay_schedule(0.0, self.rate, max(1, steps // 20), steps)
         return optax.adamw(schedule, weight_decay=self.weight_decay)
 

@@ -37,6 +37,9 @@ def small_booster(seed: int) -> BaseEstimator:
 def test_a_linear_part_is_close_to_its_target_in_the_goals_unit() -> None:
     part = LinearLearner().fit(INPUTS, LINEAR, GOAL, seed=0)
     assert np.abs(predict(part, INPUTS, GOAL) - LINEAR).max() < 3
+    assert part.floats is not None
+    # Ridge alone is off by less than its rounded form.
+    assert np.abs(part.floats(INPUTS)[:, 0] - LINEAR).max() < 1
 
 
 def test_a_classifying_part_gives_probabilities() -> None:
@@ -56,6 +59,9 @@ def test_trees_on_windows_read_integer_features() -> None:
     certify_graph(part.graph, part.tensors)
     found = predict(part, windows, GOAL)
     assert np.corrcoef(found, target)[0, 1] > 0.9
+    # Of trees only the leaves and their mean are rounded.
+    assert part.floats is not None
+    assert np.abs(part.floats(windows)[:, 0] - found).max() <= 2 / 256
 
 
 def test_the_super_learner_prefers_the_learner_that_generalises() -> None:
