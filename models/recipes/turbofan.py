@@ -164,9 +164,7 @@ def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
     return Result(package=package, figures=figures, convention=CONVENTION)
 
 
-def _float_figures(
-    part: Part, questions: Inputs, capped: Floats
-) -> tuple[tuple[str, float], ...]:
+def _float_figures(part: Part, questions: Inputs, capped: Floats) -> tuple[tuple[str, float], ...]:
     if part.floats is None:
         return ()
     answers = part.floats(questions)[:, 0]
