@@ -19,6 +19,7 @@ from andon.core.genesis import Genesis
 from andon.core.json_value import from_hex, to_hex, value_to_json
 
 ENGINE = "models.federated.command"
+MODES = ("full", "grouped", "plain")
 ROUNDS_SHOWN = 256
 
 
@@ -99,7 +100,10 @@ def status(context: Context, *, run: str) -> None:
 @click.argument("run")
 @click.option("--initial", required=True, help="First weights, f32[d]: module:function.")
 @click.option("--member", "members", multiple=True, required=True, help="Key or 0x account.")
-@click.option("--mode", type=click.Choice(["full", "plain"]), default="full", show_default=True)
+@click.option("--mode", type=click.Choice(MODES), default="full", show_default=True)
+@click.option(
+    "--groups", default=2, show_default=True, help="Groups of mode grouped, of 3 or more."
+)
 @click.option("--rule", default="mean", show_default=True, help="With plain updates: trimmed, ...")
 @click.option("--tolerated", default=0, help="Members that the rule outvotes.")
 @click.option("--rounds", default=5, show_default=True)
@@ -175,15 +179,18 @@ def join(context: Context, *, run: str, sender: str) -> None:
     members = plan["members"] if isinstance(plan, dict) else None
     if not isinstance(plan, dict) or not isinstance(members, list):
         raise InvalidInput(Code.NOT_FOUND, f"there is no run {run}")
-    if not any(isinstance(row, list) and row[0] == bytes(key.public) for row in members):
+    rows = [row for row in members if isinstance(row, list) and row[0] == bytes(key.public)]
+    if not rows:
         raise InvalidInput(
             Code.NOT_A_MEMBER,
             f"{key.public.hex()[:16]} is no member of run {run}",
             hint="the owner names the members when it creates the run",
         )
     budget = plan["rho_budget"]
-    text = f"member of {run}; privacy spent {spent or 0!s} of {budget!s} micro-rho"
-    context.show({"member": True, "spent": value_to_json(spent)}, text)
+    group = value_to_json(rows[0][1])
+    place = f"member of {run}" + (f", group {group}" if plan["mode"] == "grouped" else "")
+    text = f"{place}; privacy spent {spent or 0!s} of {budget!s} micro-rho"
+    context.show({"member": True, "group": group, "spent": value_to_json(spent)}, text)
 
 
 @fl_command.command("run")

@@ -41,10 +41,12 @@ class Terms:
     `data` names the dataset version by its digest in hex. The run ends at a score of `target`,
     after `stale` rounds without a better one, or before it owes more than `budget` units of the
     token at `reward` a counted update; 0 and None are no rule. Models wander in `routes` rounds
-    before each one that averages.
+    before each one that averages. In mode `grouped` the members form `groups`, by turns in the
+    order of their accounts.
     """
 
     mode: str = "full"
+    groups: int = 2
     rule: str = "mean"
     tolerated: int = 0
     rounds: int = 5
@@ -88,7 +90,8 @@ def run_arguments(
     terms: Terms,
 ) -> dict[str, Value]:
     """The arguments of the contract's `create`; `start` is digest and blob of the first state."""
-    rows: list[Value] = [[name, 0, 1] for name in sorted(members)]
+    groups = max(1, terms.groups) if terms.mode == "grouped" else 1
+    rows: list[Value] = [[name, k % groups, 1] for k, name in enumerate(sorted(members))]
     strategy: list[Value] = ["average", ONE, 0, 0, 0]
     recipe: dict[Key, Value] = {
         "rule": terms.rule,

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,6 +21,7 @@ from models.federated.privacy import (
 )
 
 DELTA = 1e-5
+VECTORS = Path(__file__).resolve().parents[2] / "vectors" / "accountant.json"
 
 
 def test_without_sampling_the_cost_is_the_gaussian_mechanisms() -> None:
@@ -40,6 +44,19 @@ def test_the_whole_curve_matches_the_published_accountants_figure() -> None:
     # Reference 5.2: 10,000 records, batch 256, 50 epochs, noise 1.0 is epsilon 8.03 (RDP).
     mechanism = Mechanism(clip=1.0, noise=1.0, rate=256 / 10_000)
     assert epsilon_of_steps(mechanism, 50 * 39, DELTA) == pytest.approx(8.03, rel=0.03)
+
+
+def test_both_epsilons_are_never_below_an_independent_accountants_and_the_curve_is_close() -> None:
+    # scripts/accountant_vectors.py: `pld` is a close upper bound of the true epsilon.
+    rows = json.loads(VECTORS.read_text("utf-8"))["rows"]
+    assert len(rows) > 80
+    for row in rows:
+        mechanism = Mechanism(clip=1.0, noise=row["noise"], rate=row["rate"])
+        curve = epsilon_of_steps(mechanism, row["steps"], row["delta"])
+        assert row["pld"] <= curve, row
+        assert abs(curve - row["rdp"]) <= 0.1 * row["rdp"], row
+        declared = epsilon_of(cost_micro_rho(mechanism, row["steps"]), row["delta"])
+        assert declared >= curve - 1e-9, row
 
 
 def test_the_declared_budget_is_never_below_the_curve() -> None:
