@@ -42,6 +42,8 @@ class _Model:
     expected: NDArray[np.int64]
     batches_checked: set[int] = field(default_factory=set)
     predictions: int = 0
+    failed: Unavailable | None = None
+    """The difference that was found; nothing is served from then on."""
 
 
 class Runtime:
@@ -154,7 +156,8 @@ class Runtime:
 
         Raises:
             InvalidInput: MODEL_NOT_ACTIVE, BAD_MODEL_INPUT.
-            Unavailable: CONFORMANCE_FAILED when a spot check finds this machine wrong.
+            Unavailable: CONFORMANCE_FAILED when a check finds this machine wrong; from then on for
+                every batch of the model, until `conformance` holds or it is loaded anew.
         """
         found = self._floats.get(model_id)
         if found is not None:
@@ -165,12 +168,19 @@ class Runtime:
             validate_window(manifest, window)
         if not windows:
             return []
+        if model.failed is not None:
+            raise model.failed.with_traceback(None)
         batch = np.frombuffer(b"".join(windows), np.int8).reshape(-1, *manifest.input_shape)
-        for bucket in self._buckets(model, len(batch)):
-            if bucket not in model.batches_checked:
-                _conform(model, bucket)
-        outputs = model.execute(batch)
-        self._spot_check(model, batch, outputs)
+        try:
+            for bucket in self._buckets(model, len(batch)):
+                if bucket not in model.batches_checked:
+                    _conform(model, bucket)
+            outputs = model.execute(batch)
+            self._spot_check(model, batch, outputs)
+        except Unavailable as error:
+            # What was wrong once is not asked again: the next check would be 4,096 outputs later.
+            model.failed = error
+            raise
         return [tuple(row) for row in outputs.tolist()]
 
     def conformance(self, model_id: bytes) -> None:
@@ -188,6 +198,7 @@ class Runtime:
             for bucket in sorted(model.batches_checked):
                 _conform(model, bucket)
         _check_golden(model.package, model.expected)
+        model.failed = None
 
     def package(self, model_id: bytes) -> Package:
         """The package of a loaded exact model. Raises InvalidInput MODEL_NOT_ACTIVE."""

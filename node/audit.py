@@ -59,7 +59,7 @@ class Worker(Protocol):
     def has_model(self, model_id: bytes) -> bool:
         """Tell whether it is loaded."""
 
-    async def load(self, blob: bytes) -> object:
+    async def load(self, blob: bytes, reread: Callable[[], bytes]) -> object:
         """Check and load a package."""
 
     async def predict(self, model_id: bytes, windows: list[bytes]) -> list[tuple[int, ...]]:
@@ -232,7 +232,8 @@ class Auditor:
         identity = entry.get("blob") if isinstance(entry, dict) else None
         if not isinstance(identity, bytes):
             raise Corrupt(Code.NOT_FOUND, f"no blob is registered for {model_id.hex()[:16]}")
-        await self._worker.load(await self._source.blob(identity))
+        blob = await self._source.blob(identity)
+        await self._worker.load(blob, lambda: blob)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from andon.client.payloads import CONTRACT, ENVELOPE_BYTES_MAX
 from andon.core.codec import Value, decode_value
 from andon.core.errors import InvalidInput, Unavailable
 from andon.core.state_key import state_key, state_prefix
-from node.drivers.models import fetch_blob
+from node.drivers.blob_fetch import fetch_blob
 from node.storage import BlobStore
 
 STORED = "STORED"

@@ -33,6 +33,8 @@ class Facts:
     """Peers that say that this node is not registered."""
     removed_at: int | None = None
     """Height of the block that took this validator's vote; None if it has it, or had none."""
+    differing: str = ""
+    """Models that this machine computes wrong."""
     damage: str = ""
     """What is damaged in the store and not repaired yet."""
 
@@ -105,6 +107,11 @@ def ready(facts: Facts) -> Health:
             name="worker",
             is_ok=status.worker_state == "ready" or not facts.needs_worker,
             detail=f"{status.worker_state} {status.worker_detail}".strip(),
+        ),
+        HealthCheck(
+            name="conformance",
+            is_ok=not (facts.differing and facts.needs_worker),
+            detail=facts.differing or "this backend computes what the models mean",
         ),
         HealthCheck(
             name="predictions",

@@ -12,7 +12,8 @@ from andon.core.keys import SEED_BYTES, PrivateKey
 from node.attestation_journal import AttestationJournal
 from node.drivers.attestations import AttestationDriver
 from node.drivers.attestations import Ports as AttestationPorts
-from node.drivers.models import MODELS, ModelsDriver, find_blob
+from node.drivers.blob_fetch import find_blob
+from node.drivers.models import MODELS, ModelsDriver
 from node.drivers.models import Ports as ModelPorts
 from node.envelopes import Envelopes
 from node.home import Opened

@@ -19,6 +19,7 @@ from node.net.network import Network
 from node.workers.supervisor import Supervisor
 
 TICK_S = 0.1
+DIFFERING_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,10 @@ class Probes:
             refusals=watched.network.refusals(),
             removed_at=self._membership.removed_at(),
             needs_worker=watched.needs_worker,
+            differing="; ".join(
+                f"model {identity.hex()}: {reason}"
+                for identity, reason in list(watched.worker.differing.items())[:DIFFERING_SHOWN]
+            ),
             damage=watched.damage(),
             fatal="consensus is halted: the chain has forked" if watched.is_halted() else "",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,12 +13,14 @@ from andon.cli.audit import audit_command
 from andon.cli.context import Context, shown
 from andon.cli.models_local import appoint, ask, identity_of, sign, train, verify, window
 from andon.client.models import Models, manifest_of_blob, package_file
-from andon.core.codec import Value
+from andon.core.codec import Key, Value
 from andon.core.json_value import Json, to_hex, value_to_json
 from andon.core.model import model_id
 from andon.core.publisher import SIGNATURE_NAME, read_signature
 
 T = TypeVar("T")
+LISTED_PER_CALL = 100
+LISTING_CALLS_MAX = 1000
 
 
 @click.group("models")
@@ -80,17 +82,31 @@ def publish(
 @click.pass_obj
 def list_models(context: Context) -> None:
     """List what the registry holds (the node's word; `show` proves one)."""
-    with context.client() as client:
-        found = client.call("models", "listing", {"after": None, "count": 100})
     rows: list[Json] = []
     lines: list[str] = []
-    for entry in found if isinstance(found, list) else []:
-        pair = list(entry) if isinstance(entry, list | tuple) else []
-        if len(pair) == 2 and isinstance(pair[0], bytes) and isinstance(pair[1], dict):
-            rows.append({"model_id": to_hex(pair[0]), "entry": value_to_json(pair[1])})
-            name, status = pair[1].get("name"), pair[1].get("status")
-            lines.append(f"{name!s:<24}{status!s:<10}{to_hex(pair[0])}")
+    with context.client() as client:
+        for identity, entry in listing(lambda args: client.call("models", "listing", args)):
+            rows.append({"model_id": to_hex(identity), "entry": value_to_json(entry)})
+            name, status = entry.get("name"), entry.get("status")
+            lines.append(f"{name!s:<24}{status!s:<10}{to_hex(identity)}")
     context.show({"models": rows}, "\n".join(lines) if lines else "no models")
+
+
+def listing(
+    call: Callable[[dict[str, Value]], Value], page: int = LISTED_PER_CALL
+) -> Iterator[tuple[bytes, dict[Key, Value]]]:
+    """Give every entry of the registry, up to `LISTING_CALLS_MAX` pages."""
+    after: Value = None
+    for _ in range(LISTING_CALLS_MAX):
+        found = call({"after": after, "count": page})
+        entries = found if isinstance(found, list) else []
+        for entry in entries:
+            pair = list(entry) if isinstance(entry, list | tuple) else []
+            if len(pair) == 2 and isinstance(pair[0], bytes) and isinstance(pair[1], dict):
+                after = pair[0]
+                yield pair[0], pair[1]
+        if len(entries) < page:
+            return
 
 
 @models_command.command("show")

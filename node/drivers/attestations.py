@@ -23,8 +23,8 @@ from andon.core.codec import Key, Value, decode_value
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.state_key import state_key, state_prefix
 from andon.core.transaction import Call, make_call
+from node.drivers.paging import every_entry
 
-COMMITTEES_MAX = 64
 OPEN_MAX = 1024
 SEND_AGAIN_S = 10.0
 LOOK_EVERY_S = 5.0
@@ -234,24 +234,20 @@ class AttestationDriver:
     # -- reading and sending --------------------------------------------------------------
 
     async def _committees(self) -> list[tuple[bytes, Committee]]:
-        entries = await self._entries(a.COMMITTEES, "committees", COMMITTEES_MAX)
+        prefix = state_prefix(a.COMMITTEES, "committees")
         found: list[tuple[bytes, Committee]] = []
-        for key, value in entries:
-            committee = parse_committee(value)
+        async for raw_key, raw in every_entry(self._ports.state, prefix):
+            key = decode_value(raw_key[len(prefix) :])
+            committee = parse_committee(decode_value(raw))
             if isinstance(key, bytes) and committee is not None:
                 found.append((key, committee))
         return found
 
     async def _open_numbers(self) -> list[int]:
-        entries = await self._entries(a.CONTRACT, "open", OPEN_MAX)
-        return [key for key, _ in entries if isinstance(key, int)]
-
-    async def _entries(
-        self, contract: str, variable: str, count_max: int
-    ) -> list[tuple[Value, Value]]:
-        prefix = state_prefix(contract, variable)
-        raw = await self._ports.state.entries(prefix, None, count_max)
-        return [(decode_value(key[len(prefix) :]), decode_value(value)) for key, value in raw]
+        prefix = state_prefix(a.CONTRACT, "open")
+        entries = await self._ports.state.entries(prefix, None, OPEN_MAX)
+        keys = [decode_value(key[len(prefix) :]) for key, _ in entries]
+        return [key for key in keys if isinstance(key, int)]
 
     async def _read(self, variable: str, key: Key, contract: str = a.CONTRACT) -> Value:
         raw = await self._ports.state.value(state_key(contract, variable, key))

@@ -3,8 +3,10 @@
 The `models` contract announces packages by the digest of their blob. For each that is not retired
 this driver finds the blob here or at peers, loads it in the worker (which checks certificate,
 golden vectors and conformance), and, while it is proposed, signs `models.attest(model_id, ok)`
-with the validator key. A model that the worker refuses is attested `False` once. What was attested
-is repeated only where the weights have changed so that it would make the model active.
+with the validator key. A package that is at fault is attested `False` once. Where only this node
+fails (its backend differs, memory runs out, the worker ends) it abstains and tries again, ever more
+rarely. What was attested is repeated only where the weights have changed so that it would make the
+model active. A retired model is unloaded once no open request waits for it.
 """
 
 from __future__ import annotations
@@ -12,50 +14,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
-from andon.core.codec import Value, decode, decode_value
-from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
-from andon.core.hashing import DIGEST_BYTES, Domain, digest
-from andon.core.model import ModelManifest
-from andon.core.pieces import PIECE_BYTES, check_piece
+from andon.core import attestation
+from andon.core.codec import Value, decode_value
+from andon.core.errors import AndonError, Code, Corrupt, InvalidInput, Unavailable
+from andon.core.hashing import DIGEST_BYTES
+from andon.core.model import model_id
+from andon.core.package import open_parts
 from andon.core.state_key import state_key, state_prefix
 from andon.core.transaction import Call, make_call
 from andon.core.worker import Loaded
+from node.drivers.blob_fetch import BLOB_BYTES_MAX, Source, Store, fetch_blob, fetch_pieces
+from node.drivers.paging import every_entry
 
+T = TypeVar("T")
 MODELS = "models"
 VALIDATORS_KEY = state_key("identity", "validators")
-PACKAGES_MAX = 64
-BLOB_BYTES_MAX = 64 * 1024 * 1024
+REMEMBERED_MAX = 4096
 RETRY_S = 3.0
+LOOK_EVERY_S = 60.0
+"""The worker may have lost a model although the registry did not change."""
+LOAD_AGAIN_S_MAX = 600.0
+"""A load that fails here costs the worker minutes at worst; the pause doubles up to this."""
 ATTEST_AGAIN_S = 10.0
-PEERS_ASKED_MAX = 8
 
 log = structlog.get_logger()
-
-
-class Store(Protocol):
-    """Blobs on disk (blocking)."""
-
-    def has(self, identity: bytes) -> bool:
-        """Tell whether the blob is here."""
-
-    def get(self, identity: bytes) -> bytes:
-        """Read and check a blob."""
-
-    def put(self, blob: bytes) -> bytes:
-        """Store a blob."""
-
-    def pieces_here(self, identity: bytes) -> int:
-        """How many pieces of an unfinished blob are on disk."""
-
-    def add_piece(self, identity: bytes, index: int, piece: bytes) -> None:
-        """Append a proved piece."""
-
-    def finish(self, identity: bytes) -> bytes:
-        """Take the pieces as the blob."""
 
 
 class StateView(Protocol):
@@ -76,22 +62,11 @@ class ModelWorker(Protocol):
     def has_model(self, model_id: bytes) -> bool:
         """Tell whether it is loaded."""
 
-    async def load(self, blob: bytes) -> Loaded:
-        """Check and load a package."""
+    async def load(self, blob: bytes, reread: Callable[[], bytes]) -> Loaded:
+        """Check and load a package; `reread` (blocking) gives it anew after a restart."""
 
-
-class Chunks(Protocol):
-    """Parts of blobs at peers."""
-
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
-        """Fetch a part from `offset` on; also the total size."""
-
-
-class Source(Chunks, Protocol):
-    """Parts of blobs at peers, and pieces with their proofs."""
-
-    async def blob_piece(self, node_key: bytes, digest: bytes, index: int) -> tuple[bytes, bytes]:
-        """Fetch one piece with its Merkle proof."""
+    async def unload(self, model_id: bytes) -> None:
+        """Forget a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +95,14 @@ class Ports:
     validator_key: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """When a load that failed on this node's side may be tried again."""
+
+    until_s: float
+    length_s: float
+
+
 class ModelsDriver:
     """Keeps the worker's models equal to the registry's."""
 
@@ -128,6 +111,7 @@ class ModelsDriver:
         self._changed = asyncio.Event()
         self._changed.set()
         self._refused: dict[bytes, str] = {}
+        self._paused: dict[bytes, _Pause] = {}
         self._attested_at: dict[bytes, float] = {}
 
     def notice(self) -> None:
@@ -139,7 +123,7 @@ class ModelsDriver:
         while True:
             is_done = await self.look()
             try:
-                async with asyncio.timeout(None if is_done else RETRY_S):
+                async with asyncio.timeout(LOOK_EVERY_S if is_done else RETRY_S):
                     await self._changed.wait()
             except TimeoutError:
                 pass
@@ -147,11 +131,10 @@ class ModelsDriver:
 
     async def look(self) -> bool:
         """Go through the registry once; True if nothing is left to do."""
-        prefix = state_prefix(MODELS, "packages")
-        entries = await self._ports.state.entries(prefix, None, PACKAGES_MAX)
         is_done = True
-        for announced in (parse_announced(*entry) for entry in entries):
-            if announced is None or announced.status == "RETIRED":
+        async for entry in every_entry(self._ports.state, state_prefix(MODELS, "packages")):
+            announced = parse_announced(*entry)
+            if announced is None:
                 continue
             try:
                 is_done &= await self._tend(announced)
@@ -162,37 +145,74 @@ class ModelsDriver:
 
     async def _tend(self, announced: Announced) -> bool:
         identity = announced.model_id
+        if announced.status == "RETIRED":
+            return await self._retire(identity)
         if not self._ports.worker.has_model(identity) and identity not in self._refused:
+            if self._is_paused(identity):
+                return False
             try:
                 await self._load(announced)
             except InvalidInput as error:
-                if len(self._refused) >= 4 * PACKAGES_MAX:
-                    self._refused.clear()
-                self._refused[identity] = str(error)
+                _remember(self._refused, identity, str(error))
                 log.error("model.refused", model=identity.hex(), reason=str(error)[:300])  # noqa: TRY400 - no trace: the package is at fault
         if announced.status != "PROPOSED" or self._ports.attest is None:
             return True
         return await self._attest(announced, is_sound=identity not in self._refused)
 
     async def _load(self, announced: Announced) -> None:
+        """Raises InvalidInput only where the package or its announcement is at fault."""
+        store, identity = self._ports.store, announced.model_id
         blob = await self._find(announced)
-        loaded = await self._ports.worker.load(blob)
-        check_announced(announced, loaded)
-        log.info("model.loaded", model=announced.model_id.hex(), size_bytes=len(blob))
+        await asyncio.to_thread(check_announced, announced, blob)
+        try:
+            await self._ports.worker.load(blob, lambda: store.get(announced.blob))
+        except Unavailable as error:
+            self._pause(identity)
+            log.error("model.not_loaded", model=identity.hex(), reason=str(error)[:300])  # noqa: TRY400 - a state of this machine
+            raise
+        self._paused.pop(identity, None)
+        log.info("model.loaded", model=identity.hex(), size_bytes=len(blob))
+
+    def _is_paused(self, identity: bytes) -> bool:
+        pause = self._paused.get(identity)
+        return pause is not None and asyncio.get_running_loop().time() < pause.until_s
+
+    def _pause(self, identity: bytes) -> None:
+        before = self._paused.get(identity)
+        length_s = RETRY_S if before is None else min(2 * before.length_s, LOAD_AGAIN_S_MAX)
+        until_s = asyncio.get_running_loop().time() + length_s
+        _remember(self._paused, identity, _Pause(until_s, length_s))
+
+    async def _retire(self, identity: bytes) -> bool:
+        """Have the worker forget a model; not before the last request that was made in time."""
+        self._refused.pop(identity, None)
+        self._paused.pop(identity, None)
+        if not self._ports.worker.has_model(identity):
+            return True
+        asked = every_entry(self._ports.state, state_prefix(attestation.CONTRACT, "open"))
+        async for _, raw in asked:
+            if decode_value(raw) == identity:
+                return False
+        await self._ports.worker.unload(identity)
+        log.info("model.unloaded", model=identity.hex())
+        return True
 
     async def _find(self, announced: Announced) -> bytes:
         store = self._ports.store
         if await asyncio.to_thread(store.has, announced.blob):
-            return await asyncio.to_thread(store.get, announced.blob)
+            try:
+                return await asyncio.to_thread(store.get, announced.blob)
+            except (Corrupt, InvalidInput) as error:
+                # Damaged, or removed meanwhile. Peers have it: one file must not end a node.
+                log.warning("blob.not_read", blob=announced.blob.hex(), reason=str(error)[:200])
         if announced.size > BLOB_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"a model blob has at most {BLOB_BYTES_MAX} bytes")
+        source, peers = self._ports.source, self._ports.peers()
         if announced.pieces:
-            blob = await fetch_pieces(self._ports, announced)
+            blob = await fetch_pieces(store, source, peers, announced)
         else:
-            blob = await fetch_blob(
-                self._ports.source, self._ports.peers(), announced.blob, announced.size
-            )
-            await asyncio.to_thread(store.put, blob)
+            blob = await fetch_blob(source, peers, announced.blob, announced.size)
+            await asyncio.to_thread(store.mend, blob)
         log.info("blob.fetched", blob=announced.blob.hex(), size_bytes=len(blob))
         return blob
 
@@ -260,17 +280,19 @@ def parse_announced(key: bytes, raw: bytes) -> Announced | None:
     )
 
 
-def check_announced(announced: Announced, loaded: Loaded) -> None:
-    """Check that the package is the one announced, with the facts that execution relies on.
+def check_announced(announced: Announced, blob: bytes) -> None:
+    """Check that a blob holds the package announced, with the facts that execution relies on.
+
+    Before it is loaded: what loading costs is bounded by the gas that was announced.
 
     Raises:
-        InvalidInput: BAD_MODEL_PACKAGE.
+        InvalidInput: BAD_MODEL_PACKAGE, DIGEST_MISMATCH, TOO_LARGE, or NOT_CANONICAL.
     """
-    if loaded.model_id != announced.model_id:
+    manifest = open_parts(blob)[1]
+    if model_id(manifest) != announced.model_id:
         raise InvalidInput(
-            Code.BAD_MODEL_PACKAGE, f"the blob holds model {loaded.model_id.hex()[:16]}"
+            Code.BAD_MODEL_PACKAGE, f"the blob holds model {model_id(manifest).hex()[:16]}"
         )
-    manifest = decode(ModelManifest, loaded.manifest)
     for name, value in announced.facts:
         actual: Value = manifest.kind if name == "class" else getattr(manifest, name)
         if actual != value:
@@ -279,90 +301,7 @@ def check_announced(announced: Announced, loaded: Loaded) -> None:
             )
 
 
-async def fetch_pieces(ports: Ports, announced: Announced) -> bytes:
-    """Fetch a blob whose pieces have a registered root; each is proved and kept as it comes.
-
-    A peer that fails or lies is left at that piece; what is on disk stays, also through a kill.
-
-    Raises:
-        Unavailable: UNREACHABLE if no peer gives the rest, STORAGE_FULL.
-        InvalidInput: DIGEST_MISMATCH if root and digest in the registry contradict each other.
-    """
-    store, identity = ports.store, announced.blob
-    count = -(-announced.size // PIECE_BYTES)
-    have = min(await asyncio.to_thread(store.pieces_here, identity), count)
-    for peer in ports.peers()[:PEERS_ASKED_MAX]:
-        try:
-            while have < count:
-                piece, proof = await ports.source.blob_piece(peer, identity, have)
-                check_piece(announced.pieces, announced.size, have, piece, proof)
-                await asyncio.to_thread(store.add_piece, identity, have, piece)
-                have += 1
-        except InvalidInput as error:
-            log.warning("blob.false_piece", peer=peer.hex(), piece=have, reason=error.message[:200])
-            continue
-        except Unavailable as error:
-            if error.code is Code.STORAGE_FULL:
-                raise
-            continue
-        break
-    if have < count:
-        raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
-    return await asyncio.to_thread(store.finish, identity)
-
-
-async def find_blob(
-    store: Store, source: Chunks, peers: Callable[[], list[bytes]], identity: bytes
-) -> bytes:
-    """Give a blob of unknown size from here or from peers, and keep it.
-
-    Raises:
-        Unavailable: UNREACHABLE if nobody gives it.
-    """
-    if await asyncio.to_thread(store.has, identity):
-        return await asyncio.to_thread(store.get, identity)
-    blob = await fetch_unsized(source, peers()[:PEERS_ASKED_MAX], identity, BLOB_BYTES_MAX)
-    await asyncio.to_thread(store.put, blob)
-    return blob
-
-
-async def fetch_unsized(
-    source: Chunks, peers: list[bytes], identity: bytes, bytes_max: int
-) -> bytes:
-    """Fetch a blob of unknown size; each peer, in order, says how large it is.
-
-    Raises:
-        Unavailable: UNREACHABLE if none of them gives it.
-    """
-    for peer in peers:
-        try:
-            total, _ = await source.blob_chunk(peer, identity, 0)
-            if 0 < total <= bytes_max:
-                return await fetch_blob(source, [peer], identity, total)
-        except (Unavailable, InvalidInput):
-            continue
-    raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
-
-
-async def fetch_blob(source: Chunks, peers: list[bytes], identity: bytes, size: int) -> bytes:
-    """Fetch a blob piece by piece; a peer that fails is replaced and the pieces kept.
-
-    Raises:
-        Unavailable: UNREACHABLE if no peer gives the whole blob with the right digest.
-    """
-    body = bytearray()
-    for peer in peers[:PEERS_ASKED_MAX]:
-        try:
-            while len(body) < size:
-                total, piece = await source.blob_chunk(peer, identity, len(body))
-                if total != size or not piece or len(body) + len(piece) > size:
-                    break
-                body += piece
-        except (Unavailable, InvalidInput):
-            continue
-        if len(body) == size:
-            if digest(Domain.BLOB, bytes(body)) == identity:
-                return bytes(body)
-            # Some peer lied about some piece: start over with the next one alone.
-            body.clear()
-    raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
+def _remember(notes: dict[bytes, T], identity: bytes, note: T) -> None:
+    if len(notes) >= REMEMBERED_MAX:
+        notes.clear()
+    notes[identity] = note

@@ -25,7 +25,7 @@ from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
 from andon.core.state_proof import check_state_proof, value_digest
 from andon.core.wire import FinalBlock
 from consensus.ledger import MemoryState, update_tree
-from node.drivers.models import fetch_unsized
+from node.drivers.blob_fetch import fetch_unsized
 from node.drivers.sync import check_final_block
 from node.storage import (
     BLOB_BYTES_MAX,

@@ -13,7 +13,14 @@ from andon.core import worker as protocol
 from andon.core.errors import Code, InvalidInput, Unavailable
 
 IN_FLIGHT_MAX = 256
-_UNAVAILABLE = (Code.WORKER_DOWN, Code.INTERNAL, Code.NOT_READY)
+_UNAVAILABLE = (
+    Code.WORKER_DOWN,
+    Code.INTERNAL,
+    Code.NOT_READY,
+    Code.CONFORMANCE_FAILED,
+    Code.TOO_MANY,
+)
+"""What a worker says of itself or its machine; everything else is said of what it was sent."""
 
 Body = (
     protocol.Pong
@@ -117,7 +124,10 @@ def worker_down() -> Unavailable:
 
 
 def error_of(failed: protocol.Failed) -> InvalidInput | Unavailable:
-    """Rebuild the typed error that a worker reported."""
+    """Rebuild the typed error that a worker reported.
+
+    A backend that differs is this machine's fault: nobody may say `False` of a package for it.
+    """
     try:
         code = Code(failed.code)
     except ValueError:

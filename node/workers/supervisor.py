@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from typing import BinaryIO
 import structlog
 
 from andon.core import worker as protocol
-from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from node.config import NO_BACKEND
 from node.net.limits import Backoff
 from node.workers.client import WorkerClient, connect, worker_down
@@ -36,6 +36,7 @@ CONNECT_S = 20.0
 CONNECT_POLL_S = 0.02
 STOP_S = 2.0
 MODELS_MAX = 256
+DIFFERING_MAX = 256
 WINDOWS_PER_REQUEST = 1024
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes
 
@@ -64,15 +65,18 @@ class Supervisor:
         self._client: WorkerClient | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
-        self._blobs: dict[bytes, bytes] = {}
+        self._models: dict[bytes, Callable[[], bytes]] = {}
+        """How to read each package again; the worker holds what is in them."""
         self.state = "none" if settings.backend == NO_BACKEND else "starting"
         self.detail = ""
         self.restarts = 0
+        self.differing: dict[bytes, str] = {}
+        """Models that this machine computed wrong, and where."""
 
     @property
     def models_loaded(self) -> int:
         """Number of models that are loaded, or will be after a restart."""
-        return len(self._blobs)
+        return len(self._models)
 
     async def run(self) -> None:
         """Keep a worker running until cancelled."""
@@ -129,8 +133,7 @@ class Supervisor:
         """Load the models, open the door, then ping; returns when the worker does not answer."""
         try:
             await self._ping(client)
-            for blob in list(self._blobs.values()):
-                await client.ask(protocol.Load(blob=blob), LOAD_MS)
+            await self._load_again(client)
             self._client = client
             self._ready.set()
             backoff.reset()
@@ -139,6 +142,18 @@ class Supervisor:
                 await asyncio.sleep(PING_EVERY_S if self.state == protocol.READY else 0.25)
         except (Unavailable, InvalidInput) as error:
             self.detail = str(error)[:300]
+
+    async def _load_again(self, client: WorkerClient) -> None:
+        """Load all models into a new worker; one that does not load must not keep the others."""
+        for model_id, reread in list(self._models.items()):
+            try:
+                blob = await asyncio.to_thread(reread)
+                await client.ask(protocol.Load(blob=blob), LOAD_MS)
+            except AndonError as error:
+                self._models.pop(model_id, None)
+                log.error("model.lost", model=model_id.hex(), reason=str(error)[:300])  # noqa: TRY400 - whoever wants it loads it again
+                if error.code is Code.WORKER_DOWN:
+                    raise
 
     async def _ping(self, client: WorkerClient) -> None:
         pong = await client.ask(protocol.Ping(), PING_MS)
@@ -161,28 +176,53 @@ class Supervisor:
             raise worker_down() from None
         if self._client is None:
             raise worker_down()
-        return await self._client.ask(question, timeout_ms)
+        try:
+            return await self._client.ask(question, timeout_ms)
+        except Unavailable as error:
+            if error.code is Code.CONFORMANCE_FAILED:
+                self._note_difference(error)
+            raise
 
-    async def load(self, blob: bytes) -> protocol.Loaded:
-        """Check a package blob, compile it and run its vectors; kept for restarts.
+    def _note_difference(self, error: Unavailable) -> None:
+        identity = bytes.fromhex(str(error.fields.get("model", "")))
+        if identity not in self.differing:
+            log.error("model.differs", model=identity.hex(), reason=error.message[:300])
+        if len(self.differing) < DIFFERING_MAX:
+            self.differing[identity] = error.message
+
+    async def load(self, blob: bytes, reread: Callable[[], bytes]) -> protocol.Loaded:
+        """Check a package blob, compile it and run its vectors.
+
+        `reread` (blocking) gives the blob again when a worker is started anew.
 
         Raises:
-            InvalidInput: BAD_MODEL_PACKAGE, NOT_CERTIFIED, DIGEST_MISMATCH, CONFORMANCE_FAILED.
-            Unavailable: WORKER_DOWN. Misuse: TOO_MANY beyond MODELS_MAX.
+            InvalidInput: BAD_MODEL_PACKAGE, NOT_CERTIFIED, DIGEST_MISMATCH.
+            Unavailable: WORKER_DOWN, CONFORMANCE_FAILED, TOO_MANY beyond MODELS_MAX.
         """
-        if len(self._blobs) >= MODELS_MAX:
-            raise Misuse(Code.TOO_MANY, f"{MODELS_MAX} models are loaded already")
+        if len(self._models) >= MODELS_MAX:
+            raise Unavailable(
+                Code.TOO_MANY, f"{MODELS_MAX} models are loaded already", hint="retire some"
+            )
         loaded = await self._ask(protocol.Load(blob=blob), LOAD_MS)
         if not isinstance(loaded, protocol.Loaded):
             raise worker_down()
-        self._blobs[loaded.model_id] = blob
+        self._models[loaded.model_id] = reread
+        self.differing.pop(loaded.model_id, None)
         return loaded
+
+    async def unload(self, model_id: bytes) -> None:
+        """Forget a model, here and in the worker."""
+        self._models.pop(model_id, None)
+        self.differing.pop(model_id, None)
+        if self._client is not None:
+            with contextlib.suppress(Unavailable):  # a worker that is down has forgotten it
+                await self._client.ask(protocol.Unload(model_id=model_id), PING_MS)
 
     async def conform(self, model_id: bytes) -> None:
         """Run a model's conformance vectors again.
 
         Raises:
-            InvalidInput: CONFORMANCE_FAILED with model, input and element.
+            Unavailable: CONFORMANCE_FAILED with model, input and element.
         """
         await self._ask(protocol.Conform(model_id=model_id), LOAD_MS)
 
@@ -202,7 +242,7 @@ class Supervisor:
 
     def has_model(self, model_id: bytes) -> bool:
         """Tell whether a model is loaded (or will be after a restart)."""
-        return model_id in self._blobs
+        return model_id in self._models
 
     async def predict(self, model_id: bytes, windows: list[bytes]) -> list[tuple[int, ...]]:
         """Evaluate windows in batches, in order.
@@ -210,7 +250,7 @@ class Supervisor:
         Raises:
             InvalidInput: BAD_MODEL_INPUT. Unavailable: WORKER_DOWN, MODEL_NOT_ACTIVE.
         """
-        if model_id not in self._blobs:
+        if model_id not in self._models:
             # Not the asker's fault: the registry has it, this node has not fetched it yet.
             raise Unavailable(
                 Code.MODEL_NOT_ACTIVE, f"model {model_id.hex()[:16]} is not loaded here yet"

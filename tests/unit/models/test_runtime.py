@@ -118,9 +118,14 @@ def test_a_machine_that_starts_to_lie_is_caught_by_a_spot_check(
     model = runtime._models[tiny.id]
     sound = model.execute
     model.execute = lambda batch: sound(batch) + 1
-    with pytest.raises(Unavailable) as caught:
-        runtime.predict(tiny.id, windows(8))
-    assert caught.value.code is Code.CONFORMANCE_FAILED
+    # The first batch is spot-checked; no later one of this model is served either.
+    for count in (8, 1, 1):
+        with pytest.raises(Unavailable) as caught:
+            runtime.predict(tiny.id, windows(count))
+        assert caught.value.code is Code.CONFORMANCE_FAILED
+    model.execute = sound
+    runtime.conformance(tiny.id)
+    assert len(runtime.predict(tiny.id, windows(1))) == 1
 
 
 def test_golden_outputs_that_are_not_the_graphs_are_the_packages_fault(tiny: Package) -> None:

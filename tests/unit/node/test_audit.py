@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ class Worker:
     def has_model(self, model_id: bytes) -> bool:
         return bool(self.loaded)
 
-    async def load(self, blob: bytes) -> object:
+    async def load(self, blob: bytes, reread: Callable[[], bytes]) -> object:
         self.loaded.append(blob)
         return None
 

@@ -70,6 +70,7 @@ def test_a_sound_node_is_ready() -> None:
         ({"disk_free_ratio": 0.04}, "disk"),
         (status_with(worker_state="down"), "worker"),
         (status_with(mismatch=MISMATCH), "predictions"),
+        ({"differing": "model aa: another value"}, "conformance"),
         ({"removed_at": 90}, "membership"),
         ({"fatal": "disk full"}, "fatal"),
     ],

@@ -11,6 +11,7 @@ from andon.core.codec import Value, encode_value
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.keys import PrivateKey
+from andon.core.pieces import PIECE_BYTES
 from andon.core.state_key import state_key
 from node import private
 from node.envelopes import COPIES_PER_LOOK_MAX, Copies, Envelopes
@@ -51,7 +52,7 @@ class OtherKeepers:
 
     async def private_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         self.asked.append(digest)
-        found = await self.kept[node_key].chunk(self.asker, digest, offset, 1000)
+        found = await self.kept[node_key].chunk(self.asker, digest, offset, PIECE_BYTES)
         if found is None:
             raise Unavailable(Code.UNREACHABLE, "HTTP 404")
         return found

@@ -7,7 +7,7 @@ import pytest
 
 from andon.core import worker as protocol
 from andon.core.errors import Code, InvalidInput, Unavailable
-from node.workers.client import IN_FLIGHT_MAX, WorkerClient, connect
+from node.workers.client import IN_FLIGHT_MAX, WorkerClient, connect, error_of
 
 
 class FakeWorker:
@@ -72,6 +72,11 @@ async def test_a_refusal_keeps_its_code_fields_and_hint(tmp_path: Path) -> None:
         assert error.value.code is Code.BAD_MODEL_INPUT
         assert error.value.hint == "pad it"
         assert error.value.fields == {"element": "3"}
+
+
+@pytest.mark.parametrize("code", [Code.CONFORMANCE_FAILED, Code.INTERNAL, Code.TOO_MANY])
+def test_what_a_worker_says_of_itself_is_nobodys_fault(code: Code) -> None:
+    assert isinstance(error_of(protocol.failed(Unavailable(code, "here"))), Unavailable)
 
 
 async def test_a_worker_that_dies_fails_what_waits_and_what_comes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from andon.core.codec import decode
-from andon.core.errors import AndonError, Code, Unavailable
+from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.model import ModelManifest
 from andon.core.worker import BROKEN, READY
 from node.workers.supervisor import Supervisor, WorkerSettings
@@ -28,6 +28,10 @@ async def running(home: Path, backend: str, predict_ms: int = 20_000) -> AsyncIt
         task.cancel()
 
 
+def gone() -> bytes:
+    raise InvalidInput(Code.NOT_FOUND, "the blob was removed")
+
+
 def children_of(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(part) for part in text.split()]
@@ -42,6 +46,7 @@ async def test_a_killed_worker_is_started_again_and_leaves_no_process_behind(
             await supervisor.conform(b"m" * 32)
         assert error.value.code is not Code.WORKER_DOWN
         before = children_of(os.getpid())
+        supervisor._models[b"x" * 32] = gone
         os.kill(before[-1], signal.SIGKILL)
         async with asyncio.timeout(20):
             while supervisor.restarts == 0:  # noqa: ASYNC110 - polls
@@ -49,6 +54,9 @@ async def test_a_killed_worker_is_started_again_and_leaves_no_process_behind(
         with pytest.raises(AndonError) as error:
             await supervisor.conform(b"m" * 32)
         assert error.value.code is not Code.WORKER_DOWN
+        # A package that cannot be read again is lost, and keeps nothing else from being served.
+        assert supervisor.models_loaded == 0
+        assert supervisor.restarts == 1
         after = children_of(os.getpid())
         assert len(after) == len(before)
     assert len(children_of(os.getpid())) == len(before) - 1
@@ -81,7 +89,7 @@ async def test_a_model_that_is_not_loaded_yet_is_nobodys_fault(tmp_path: Path) -
 async def test_a_worker_that_hangs_is_killed_and_its_model_loaded_again(tmp_path: Path) -> None:
     blob = (CHECKOUT / "models" / "packages" / "rul-demo" / "package.blob").read_bytes()
     async with running(tmp_path, "cpu", predict_ms=3_000) as supervisor:
-        loaded = await supervisor.load(blob)
+        loaded = await supervisor.load(blob, lambda: blob)
         window = bytes(decode(ModelManifest, loaded.manifest).input_bytes)
         before = await supervisor.predict(loaded.model_id, [window])
         os.kill(children_of(os.getpid())[-1], signal.SIGSTOP)
