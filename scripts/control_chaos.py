@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -21,8 +20,11 @@ import msgspec
 from andon.cli.network import load_network
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse
 from node.config import Config, Home, load_config, render_config
+from node.testing import harm
 from node.testing.byzantine import Kind
-from node.testing.chaos.router import LINK_VERBS, Command, tell
+from node.testing.chaos.log import EventLog
+from node.testing.chaos.plan import LINK_VERBS
+from node.testing.chaos.router import LOG_FILE, Command, tell
 from scripts.cluster import Cluster
 
 LINKS = (*(verb.value for verb in LINK_VERBS), "heal")
@@ -30,7 +32,6 @@ PROCESSES = ("kill", "pause", "resume", "worker-hangs", "disk-full")
 SETTINGS = ("worker-lies", "skew", "slow-disk", "mend", "byzantine")
 AMOUNTS = {"skew": "ms", "slow-disk": "ms", "delay": "ms", "drop": "per mille"}
 KINDS = tuple(kind.value for kind in Kind)
-HARMLESS = {"worker_fault": "none", "clock_skew_ms": 0, "storage_delay_ms": 0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +74,8 @@ def act(home: Path, command: Command, kind: str = "") -> str:
         _change(cluster, name, command, kind)
     else:
         _harm(cluster, name, command.verb)
+    with EventLog(home / LOG_FILE, appends=True) as log:
+        log.write("chaos.commanded", **msgspec.to_builtins(command), kind=kind)
     return f"{command.verb} {name}: done"
 
 
@@ -87,16 +90,11 @@ def _harm(cluster: Cluster, name: str, verb: str) -> None:
         case "pause":
             os.kill(pid, signal.SIGSTOP)
         case "resume":
-            os.kill(pid, signal.SIGCONT)
-            for worker in _children(pid):
-                os.kill(worker, signal.SIGCONT)
+            harm.resume(pid)
         case "worker-hangs":
-            for worker in _children(pid):
-                os.kill(worker, signal.SIGSTOP)
+            harm.hang_worker(pid)
         case "disk-full":
-            # Files may not grow beyond what the largest already has: as on a full disk.
-            largest = max(_sizes(cluster.home / cluster.network.node(name).home / "data"))
-            _limit_files(pid, largest)
+            harm.fill_disk(pid, cluster.home / cluster.network.node(name).home / "data")
         case _:
             raise Misuse(Code.BAD_REQUEST, f"no verb {verb!r}")
 
@@ -119,30 +117,11 @@ def _change(cluster: Cluster, name: str, command: Command, kind: str) -> None:
         case "slow-disk":
             changes = {"storage_delay_ms": command.amount}
         case _:
-            changes = dict(HARMLESS)
+            changes = dict(harm.HARMLESS)
     config: Config = msgspec.structs.replace(load_config(home), **changes)
     home.config.write_text(render_config(config), encoding="utf-8")
     cluster.stop(name)
     cluster.start(name)
-
-
-def _limit_files(pid: int, size: int) -> None:
-    if not hasattr(resource, "prlimit"):
-        raise InvalidInput(Code.BAD_REQUEST, "disk-full needs Linux")
-    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
-
-
-def _sizes(folder: Path) -> list[int]:
-    return [0, *(path.stat().st_size for path in folder.rglob("*") if path.is_file())]
-
-
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    try:
-        return [int(word) for word in found.read_text().split()]
-    except OSError:
-        raise InvalidInput(Code.BAD_REQUEST, "finding a node's worker needs Linux") from None
 
 
 def _parser() -> argparse.ArgumentParser:

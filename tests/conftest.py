@@ -9,6 +9,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+pytest_plugins = ["node.testing.pytest_plugin"]
+
 # No test asserts wall time: what takes long on a busy machine is not wrong.
 settings.register_profile("andon", deadline=None)
 settings.load_profile("andon")

@@ -1,4 +1,4 @@
-"""A network of real node processes on loopback, as a library: `async with LocalNet(...) as net`.
+"""A network of real node processes: `async with LocalNet(validators=4, seed=1) as net`.
 
 Nodes reach each other through chaos proxies, one a direction and pair, so that partitions, delays
 and cuts need no root. Processes are started from this checkout and die with the block.
@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +32,7 @@ from node.checkout import CHECKOUT
 from node.config import Config, Home, load_config, render_config
 from node.keystore import load_key
 from node.local_network import LOOPBACK, Manifest, NodeEntry, Plan, prepare
+from node.testing import harm
 from node.testing.proxy import Mode, Proxy
 
 START_S = 180.0
@@ -57,7 +61,25 @@ class NetPlan:
 class LocalNet:
     """A running network; methods name nodes as the manifest does (`node-1`, …)."""
 
-    def __init__(self, plan: NetPlan) -> None:
+    def __init__(
+        self,
+        plan: NetPlan | None = None,
+        *,
+        validators: int = 4,
+        observers: int = 0,
+        seed: int = 1,
+        worker_backend: str = "none",
+    ) -> None:
+        """Prepare nothing yet. Without a plan its folder is made and removed with the block."""
+        self._owns_home = plan is None
+        if plan is None:
+            plan = NetPlan(
+                home=Path(tempfile.gettempdir()) / f"andon-net-{secrets.token_hex(8)}",
+                validators=validators,
+                observers=observers,
+                seed=seed,
+                worker_backend=worker_backend,
+            )
         self.plan = plan
         self.manifest: Manifest
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -91,6 +113,8 @@ class LocalNet:
         await asyncio.gather(*(self.stop(name) for name in self.names))
         for proxy in self._proxies.values():
             await proxy.stop()
+        if self._owns_home:
+            await asyncio.to_thread(shutil.rmtree, self.plan.home)
 
     def _has_started(self, statuses: dict[str, StatusReply]) -> bool:
         ended = [name for name in self.names if not self.is_alive(name)]
@@ -159,13 +183,32 @@ class LocalNet:
         """SIGTERM, and SIGKILL if that does not help in time."""
         await self._signal(name, signal.SIGTERM)
 
+    async def restart(self, name: str, **changes: object) -> None:
+        """Stop it if it runs, change settings (`clock_skew_ms`, `storage_delay_ms`), start it."""
+        await self.stop(name)
+        self.reconfigure(name, **changes)
+        await self.start(name)
+
+    async def corrupt(self, name: str, kind: str) -> None:
+        """Start it again as a node that breaks the rules of consensus: see `Kind`."""
+        await self.stop(name)
+        await self.start(name, ("node.testing.byzantine", kind))
+
     def pause(self, name: str) -> None:
         """Stop its clock (SIGSTOP): it answers nobody but keeps its connections."""
         self._processes[name].send_signal(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a paused process go on."""
-        self._processes[name].send_signal(signal.SIGCONT)
+        """Let a paused process and a hanging worker go on."""
+        harm.resume(self._processes[name].pid)
+
+    def hang_worker(self, name: str) -> None:
+        """Stop the clock of its model worker."""
+        harm.hang_worker(self._processes[name].pid)
+
+    def fill_disk(self, name: str) -> None:
+        """Let none of its files grow; the limit ends with the process."""
+        harm.fill_disk(self._processes[name].pid, self.home(name).data)
 
     async def _signal(self, name: str, number: signal.Signals) -> None:
         process = self._processes.pop(name, None)

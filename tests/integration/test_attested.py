@@ -16,8 +16,7 @@ from andon.core.errors import InvalidInput
 from andon.core.json_value import from_hex
 from andon.core.model import ModelManifest, input_digest
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

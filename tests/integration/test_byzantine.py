@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 LIAR = "node-4"

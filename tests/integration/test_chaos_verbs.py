@@ -89,11 +89,16 @@ def test_an_operator_harms_a_network_and_mends_it(operator: Operator) -> None:
     finally:
         operator.andon("down")
     assert not (operator.home / "chaos.pid").exists()
-    verbs = [
-        msgspec.json.decode(line)["verb"]
+    events = [
+        msgspec.json.decode(line)
         for line in (operator.home / "chaos.jsonl").read_bytes().splitlines()
     ]
-    assert verbs == ["partition", "heal"]
+    done = ["partition", "heal", "kill", "pause", "resume", "skew", "slow-disk", "disk-full"]
+    assert [event["verb"] for event in events] == [*done, "mend", "byzantine"]
+    assert (events[5]["nodes"], events[5]["amount"]) == (["node-4"], 100)
+    assert events[-1]["kind"] == "equivocate"
+    times = [event["time_ms"] for event in events]
+    assert times == sorted(times)
 
 
 def test_verbs_on_links_tell_how_to_get_links(operator: Operator) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.checkout import CHECKOUT
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

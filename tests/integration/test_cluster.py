@@ -10,8 +10,7 @@ from andon.core.errors import AndonError
 from andon.core.transaction import make_call
 from node.testing.local_net import LocalNet
 from node.testing.proxy import Mode
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

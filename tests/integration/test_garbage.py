@@ -13,8 +13,7 @@ import pytest
 from node.net.tls import client_context
 from node.rpc.limits import BODY_BYTES_MAX
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

@@ -16,9 +16,8 @@ from andon.gateway.process import Gateway
 from andon.gateway.sparkplug import PayloadMessage
 from node.testing.broker import Broker, find_mosquitto
 from node.testing.local_net import LocalNet, free_ports
+from node.testing.pytest_plugin import OpenNet
 from scripts.gateway_campaign import Plan, run
-
-from .conftest import OpenNet
 
 pytestmark = pytest.mark.integration
 needs_mosquitto = pytest.mark.skipif(

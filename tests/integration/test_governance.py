@@ -8,8 +8,7 @@ from andon.client import AsyncClient
 from andon.core.codec import Value
 from andon.core.transaction import make_call
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

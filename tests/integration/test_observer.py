@@ -5,8 +5,7 @@ import signal
 import pytest
 
 from andon.core.transaction import make_call
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

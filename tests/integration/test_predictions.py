@@ -14,8 +14,7 @@ from andon.core.transaction import make_call
 from node.audit import Range, audit
 from node.checkout import CHECKOUT
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

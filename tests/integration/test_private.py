@@ -9,8 +9,7 @@ import pytest
 from andon.cli.main import cli, hoist
 from andon.client.private import Private, encryption_public, new_encryption_key
 from andon.core.errors import InvalidInput
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,7 @@ import lmdb
 import pytest
 
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 VICTIM = "node-4"

@@ -14,7 +14,7 @@ from node.checkout import CHECKOUT
 from node.config import Home, load_config, render_config
 from node.keystore import VALIDATOR_KEY
 from node.testing.local_net import LocalNet
-from tests.integration.conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 WAIT_S = 60.0

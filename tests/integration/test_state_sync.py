@@ -8,8 +8,7 @@ import pytest
 from andon.core.errors import InvalidInput
 from andon.core.genesis import Params
 from node.home_tools import create_snapshot, list_snapshots
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = pytest.mark.integration
 

@@ -1,4 +1,7 @@
-"""The event log of a run: one JSON object a line, with milliseconds since the run began."""
+"""The event log of a run: one JSON object a line, with milliseconds since opening.
+
+Several processes may append to one log, so that only `time_ms` orders all of its lines.
+"""
 
 from __future__ import annotations
 
@@ -35,5 +38,6 @@ class EventLog:
         """Add one event; names are noun.verb as in the nodes' logs."""
         at_ms = (time.monotonic_ns() - self._began_ns) // 1_000_000
         self.counts[event] = self.counts.get(event, 0) + 1
-        self._file.write(msgspec.json.encode({"at_ms": at_ms, "event": event, **fields}) + b"\n")
+        times = {"at_ms": at_ms, "time_ms": time.time_ns() // 1_000_000}
+        self._file.write(msgspec.json.encode({**times, "event": event, **fields}) + b"\n")
         self._file.flush()

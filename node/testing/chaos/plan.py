@@ -24,6 +24,8 @@ LIAR_SHARE = 0.2
 OBSERVER_SHARE = 0.3
 DELAYS_MS = (20, 80, 250)
 RESETS_PER_MILLE = (5, 20, 60)
+SKEWS_MS = (-400, 400, 3_000)
+COMMITS_MS = (20, 100)
 
 
 class Verb(Enum):
@@ -43,9 +45,27 @@ class Verb(Enum):
     """Every link of the named nodes is slower by `amount` ms."""
     DROP = "drop"
     """A piece of data on a link of the named nodes is lost with `amount` per mille."""
+    SKEW = "skew"
+    """The node starts again with its clock off by `amount` ms, and again with a true one."""
+    SLOW_DISK = "slow-disk"
+    """The same with commits that take `amount` ms longer."""
+    DISK_FULL = "disk-full"
+    """No file of the node may grow: it ends, and starts when there is room again."""
+    WORKER_HANGS = "worker-hangs"
+    """The model worker's clock stands still."""
+    SILENT = "silent"
+    """Byzantine: the node follows, and says nothing in consensus."""
+    REPLAY = "replay"
+    """Byzantine: the node repeats what it said long ago beside everything it says."""
 
 
-PROCESS_VERBS = (Verb.KILL, Verb.PAUSE)
+LINK_VERBS = (Verb.PARTITION, Verb.CABLE, Verb.ONE_WAY, Verb.DELAY, Verb.DROP)
+PROCESS_VERBS = tuple(verb for verb in Verb if verb not in LINK_VERBS)
+"""At most one of these at a time on one node."""
+FIRST_VERBS = (Verb.KILL, Verb.PAUSE, *LINK_VERBS)
+WEAR_VERBS = tuple(verb for verb in Verb if verb not in FIRST_VERBS)
+WEAR_VERBS_WITHOUT_WORKERS = tuple(verb for verb in WEAR_VERBS if verb is not Verb.WORKER_HANGS)
+WEAR_SHARE = 0.5
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,12 +130,14 @@ def draw_plan(seed: int) -> ChaosPlan:
     # Four nodes with workers are what a small machine can bear.
     liar = f"node-{draw.randint(1, 4)}" if validators == 4 and draw.random() < LIAR_SHARE else ""
     plan = ChaosPlan(seed=seed, validators=validators, clients=draw.randint(2, 4), liar=liar)
+    acts = draw_acts(seed, plan.names, FAULTS_MS, lies=bool(liar))
+    plan = msgspec.structs.replace(plan, acts=acts)
     busy_until: dict[str, int] = dict.fromkeys(plan.names, 0)
     faults: list[Fault] = []
     for _ in range(draw.randint(3, 8)):
         at_ms = draw.randrange(200, FAULTS_MS - 2_000, 100)
         until_ms = min(FAULTS_MS, at_ms + draw.randrange(500, 6_000, 100))
-        verb = draw.choice(tuple(Verb))
+        verb = draw.choice(FIRST_VERBS)
         fault = draw_fault(draw, verb, plan.names, at_ms, until_ms)
         if verb in PROCESS_VERBS:
             name = fault.nodes[0]
@@ -124,11 +146,16 @@ def draw_plan(seed: int) -> ChaosPlan:
             # Later faults of this process may begin only after this one, whatever their order.
             busy_until[name] = FAULTS_MS
         faults.append(fault)
-    faults.sort(key=lambda fault: (fault.at_ms, fault.verb.value, fault.nodes))
     # Drawn last, so that the rest of a seed's plan is what it was.
     observers = int(draw.random() < OBSERVER_SHARE)
-    acts = draw_acts(seed, plan.names, FAULTS_MS, lies=bool(liar))
-    return msgspec.structs.replace(plan, faults=tuple(faults), observers=observers, acts=acts)
+    unharmed = [name for name in plan.names if not busy_until[name] and name != liar]
+    if unharmed and draw.random() < WEAR_SHARE:
+        at_ms = draw.randrange(200, FAULTS_MS // 2, 100)
+        verbs = WEAR_VERBS if plan.has_models else WEAR_VERBS_WITHOUT_WORKERS
+        verb = draw.choice(verbs)
+        faults.append(draw_fault(draw, verb, (draw.choice(unharmed),), at_ms, FAULTS_MS))
+    faults.sort(key=lambda fault: (fault.at_ms, fault.verb.value, fault.nodes))
+    return msgspec.structs.replace(plan, faults=tuple(faults), observers=observers)
 
 
 def draw_fault(
@@ -145,7 +172,13 @@ def draw_fault(
             count, amount = draw.randint(1, len(names)), draw.choice(DELAYS_MS)
         case Verb.DROP:
             count, amount = draw.randint(1, len(names)), draw.choice(RESETS_PER_MILLE)
-        case Verb.KILL | Verb.PAUSE:
+        case Verb.SKEW:
+            amount = draw.choice(SKEWS_MS)
+        case Verb.SLOW_DISK:
+            amount = draw.choice(COMMITS_MS)
+        case (
+            Verb.KILL | Verb.PAUSE | Verb.DISK_FULL | Verb.WORKER_HANGS | Verb.SILENT | Verb.REPLAY
+        ):
             pass
     nodes = tuple(draw.sample(names, count))
     return Fault(verb=verb, at_ms=at_ms, until_ms=until_ms, nodes=nodes, amount=amount)
@@ -176,6 +209,8 @@ def parse_plan(text: bytes) -> ChaosPlan:
             raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: no such node in '{fault}'")
         if fault.verb is Verb.ONE_WAY and len(fault.nodes) != 2:
             raise InvalidInput(Code.BAD_CONFIG, "one-way names two nodes")
+        if fault.verb in PROCESS_VERBS and len(fault.nodes) != 1:
+            raise InvalidInput(Code.BAD_CONFIG, f"{fault.verb.value} names one node")
         if not 0 <= fault.at_ms < fault.until_ms <= plan.faults_ms:
             raise InvalidInput(Code.BAD_CONFIG, f"chaos plan: bad times in '{fault}'")
     if problem := check_acts(plan.names, plan.acts, plan.faults_ms):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import assert_never
 
 from node.testing.chaos.links import shape
 from node.testing.chaos.log import EventLog
@@ -38,22 +39,49 @@ class Player:
         self._log.write("network.healed")
 
     async def _begin(self, fault: Fault) -> None:
+        name = fault.nodes[0]
         match fault.verb:
             case Verb.KILL:
                 self.kills += 1
-                await self._net.kill(fault.nodes[0])
+                await self._net.kill(name)
             case Verb.PAUSE:
-                self._net.pause(fault.nodes[0])
+                self._net.pause(name)
+            case Verb.SKEW:
+                await self._net.restart(name, clock_skew_ms=fault.amount)
+            case Verb.SLOW_DISK:
+                await self._net.restart(name, storage_delay_ms=fault.amount)
+            case Verb.DISK_FULL:
+                self._net.fill_disk(name)
+            case Verb.WORKER_HANGS:
+                self._net.hang_worker(name)
+            case Verb.SILENT | Verb.REPLAY:
+                await self._net.corrupt(name, fault.verb.value)
             case Verb.PARTITION | Verb.CABLE | Verb.ONE_WAY | Verb.DELAY | Verb.DROP:
                 self._on_links.append(fault)
                 shape(self._net.links, self._on_links)
+            case _:
+                assert_never(fault.verb)
 
     async def _end(self, fault: Fault) -> None:
+        name = fault.nodes[0]
         match fault.verb:
             case Verb.KILL:
-                await self._net.start(fault.nodes[0])
+                await self._net.start(name)
             case Verb.PAUSE:
-                self._net.resume(fault.nodes[0])
+                self._net.resume(name)
+            case Verb.SKEW:
+                await self._net.restart(name, clock_skew_ms=0)
+            case Verb.SLOW_DISK:
+                await self._net.restart(name, storage_delay_ms=0)
+            case Verb.DISK_FULL:
+                # It has ended, or had nothing to write: then its limit ends with the process.
+                await self._net.restart(name)
+            case Verb.WORKER_HANGS:
+                self._net.resume(name)
+            case Verb.SILENT | Verb.REPLAY:
+                await self._net.restart(name)
             case Verb.PARTITION | Verb.CABLE | Verb.ONE_WAY | Verb.DELAY | Verb.DROP:
                 self._on_links.remove(fault)
                 shape(self._net.links, self._on_links)
+            case _:
+                assert_never(fault.verb)

@@ -24,11 +24,10 @@ from node.config import Home, load_config, render_config
 from node.local_network import LOOPBACK, MANIFEST_FILE, Manifest, NodeEntry
 from node.testing.chaos.links import shape
 from node.testing.chaos.log import EventLog
-from node.testing.chaos.plan import FAULTS_MAX, Fault, Verb
+from node.testing.chaos.plan import FAULTS_MAX, LINK_VERBS, Fault, Verb
 from node.testing.proxy import Proxy
 
 SOCKET_FILE, PID_FILE, LOG_FILE = "chaos.sock", "chaos.pid", "chaos.jsonl"
-LINK_VERBS = (Verb.PARTITION, Verb.CABLE, Verb.ONE_WAY, Verb.DELAY, Verb.DROP)
 NODES_MAX = 16
 PORTS_ABOVE = 2000
 """Proxies listen so far above the first peer port: stable, so that a node may be restarted."""

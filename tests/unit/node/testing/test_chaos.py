@@ -48,8 +48,10 @@ def test_every_plan_is_possible_and_reads_back_from_its_file() -> None:
 
 
 def test_all_faults_are_drawn() -> None:
-    drawn = {fault.verb for seed in range(100) for fault in draw_plan(seed).faults}
-    assert drawn == set(Verb)
+    plans = [draw_plan(seed) for seed in range(100)]
+    assert {fault.verb for plan in plans for fault in plan.faults} == set(Verb)
+    hung = [plan for plan in plans if Verb.WORKER_HANGS in {item.verb for item in plan.faults}]
+    assert all(plan.has_models for plan in hung)
     assert any(draw_plan(seed).liar for seed in range(100))
 
 
@@ -61,6 +63,7 @@ def test_all_faults_are_drawn() -> None:
         Fault(verb=Verb.KILL, at_ms=1, until_ms=FAULTS_MS + 1, nodes=("node-1",)),
         Fault(verb=Verb.ONE_WAY, at_ms=1, until_ms=2, nodes=("node-1",)),
         Fault(verb=Verb.DELAY, at_ms=1, until_ms=2, nodes=()),
+        Fault(verb=Verb.DISK_FULL, at_ms=1, until_ms=2, nodes=("node-1", "node-2")),
     ],
 )
 def test_an_impossible_plan_is_refused(fault: Fault) -> None:
