@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import click
@@ -32,6 +33,8 @@ class Row:
     url: str
     reply: dict[str, Json] | None = None
     reason: str = ""
+    clock_off_s: float | None = None
+    """The node's clock less ours, in whole seconds; None if it did not say."""
 
 
 @click.command("status")
@@ -81,7 +84,10 @@ def _ask(row: Row) -> None:
             )
     try:
         connection.request("GET", "/v1/status", headers=headers)
-        document = json.loads(connection.getresponse().read(ANSWER_BYTES_MAX))
+        answer = connection.getresponse()
+        document = json.loads(answer.read(ANSWER_BYTES_MAX))
+        if date := answer.getheader("Date"):
+            row.clock_off_s = parsedate_to_datetime(date).timestamp() - time.time_ns() // 10**9
         if isinstance(document, dict) and "height" in document:
             row.reply = document
         else:
