@@ -41,12 +41,14 @@ def run(arguments: list[str] | None = None) -> commands.Told:
         return commands.train_own(
             options.csv, options.out, task=options.task, name=options.name,
             target=options.target, group=options.group, time=options.time,
-            ignore=tuple(options.ignore), window=options.window, seed=options.seed, say=_say,
+            ignore=tuple(options.ignore), window=options.window, seed=options.seed,
+            say=_say, cap=options.cap,
         )  # fmt: skip
     if options.images is not None:
         return commands.train_own_images(
             options.images, options.out, name=options.name, size=options.size,
             epochs=options.epochs, seed=options.seed, say=_say, model=options.model,
+            is_colour=options.colour,
         )  # fmt: skip
     return commands.train(
         options.recipe, options.data, options.out, seed=options.seed, say=_say,
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--csv", type=Path, help="your own table, with a header line")
     train.add_argument("--images", type=Path, help="your own images, a folder for each class")
     train.add_argument("--size", type=int, default=64, help="images: pixels a side")
+    train.add_argument("--colour", action="store_true", help="images: red, green and blue")
     train.add_argument("--epochs", type=int, default=40, help="images: passes over them")
     train.add_argument("--task", default="regress", help="regress classify rul forecast anomaly")
     train.add_argument("--name", default="own-model", help="name of the package")
@@ -80,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--time", default="", help="column that orders the rows")
     train.add_argument("--ignore", action="append", default=[], help="column to leave out")
     train.add_argument("--window", type=int, default=0, help="rows in a window; 0 chooses")
+    train.add_argument("--cap", type=float, default=0.0, help="rul: largest life left; 0 chooses")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--out", type=Path, required=True, help="folder for the package")
     verify = verbs.add_parser("verify", help="check a package and run its vectors here")

@@ -79,7 +79,7 @@ def train(
 
 def train_own(
     csv: Path, out: Path, *, task: str, name: str, target: str, group: str, time: str,
-    ignore: tuple[str, ...], window: int, seed: int, say: Say,
+    ignore: tuple[str, ...], window: int, seed: int, say: Say, cap: float = 0.0,
 ) -> Told:  # fmt: skip
     """Train on somebody's table; save the package and `report.html` in `out`.
 
@@ -93,7 +93,7 @@ def train_own(
     outcome = train_csv(
         Request(
             csv=csv, task=task, name=name, target=target, group=group, time=time,
-            ignore=ignore, window=window, seed=seed,
+            ignore=ignore, window=window, seed=seed, cap=cap,
         ),
         say,
     )  # fmt: skip
@@ -110,6 +110,7 @@ def train_own_images(
     seed: int,
     say: Say,
     model: str = "",
+    is_colour: bool = False,
 ) -> Told:
     """Train on somebody's folder of images; save the package and `report.html` in `out`.
 
@@ -120,8 +121,9 @@ def train_own_images(
     from models.recipes.own_images import ImageRequest, train_images  # noqa: PLC0415 # jax
 
     request = ImageRequest(
-        folder=folder, name=name, size=size, epochs=epochs, seed=seed, model=model
-    )
+        folder=folder, name=name, size=size, epochs=epochs, seed=seed, model=model,
+        is_colour=is_colour,
+    )  # fmt: skip
     return _save(train_images(request, say), out)
 
 

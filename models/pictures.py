@@ -13,27 +13,29 @@ from models.interpreter import interpret
 from models.package import Package
 from models.quantiser import quantise
 
-CHANNEL = "grey"
-"""What a package that takes images calls its one channel."""
+GREY = ("grey",)
+COLOUR = ("red", "green", "blue")
+"""What a package that takes images calls its channels."""
 
 
 def image_window(package: Package, path: Path) -> NDArray[np.int8]:
-    """Read an image as training read it: `i8[size, size, 1]`.
+    """Read an image as training read it: `i8[size, size, channels]`.
 
     Raises:
         InvalidInput: BAD_MODEL_INPUT for a package that takes no images, BAD_DATASET for a file
             that is none.
     """
     shape = package.manifest.input_shape
-    is_square = len(shape) == 3 and shape[0] == shape[1] and shape[2] == 1
-    if not is_square or package.quantiser.channels != (CHANNEL,):
+    channels = package.quantiser.channels
+    is_square = len(shape) == 3 and shape[0] == shape[1] and shape[2] == len(channels)
+    if not is_square or channels not in (GREY, COLOUR):
         raise InvalidInput(
             Code.BAD_MODEL_INPUT,
             f"{package.manifest.name} takes windows of readings, not images",
             hint="the gateway makes them, as its [[streams]] say",
         )
-    pixels = read_image(path, shape[0]).astype(np.float64)
-    return quantise(package.quantiser, pixels[..., np.newaxis]).values
+    pixels = read_image(path, shape[0], is_colour=channels == COLOUR)
+    return quantise(package.quantiser, pixels.astype(np.float64)).values
 
 
 def shares(package: Package, window: NDArray[np.int8]) -> list[tuple[str, float]]:

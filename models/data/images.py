@@ -1,7 +1,7 @@
-"""Folders of images: one folder a class, read as grey squares of one size.
+"""Folders of images: one folder a class, read as squares of one size, grey or in colour.
 
 `FOLDER/CLASS/file`, or `FOLDER/train/CLASS/file` and `FOLDER/test/CLASS/file` where somebody has
-split them already. Reading and shrinking happen before anything is signed; only the grey levels
+split them already. Reading and shrinking happen before anything is signed; only the levels
 count afterwards.
 """
 
@@ -25,7 +25,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """`pixels: u8[n, size, size]`, `labels: i64[n]` as places in `classes`, file names.
+    """`pixels: u8[n, size, size, 1 or 3]`, `labels: i64[n]` as places in `classes`, file names.
 
     `is_test` is the split that the folder has, all False where it has none.
     """
@@ -38,7 +38,7 @@ class Images:
     sha256: str
 
 
-def read_images(folder: Path, size: int) -> Images:
+def read_images(folder: Path, size: int, *, is_colour: bool = False) -> Images:
     """Read every image below `folder`, in order of its path.
 
     Raises:
@@ -56,12 +56,12 @@ def read_images(folder: Path, size: int) -> Images:
     if len(files) > IMAGES_MAX:
         raise _bad(f"{len(files)} images", f"at most {IMAGES_MAX} are read")
     total = hashlib.sha256()
-    pixels = np.zeros((len(files), size, size), np.uint8)
+    pixels = np.zeros((len(files), size, size, 3 if is_colour else 1), np.uint8)
     for place, (path, _, _) in enumerate(files):
         data = path.read_bytes()
         total.update(path.relative_to(folder).as_posix().encode())
         total.update(hashlib.sha256(data).digest())
-        pixels[place] = _grey(path, data, size)
+        pixels[place] = _levels(path, data, size, is_colour=is_colour)
     return Images(
         pixels=pixels,
         labels=np.array([classes.index(name) for _, name, _ in files], np.int64),
@@ -72,8 +72,8 @@ def read_images(folder: Path, size: int) -> Images:
     )
 
 
-def read_image(path: Path, size: int) -> NDArray[np.uint8]:
-    """Read one image as grey levels: `u8[size, size]`.
+def read_image(path: Path, size: int, *, is_colour: bool = False) -> NDArray[np.uint8]:
+    """Read one image as grey levels, or red, green and blue: `u8[size, size, 1 or 3]`.
 
     Raises:
         InvalidInput: BAD_DATASET if it cannot be read.
@@ -82,7 +82,7 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
         data = path.read_bytes()
     except OSError as error:
         raise _bad(f"{path}: {error.strerror}", "") from None
-    return _grey(path, data, size)
+    return _levels(path, data, size, is_colour=is_colour)
 
 
 def _of(root: Path) -> list[Path]:
@@ -97,15 +97,16 @@ def _of(root: Path) -> list[Path]:
     )
 
 
-def _grey(path: Path, data: bytes, size: int) -> NDArray[np.uint8]:
+def _levels(path: Path, data: bytes, size: int, *, is_colour: bool) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 # only who reads images needs it
 
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > PIXELS_MAX:
                 raise _bad(f"{path.name} has more than {PIXELS_MAX} pixels", "shrink it first")
-            small = image.convert("L").resize((size, size), Image.Resampling.BOX)
-            return np.asarray(small, np.uint8)
+            small = image.convert("RGB" if is_colour else "L")
+            small = small.resize((size, size), Image.Resampling.BOX)
+            return np.asarray(small, np.uint8).reshape(size, size, -1)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
         raise _bad(f"{path.name} is not an image that can be read: {error}", "") from None
 

@@ -26,27 +26,27 @@ GAIN = 256.0
 
 
 class Autoencoder(Network):
-    """Rows through a bottleneck and back: `f32[batch, channels]` to itself."""
+    """Rows or whole windows through a bottleneck and back, flattened."""
 
-    def __init__(self, channels: int, *, rngs: nnx.Rngs) -> None:
-        wide = max(8, min(64, 2 * channels))
-        narrow = max(2, min(16, channels // 3))
-        self.encode1 = nnx.Linear(channels, wide, rngs=rngs)
+    def __init__(self, values: int, *, rngs: nnx.Rngs) -> None:
+        wide = max(8, min(64, 2 * values))
+        narrow = max(2, min(16, values // 3))
+        self.encode1 = nnx.Linear(values, wide, rngs=rngs)
         self.encode2 = nnx.Linear(wide, narrow, rngs=rngs)
         self.decode1 = nnx.Linear(narrow, wide, rngs=rngs)
-        self.decode2 = nnx.Linear(wide, channels, rngs=rngs)
+        self.decode2 = nnx.Linear(wide, values, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Shapes: `f32[batch, channels]` to the same."""
-        code = self.encode2(nnx.relu(self.encode1(x)))
+        """Shapes: `f32[batch, ...] -> f32[batch, values]`."""
+        code = self.encode2(nnx.relu(self.encode1(x.reshape(x.shape[0], -1))))
         return jnp.asarray(self.decode2(nnx.relu(self.decode1(code))))
 
 
 def reconstruction_part(
     model: Autoencoder, inputs: NDArray[np.int8], seed: int, say: Say
 ) -> tuple[Part, Goal]:
-    """Train on rows taken as normal, and convert error and all: one score a row."""
-    targets = (inputs / 127.0).astype(np.float32)
+    """Train on rows or windows taken as normal, and convert error and all: one score for each."""
+    targets = (inputs.reshape(len(inputs), -1) / 127.0).astype(np.float32)
     fit(
         model,
         inputs,
@@ -59,7 +59,7 @@ def reconstruction_part(
     )
 
     def score(x: jax.Array) -> jax.Array:
-        error = x - model(x)
+        error = x.reshape(x.shape[0], -1) - model(x)
         return (error * error).mean(axis=-1, keepdims=True) * GAIN
 
     return converted(score, inputs, SCORE), SCORE

@@ -48,7 +48,7 @@ def _plots(outcome: Outcome) -> list[str]:
     predicted, actual = outcome.predicted, outcome.actual
     task = outcome.package.manifest.task
     if task == "anomaly":
-        return [_histogram("Score of test rows", predicted)]
+        return [_histogram("Score of test examples", predicted)]
     if predicted.ndim == 2:
         return [_confusion(outcome.classes, confusion(predicted, actual))]
     if task == "classify":

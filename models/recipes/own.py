@@ -91,7 +91,7 @@ def train_csv(request: Request, say: Say) -> Outcome:
     if request.task == "anomaly":
         return _anomaly(request, table, channels, examples, say)
     classes = class_names(table, request)
-    goal = _goal(request, examples.targets[~examples.is_test], len(classes))
+    goal = _goal(request, examples, len(classes))
     quantiser = _quantiser(channels, examples, request.task)
     inputs = quantise(quantiser, examples.readings).values
     known = ~examples.is_test
@@ -117,7 +117,7 @@ def train_csv(request: Request, say: Say) -> Outcome:
     about = _describe(
         request, table, figures,
         convention=examples.convention, weights=found.weights, steps=goal.steps,
-        classes=classes,
+        classes=classes, cap=examples.cap,
     )  # fmt: skip
     package = build_package(about, found.part.graph, found.part.tensors, quantiser, inputs[known])
     return Outcome(
@@ -141,13 +141,14 @@ def named(table: Table, channels: tuple[str, ...]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _goal(request: Request, targets: Floats, classes: int) -> Goal:
+def _goal(request: Request, examples: Examples, classes: int) -> Goal:
     if classes > 2:
         return Goal(kind="classes", outputs=classes, low=0.0, high=1.0)
     if request.task == "classify":
         return Goal(kind="classify", low=0.0, high=1.0)
     if request.task == "rul":
-        return Goal(low=0.0, high=request.cap, scale=request.cap)
+        return Goal(low=0.0, high=examples.cap, scale=examples.cap)
+    targets = examples.targets[~examples.is_test]
     span = float(targets.max() - targets.min()) or 1.0
     top = float(np.abs(targets).max()) + span
     if top > 60_000:
@@ -166,7 +167,8 @@ def _quantiser(channels: tuple[str, ...], examples: Examples, task: str) -> Quan
         return edge_quantiser(channels, flat)
     lows, highs = np.nanpercentile(flat, [0.05, 99.95], axis=0)
     # A series that drifts leaves the range it was trained on; groups that are held out do not.
-    room = 0.5 * (highs - lows) if task == "forecast" else 0.0
+    # Neither may what is unusual look like the edge of the usual.
+    room = 0.5 * (highs - lows) if task in ("forecast", "anomaly") else 0.0
     return linear_quantiser(channels, lows - room, highs + room)
 
 
@@ -200,14 +202,14 @@ def _anomaly(
     known = ~examples.is_test
     quantiser = _quantiser(channels, examples, request.task)
     inputs = quantise(quantiser, examples.readings).values
-    model = Autoencoder(len(channels), rngs=nnx.Rngs(request.seed))
+    model = Autoencoder(int(np.prod(inputs.shape[1:])), rngs=nnx.Rngs(request.seed))
     part, goal = reconstruction_part(model, inputs[known], request.seed, say)
     scores = predict(part, inputs, goal)
     level = float(np.quantile(scores[known], 0.99))
     predicted, actual = scores[examples.is_test], examples.targets[examples.is_test]
     figures: Figures = (
         ("threshold (99 % of training)", level),
-        ("test rows above it", float((predicted > level).mean())),
+        ("test examples above it", float((predicted > level).mean())),
     )
     if request.target and len(np.unique(actual)) == 2:
         figures += detection(predicted, (actual == actual.max()).astype(float), level)
@@ -238,6 +240,7 @@ def _describe(
     weights: tuple[tuple[str, float], ...],
     steps: int,
     classes: tuple[str, ...] = (),
+    cap: float = 0.0,
 ) -> Description:
     lineage = {
         "recipe": "models.recipes.own",
@@ -246,6 +249,7 @@ def _describe(
         "target": request.target,
         "seed": str(request.seed),
         **({"classes": ",".join(classes)} if classes else {}),
+        **({"cap": f"{cap:g}"} if cap else {}),
         **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
     }
     lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures)

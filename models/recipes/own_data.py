@@ -6,7 +6,7 @@ Split by group where there is one, else by time where there is one, else at rand
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,11 @@ TEST_SHARE = 0.25
 CLASSES_MAX = 64
 FOLDS = 4
 WINDOW_ROWS = 30
+CAP = 125.0
+CAP_LIVES = (50.0, 500.0)
+"""Median lives for which `CAP` is a sensible cap: counts of cycles, as in C-MAPSS."""
+CAP_SHARE = 0.6
+CAP_MAX = 60_000.0
 IDENTIFIER_SHARE = 0.5
 """A text column with more different texts than this share of the rows names rows."""
 Floats = NDArray[np.float64]
@@ -39,7 +44,8 @@ class Request:
     ignore: tuple[str, ...] = ()
     window: int = 0
     """Rows in a window; 0 for WINDOW_ROWS, or fewer where the series are short."""
-    cap: float = 125.0
+    cap: float = 0.0
+    """Task rul: more life left than this is not told apart; 0 chooses from the data."""
     seed: int = 0
 
 
@@ -52,6 +58,8 @@ class Examples:
     groups: NDArray[np.int64]
     is_test: NDArray[np.bool_]
     convention: str
+    cap: float = 0.0
+    """The largest target of task rul; 0 for other tasks."""
 
 
 def class_names(table: Table, request: Request) -> tuple[str, ...]:
@@ -103,6 +111,11 @@ def examples_of(table: Table, channels: Sequence[str], request: Request) -> Exam
     Raises:
         InvalidInput: BAD_DATASET.
     """
+    if request.cap and (request.task != "rul" or not 0 < request.cap <= CAP_MAX):
+        raise refuse(
+            f"a cap of {request.cap:g} for task {request.task}",
+            f"--cap is for task rul, above 0 and up to {CAP_MAX:g}",
+        )
     rows = len(table.values)
     groups = (
         np.unique(table.column(request.group), return_inverse=True)[1].astype(np.int64)
@@ -113,7 +126,8 @@ def examples_of(table: Table, channels: Sequence[str], request: Request) -> Exam
         groups, kind="stable"
     )  # fmt: skip
     readings, groups = table.select(channels)[order], groups[order]
-    if request.task in ("rul", "forecast"):
+    is_windowed = request.task == "anomaly" and bool(request.time) and request.window != 1
+    if request.task in ("rul", "forecast") or is_windowed:
         return _windows(table, readings, groups, order, request)
     if request.task == "anomaly":
         targets = np.zeros(rows)
@@ -159,7 +173,7 @@ def _windows(
     table: Table, readings: Floats, groups: NDArray[np.int64], order: NDArray[np.intp],
     request: Request,
 ) -> Examples:  # fmt: skip
-    """Windows within groups; the target is life left (or the target column), or the next value."""
+    """Windows within groups; the target is life left, the next value, or a column's last value."""
     size = request.window or _window_rows(groups, request.task)
     if request.task == "rul" and not request.group:
         raise refuse("task rul needs --group, the column that names the machine", "")
@@ -170,21 +184,29 @@ def _windows(
     places: list[float] = []
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
-        for end in range(size, len(rows) + (request.task == "rul")):
+        for end in range(size, len(rows) + (request.task != "forecast")):
             parts.append(readings[rows[end - size : end]])
             owners.append(int(group))
             places.append(end / len(rows))
             if request.task == "forecast":
                 targets.append(float(readings[rows[end], 0]))
             elif given is not None:
-                targets.append(min(float(given[rows[end - 1]]), request.cap))
+                targets.append(float(given[rows[end - 1]]))
             else:
-                targets.append(min(float(len(rows) - end), request.cap))
+                targets.append(float(len(rows) - end))
     if len(parts) < 40:
         raise refuse(f"only {len(parts)} windows of {size} rows fit", "choose a smaller --window")
     stacked, wanted = np.stack(parts), np.array(targets)
     if request.task == "rul":
-        return _by_group(stacked, wanted, np.array(owners, np.int64), request)
+        found = _by_group(stacked, wanted, np.array(owners, np.int64), request)
+        lives = [
+            float(np.sum(groups == group) if given is None else given[groups == group].max())
+            for group in np.unique(found.groups[~found.is_test])
+        ]
+        return _capped(found, float(np.median(lives)), request.cap)
+    if request.task == "anomaly" and request.group:
+        found = _by_group(stacked, wanted, np.array(owners, np.int64), request)
+        return replace(found, convention=f"{found.convention}; windows of {size} rows")
     late = np.array(places) >= 1 - TEST_SHARE
     if late.all():
         raise refuse(
@@ -192,10 +214,33 @@ def _windows(
             "choose a smaller --window",
         )
     blocks = (np.array(places) * FOLDS * 4).astype(np.int64)
+    ahead = "one step ahead of" if request.task == "forecast" else "windows of"
     return Examples(
         readings=stacked, targets=wanted, groups=blocks, is_test=late,
-        convention=f"the last quarter of each series is the test; one step ahead of {size} rows",
+        convention=f"the last quarter of each series is the test; {ahead} {size} rows",
     )  # fmt: skip
+
+
+def _capped(examples: Examples, median_life: float, asked: float) -> Examples:
+    """Cap life left as asked, or by the lives of machines that train."""
+    cap, why = (asked, "as asked") if asked else chosen_cap(median_life)
+    if not 0 < cap <= CAP_MAX:
+        raise refuse(
+            f"a median life of {median_life:g} cannot be predicted",
+            f"lives lie above 0; multiply or divide them so that the cap is at most {CAP_MAX:g}",
+        )
+    return replace(
+        examples, targets=np.minimum(examples.targets, cap), cap=cap,
+        convention=f"{examples.convention}; remaining life capped at {cap:g} ({why})",
+    )  # fmt: skip
+
+
+def chosen_cap(median_life: float) -> tuple[float, str]:
+    """125 where lives are like counts of cycles, else six tenths of the median; and why."""
+    if CAP_LIVES[0] <= median_life <= CAP_LIVES[1]:
+        return CAP, "the default; --cap changes it"
+    cap = CAP_SHARE * median_life
+    return float(f"{cap:.2g}"), f"six tenths of the median life {median_life:g}; --cap changes it"
 
 
 def _window_rows(groups: NDArray[np.int64], task: str) -> int:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from models.data.images import Images, read_images
 from models.package import Description, build_package
-from models.quantiser import Quantiser
+from models.pictures import COLOUR, GREY
 from models.recipes.learners import Goal, Learner, NetworkLearner, predict
 from models.recipes.own import Outcome
 from models.recipes.own_data import TEST_SHARE, refuse
 from models.recipes.report import Say, card
 from models.recipes.scores import Figures, classification
 from models.recipes.texture import TextureLearner
-from models.recipes.vision import LEVELS, levels
+from models.recipes.vision import image_quantiser, levels
 from models.train.fit import FitConfig
 from models.train.networks import ConvNet2d
 from models.train.step import Network
@@ -43,6 +43,8 @@ class ImageRequest:
     seed: int = 0
     model: str = ""
     """"network" (convolutions), "texture" (patterns; fast), or "": by the number of images."""
+    is_colour: bool = False
+    """Red, green and blue, for networks; patterns are of grey levels."""
 
 
 def train_images(request: ImageRequest, say: Say) -> Outcome:
@@ -55,10 +57,14 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
         raise refuse(f"no model {request.model!r} for images", "models: " + ", ".join(MODELS))
     if request.size % SIZE_STEP or not SIZE_STEP <= request.size <= 256:
         raise refuse(f"size {request.size}", f"a multiple of {SIZE_STEP} up to 256")
-    images = read_images(request.folder, request.size)
+    if request.is_colour and request.model == "texture":
+        raise refuse(
+            "texture counts patterns of grey levels", "leave out --colour, or take network"
+        )
+    images = read_images(request.folder, request.size, is_colour=request.is_colour)
     is_test, convention = split(images)
     say(f"{len(images.labels)} images, {len(images.classes)} classes; {int(is_test.sum())} test")
-    model = request.model
+    model = "network" if request.is_colour else request.model
     if not model:
         model = "texture" if int((~is_test).sum()) < FEW_IMAGES else "network"
         other = next(name for name in MODELS if name != model)
@@ -71,7 +77,7 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
     )  # fmt: skip
 
     def network(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
-        return ConvNet2d(shape[0], 1, goal.outputs, rngs=rngs)
+        return ConvNet2d(shape[0], shape[-1], goal.outputs, rngs=rngs)
 
     learner: Learner = NetworkLearner("convolution", network, config, augment=nudge)
     if model == "texture":
@@ -85,7 +91,7 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
             trained, images, figures, convention=convention, config=config, steps=goal.steps
         ),
         part.graph, part.tensors,
-        Quantiser(("grey",), ("level",), (), (LEVELS,), (), 0), inputs[~is_test],
+        image_quantiser(COLOUR if request.is_colour else GREY), inputs[~is_test],
     )  # fmt: skip
     return Outcome(
         package=package, figures=figures, predicted=predicted, actual=actual,
@@ -139,12 +145,14 @@ def _describe(
         "classes": ",".join(images.classes),
         "seed": str(request.seed),
         "model": request.model,
+        "channels": ",".join(COLOUR if request.is_colour else GREY),
         "fit.epochs": str(config.epochs),
     }
     text = card(
         request.name,
         f"Share of each class, output / {steps}, in this order: {classes}.",
-        f"{request.folder.name}, {len(images.labels)} images of {request.size} px, grey.",
+        f"{request.folder.name}, {len(images.labels)} images of {request.size} px, "
+        + ("in colour." if request.is_colour else "grey."),
         f"{lines}\n\nConvention: {convention}; certified integer model.",
         "There is no class for none of these; other cameras and light were never seen.",
     )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from andon.core.errors import Code, InvalidInput
 from models.package import Description, build_package
+from models.pictures import GREY
 from models.quantiser import Quantiser, Regime
 from models.recipes.learners import STEPS, Goal, Part, converted
 from models.recipes.report import Result, Say, card, values
@@ -32,8 +33,6 @@ MODELS = ("texture", "network")
 SIZE = 64
 CONFIG = FitConfig(epochs=60, rate=3e-3, batch=64, noise=0.02, weight_decay=1e-2, average=0.99)
 CONVENTION = "numbers 1-240 of each class train, 241-300 test (360 images); certified integers"
-# A grey level g becomes g - 128, clipped at -127: one step a level.
-LEVELS = Regime((), ("128",), ("1",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ def load(folder: Path) -> Task:
         )
     with np.load(path, allow_pickle=False) as archive:
         return Task(
-            inputs=levels(archive["x"]),
+            inputs=levels(archive["x"][..., np.newaxis]),
             labels=archive["y"].astype(np.int64),
             is_test=archive["is_test"].astype(bool),
             numbers=archive["number"].astype(np.int64),
@@ -113,7 +112,7 @@ def train(
             "Six defect types of hot-rolled strip under one camera; there is no class for none.",
         ),
     )
-    quantiser = Quantiser(("grey",), ("level",), (), (LEVELS,), (), 0)
+    quantiser = image_quantiser(GREY)
     package = build_package(description, part.graph, part.tensors, quantiser, inputs)
     whole = values(package, task.inputs[task.is_test]).argmax(axis=1)
     figures = (
@@ -140,10 +139,16 @@ def _network_part(
     return converted(lambda x: nnx.softmax(model(x)), inputs, goal)
 
 
+def image_quantiser(channels: tuple[str, ...]) -> Quantiser:
+    """A level v of each channel becomes v - 128, clipped at -127: one step a level."""
+    count = len(channels)
+    regime = Regime((), ("128",) * count, ("1",) * count)
+    return Quantiser(channels, ("level",) * count, (), (regime,), (), 0)
+
+
 def levels(images: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Grey images as int8 windows `[n, 64, 64, 1]`."""
-    centred = np.clip(images.astype(np.int16) - 128, -127, 127).astype(np.int8)
-    return centred[..., np.newaxis]
+    """Levels of `u8[n, size, size, channels]` as int8 windows."""
+    return np.clip(images.astype(np.int16) - 128, -127, 127).astype(np.int8)
 
 
 def distort(key: jax.Array, images: jax.Array) -> jax.Array:

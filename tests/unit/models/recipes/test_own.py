@@ -14,7 +14,13 @@ from models import commands
 from models.__main__ import main
 from models.data import degradation
 from models.data.tables import read_table
-from models.recipes.own_data import Request, examples_of, identifiers, input_columns
+from models.recipes.own_data import (
+    Request,
+    chosen_cap,
+    examples_of,
+    identifiers,
+    input_columns,
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +102,8 @@ def test_a_text_of_its_own_in_each_row_is_no_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "changes", "word"),
     [
+        ("rul", {"cap": -1.0}, "--cap"),
+        ("regress", {"target": "speed", "cap": 9.0}, "--cap"),
         ("regress", {"target": ""}, "--target"),
         ("classify", {"target": "speed"}, "classes"),
         ("rul", {"group": ""}, "--group"),
@@ -112,6 +120,49 @@ def test_what_is_missing_is_said(
         examples_of(table, input_columns(table, asked), asked)
     assert caught.value.code is Code.BAD_DATASET
     assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("median_life", "cap"), [(60.0, 125.0), (206.0, 125.0), (18_300.0, 11_000.0), (2.5, 1.5)]
+)
+def test_the_cap_is_125_for_counts_of_cycles_and_six_tenths_of_other_lives(
+    median_life: float, cap: float
+) -> None:
+    assert chosen_cap(median_life)[0] == cap
+
+
+def test_life_left_is_capped_as_asked_and_the_convention_says_so(machines: Path) -> None:
+    asked = request(machines, "rul", window=20, ignore=("constant",), cap=25.0)
+    table = read_table(machines)
+    examples = examples_of(table, input_columns(table, asked), asked)
+    assert examples.targets[examples.groups == 0].tolist() == [25.0] * 16 + list(range(24, -1, -1))
+    assert examples.cap == 25
+    assert "capped at 25 (as asked)" in examples.convention
+
+
+def test_lives_in_hours_are_capped_by_the_machines_that_train(tmp_path: Path) -> None:
+    path = tmp_path / "hours.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["machine", "cycle", "heat", "hours_left"])
+        for machine in range(12):
+            for row in range(30):
+                writer.writerow([f"M{machine}", row, row % 7, 500 * (29 - row)])
+    asked = request(path, "rul", target="hours_left", window=10)
+    examples = examples_of(read_table(path), ("heat",), asked)
+    assert examples.cap == 8700  # six tenths of 500 hours times 29 rows
+    assert "six tenths of the median life 14500" in examples.convention
+
+
+def test_unusual_rows_are_seen_in_windows_where_time_orders_them(machines: Path) -> None:
+    table = read_table(machines)
+    columns = input_columns(table, request(machines, "anomaly"))
+    examples = examples_of(table, columns, request(machines, "anomaly", window=8))
+    assert examples.readings.shape == (10 * 53, 8, 8)
+    assert "windows of 8 rows" in examples.convention
+    assert set(examples.groups[examples.is_test]).isdisjoint(examples.groups[~examples.is_test])
+    rows = examples_of(table, columns, request(machines, "anomaly", window=1))
+    assert rows.readings.shape == (600, 8)
 
 
 class Tags(HTMLParser):
@@ -132,13 +183,15 @@ def test_an_anomaly_model_is_trained_saved_verified_and_reported(
 ) -> None:
     out = tmp_path / "out"
     arguments = ["train", "--csv", str(machines), "--task", "anomaly", "--group", "machine"]
+    arguments += ["--time", "cycle", "--window", "6"]
     assert main([*arguments, "--name", "own-anomaly", "--out", str(out)]) == 0
-    assert "test rows above it" in capsys.readouterr().out
+    assert "test examples above it" in capsys.readouterr().out
     parser = Tags()
     parser.feed((out / "report.html").read_text("utf-8"))
     assert {"svg", "table", "pre"} <= set(parser.tags)
     assert main(["verify", str(out), "--backend", "numpy"]) == 0
-    assert commands.open_package(out).manifest.task == "anomaly"
+    manifest = commands.open_package(out).manifest
+    assert (manifest.task, manifest.input_shape) == ("anomaly", (6, 8))
 
 
 def test_mistakes_end_with_status_2_and_a_hint(

@@ -36,7 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_images_are_grey_squares_in_order_of_their_path(folder: Path) -> None:
     images = read_images(folder, 16)
-    assert images.pixels.shape == (32, 16, 16)
+    assert images.pixels.shape == (32, 16, 16, 1)
+    colour = read_images(folder, 16, is_colour=True).pixels
+    assert (colour == images.pixels).all()  # these have none
+    assert colour.shape == (32, 16, 16, 3)
     assert images.classes == ("plain", "stripe")
     assert images.labels.tolist() == [0] * 16 + [1] * 16
     assert images.names[:2] == ("000.png", "001.png")
@@ -112,12 +115,18 @@ def test_nudging_keeps_the_shape_and_differs_by_key() -> None:
 def test_a_network_is_trained_certified_and_reported(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["train", "--images", str(folder), "--size", "16", "--epochs", "30"]
-    arguments += ["--model", "network"]
+    arguments = ["train", "--images", str(folder), "--size", "16", "--epochs", "30", "--colour"]
+    assert main([*arguments, "--model", "texture", "--out", str(tmp_path)]) == 2
+    assert "grey levels" in capsys.readouterr().err
     assert main([*arguments, "--name", "stripes", "--out", str(tmp_path)]) == 0
     assert "accuracy" in capsys.readouterr().out
     assert "<th>stripe</th>" in (tmp_path / "report.html").read_text("utf-8")
     package = open_package(tmp_path)
     assert package.manifest.outputs == 2
-    assert package.manifest.input_shape == (16, 16, 1)
+    assert package.manifest.input_shape == (16, 16, 3)
+    assert package.quantiser.channels == ("red", "green", "blue")
+    image = folder / "stripe" / "015.png"
+    row = read_images(folder, 16).names.index("015.png", 16)
+    seen = levels(read_images(folder, 16, is_colour=True).pixels)[row]
+    np.testing.assert_array_equal(image_window(package, image), seen)
     assert dict(package.manifest.training)["classes"] == "plain,stripe"
