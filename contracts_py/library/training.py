@@ -149,7 +149,7 @@ def again(run, plan, number, current, reason):
 
 
 @export
-def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: list, contributions: list):
+def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: list, left_out: list, contributions: list):
     """`verdicts` closes a round with what more than two thirds of the validators' weight attest."""
     assert ctx.caller == "verdicts", "only the standard contract closes a round"
     plan, current = runs[run], rounds[(run, number)]
@@ -159,10 +159,10 @@ def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: l
     plan["best"] = score if plan["stale"] == 0 else plan["best"]
     if kept:
         plan.update({"state": state, "blob": blob, "score": score})
-    result = {"state": state, "blob": blob, "score": score, "kept": kept, "flags": flags, "height": ctx.height}
+    result = {"state": state, "blob": blob, "score": score, "kept": kept, "flags": flags, "left_out": left_out, "height": ctx.height}
     current.update({"phase": "CLOSED", "result": result})
     rounds[(run, number)] = current
-    counted = [account for account in current["frozen"] if account not in flags]
+    counted = [account for account in current["frozen"] if account not in left_out]
     conduct.settle(run=run, members=active(plan), counted=counted, present=current["frozen"], reward=plan["reward"])
     conduct.credit(run=run, members=[row[0] for row in plan["members"]], contributions=contributions)
     plan["paid"] += plan["reward"] * len(counted)

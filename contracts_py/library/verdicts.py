@@ -14,6 +14,7 @@ doubters = Map(key=tuple, value=list)
 voters = Map(key=tuple, value=list)
 voted = Map(key=tuple, value=bytes)
 Flagged = Event(run=str, number=int, account=bytes, indexed=("run", "account"))
+LeftOut = Event(run=str, number=int, account=bytes, indexed=("run", "account"))
 
 LISTED_MAX = 512
 
@@ -78,8 +79,10 @@ def is_keeper(run: str, number: int, account: bytes) -> bool:
 
 
 @export
-def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score: int, flags: list, contributions: list):
+def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score: int, flags: list, left_out: list, contributions: list):
     """A validator's result of recomputing the round; more than two thirds of the weight close it.
+
+    `flags` are accounts whose updates look unusual and count all the same; those of `left_out` could not be used.
 
     The weights at the count decide, so a validator may repeat itself after they changed.
     """
@@ -87,11 +90,11 @@ def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score
     current = training.round_at(run=run, number=number)
     assert current["phase"] == "AGGREGATE" and current["attempt"] == attempt, "the round is not at its aggregate"
     assert len(state) == 32 and len(blob) == 32, "digests have 32 bytes"
-    assert len(flags) + len(contributions) <= LISTED_MAX, "at most 512 flags and contributions"
-    for account in flags:
+    assert len(flags) + len(left_out) + len(contributions) <= LISTED_MAX, "at most 512 flags and contributions"
+    for account in flags + left_out:
         assert len(account) == 32, "an account has 32 bytes"
     # With the counts: else an amount could be read as an account, and the other way round.
-    words = [str(score), str(len(flags)), str(len(contributions))] + [hex(account) for account in flags]
+    words = [str(score), str(len(flags)), str(len(left_out)), str(len(contributions))] + [hex(account) for account in flags + left_out]
     words = words + [str(amount) for amount in contributions]
     result = hash256(state + blob + ",".join(words).encode())
     place = (run, number, attempt, ctx.sender)
@@ -106,4 +109,8 @@ def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score
     if sum([row[1] for row in rows]) * 3 > identity.total_weight() * 2:
         for account in flags:
             Flagged(run=run, number=number, account=account)
-        training.close(run=run, number=number, state=state, blob=blob, score=score, flags=flags, contributions=contributions)
+        for account in left_out:
+            LeftOut(run=run, number=number, account=account)
+        training.close(
+            run=run, number=number, state=state, blob=blob, score=score, flags=flags, left_out=left_out, contributions=contributions
+        )

@@ -35,8 +35,9 @@ NO_SCORE = 0
 class Result:
     """What a validator attests: the next server state and what was seen on the way.
 
-    `flagged` are accounts whose rows looked unusual (never a verdict); `contributions` are in
-    member order, empty if the run does not ask for them. `accused` dealt shares of a secret that
+    `flagged` are accounts whose rows looked unusual: never a verdict, they count. The updates of
+    `left_out` could not be used. `contributions` are in member order, empty if the run does not
+    ask for them. `accused` of those left out dealt shares of a secret that
     is not the announced one, which only its dealer can have done.
     """
 
@@ -44,6 +45,7 @@ class Result:
     state_digest: bytes
     score: int
     flagged: tuple[bytes, ...]
+    left_out: tuple[bytes, ...]
     contributions: tuple[int, ...]
     accused: tuple[bytes, ...] = ()
 
@@ -90,7 +92,7 @@ def recompute(
 ) -> Result:
     """Aggregate a frozen round and take the server step.
 
-    A group whose shares or blobs do not fit is left out. Its members are flagged, or the dealer
+    A group whose shares or blobs do not fit is left out. So are its members, or the dealer
     alone if wrong shares are its doing: the others did what they should.
 
     Raises:
@@ -116,16 +118,13 @@ def recompute(
         plan.strategy, base, update, took_part=took_part, members=len(plan.members)
     )
     unusual = robust.outliers(rows.values, update)
-    flagged = [
-        *left_out,
-        *accused,
-        *(account for index in unusual for account in rows.accounts[index]),
-    ]
+    flagged = {account for index in unusual for account in rows.accounts[index]}
     return Result(
         state=state,
         state_digest=strategies.state_digest(state),
         score=scorer(state.model) if scorer else NO_SCORE,
-        flagged=tuple(sorted(set(flagged))),
+        flagged=tuple(sorted(flagged)),
+        left_out=tuple(sorted({*left_out, *accused})),
         contributions=_contributions(plan, rows, base, scorer),
         accused=tuple(accused),
     )

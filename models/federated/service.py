@@ -341,6 +341,7 @@ async def _attest(ledger: Ledger, run: str, progress: Progress, result: Result) 
             "blob": blob,
             "score": result.score,
             "flags": list(result.flagged),
+            "left_out": list(result.left_out),
             "contributions": list(result.contributions),
         },
     )

@@ -117,11 +117,12 @@ def _round_table(rounds: list[tuple[int, dict[str, Value]]]) -> Markup:
                 *(_count(item.get(field)) for field in PHASE_FIELDS),
                 _score(result.get("score")),
                 _count(result.get("flags")),
+                _count(result.get("left_out")),
                 link(f"/block/{height}", height),
             ]
         )
     head = ["#round", "#attempt", "phase", *(f"#{field}" for field in PHASE_FIELDS)]
-    return table([*head, "#score", "#flagged", "#entered at"], rows)
+    return table([*head, "#score", "#flagged", "#left out", "#entered at"], rows)
 
 
 async def _members(desk: Desk, name: str, plan: dict[str, Value]) -> Markup:

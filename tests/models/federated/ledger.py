@@ -272,6 +272,7 @@ def attest(chain: Chain, scorer: Scorer | None = None, validators: int = 3) -> R
             blob=blob,
             score=result.score,
             flags=list(result.flagged),
+            left_out=list(result.left_out),
             contributions=list(result.contributions),
         )
     return result

@@ -143,7 +143,7 @@ async def test_validators_that_serve_are_not_accused(tmp_path: Path) -> None:
     assert [faults(chain, key) for key in chain.validators()] == [[]] * 4
 
 
-async def test_a_dealer_of_wrong_secrets_is_suspended_and_nobody_else_flagged(
+async def test_a_dealer_of_wrong_secrets_is_suspended_and_nobody_else_left_out(
     tmp_path: Path,
 ) -> None:
     names = plants(7)
@@ -154,6 +154,6 @@ async def test_a_dealer_of_wrong_secrets_is_suspended_and_nobody_else_flagged(
     ledgers = {name: ChainLedger(chain, name) for name in names}
     await carried_out(chain, ledgers, tmp_path, traitor=names[1])
     assert faults(chain, names[1]) == ["dealt wrong secrets"]
-    flagged = [event["account"] for event in chain.events("Flagged") if isinstance(event, dict)]
-    assert flagged == [names[1]]
+    left_out = [event["account"] for event in chain.events("LeftOut") if isinstance(event, dict)]
+    assert left_out == [names[1]]
     assert [faults(chain, name) for name in names if name != names[1]] == [[]] * 6

@@ -251,13 +251,13 @@ def test_updates_are_shortened_to_what_most_declared_and_a_longer_sum_is_left_ou
             else:
                 site.act(chain)
     result = attest(chain)
-    assert set(result.flagged) == {members[k].name for k in (1, 4, 7)}
+    assert set(result.left_out) == {members[k].name for k in (1, 4, 7)}
     # 1.25 was shortened to 1.125 by the honest; the two whole sums move the model.
     moved = (result.state.model - before) / 2**24
     assert np.abs(moved - 1.125).max() < 1e-3
 
 
-def test_a_blob_out_of_bounds_is_left_out_and_flagged(tmp_path: Path) -> None:
+def test_a_blob_out_of_bounds_is_left_out(tmp_path: Path) -> None:
     members = sites(4, tmp_path)
     chain = Chain.make(plants(4))
     create(chain, plants(4), mode="plain")
@@ -276,7 +276,8 @@ def test_a_blob_out_of_bounds_is_left_out_and_flagged(tmp_path: Path) -> None:
         rho=0,
         norm=0,
     )
-    assert attest(chain).flagged == (members[3].name,)
+    result = attest(chain)
+    assert (result.flagged, result.left_out) == ((), (members[3].name,))
 
 
 def test_recomputation_refuses_another_base_and_a_missing_blob_costs_the_group(
@@ -306,7 +307,8 @@ def test_validators_that_disagree_do_not_close_the_round(tmp_path: Path) -> None
     attest(chain, validators=2)
     assert sight(chain).progress.phase == "AGGREGATE"
     liar = chain.validators()[2]
-    arguments = {"run": "run", "number": 1, "attempt": 1, "flags": [], "contributions": []}
+    lists = {"flags": [], "left_out": [], "contributions": []}
+    arguments = {"run": "run", "number": 1, "attempt": 1, **lists}
     chain.call(liar, "attest", state=bytes(32), blob=bytes(32), score=0, **arguments)  # type: ignore[arg-type] # literals
     assert sight(chain).progress.phase == "AGGREGATE"
     with pytest.raises(Refused, match="something else"):
@@ -371,6 +373,7 @@ def test_a_last_validator_cannot_move_a_contribution_among_the_flags(tmp_path: P
         "state": bytes(32),
         "blob": seen.progress.base_blob,
         "score": 5,
+        "left_out": [],
     }
     first, second, third, fourth = chain.validators()
     for key in (first, second):

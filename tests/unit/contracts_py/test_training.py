@@ -32,7 +32,7 @@ def accuse(
 
 def attested(chain: Chain, key: bytes, number: int = 1, state: bytes = b"\x01" * 32) -> None:
     words: dict[str, Value] = {"state": state, "blob": state, "score": 1, "flags": []}
-    chain.call(key, "attest", **words, contributions=[], **{**HERE, "number": number})
+    chain.call(key, "attest", **words, left_out=[], contributions=[], **{**HERE, "number": number})
 
 
 def committed(chain: Chain, name: bytes, *, rho: int = 0, attempt: int = 1) -> None:
@@ -249,6 +249,7 @@ def test_a_worse_model_is_rolled_back_and_a_better_one_kept() -> None:
                 blob=state,
                 score=score,
                 flags=[],
+                left_out=[],
                 contributions=[],
                 **place,
             )
@@ -274,7 +275,9 @@ def test_three_failures_in_a_row_stop_the_run() -> None:
         chain.call(MEMBERS[0], "advance", run="run")
 
 
-def closed(chain: Chain, number: int, score: int, names: list[bytes] = MEMBERS) -> None:
+def closed(
+    chain: Chain, number: int, score: int, names: list[bytes] = MEMBERS, **found: list[Value]
+) -> None:
     """One plain round up to its end; members that are not named are passed over."""
     place: dict[str, Value] = {**HERE, "number": number}
     for name in names:
@@ -283,9 +286,10 @@ def closed(chain: Chain, number: int, score: int, names: list[bytes] = MEMBERS) 
         chain.height += 11
         chain.call(names[0], "advance", run="run")
     state = bytes([number]) * 32
-    words: dict[str, Value] = {"state": state, "blob": state, "score": score, "flags": []}
+    words: dict[str, Value] = {"state": state, "blob": state, "score": score}
+    lists: dict[str, Value] = {"flags": [], "left_out": [], "contributions": [1, 2, 3, 4], **found}
     for key in chain.validators()[:3]:
-        chain.call(key, "attest", **words, contributions=[1, 2, 3, 4], **place)
+        chain.call(key, "attest", **words, **lists, **place)
 
 
 def run_of(chain: Chain) -> dict[Key, Value]:
@@ -364,6 +368,14 @@ def test_a_member_that_stays_away_becomes_less_reliable_and_is_owed_nothing() ->
     assert (away["owed"], away["reliability"]) == (0, 980)
     with pytest.raises(Refused, match="less reliable"):
         create(chain, MEMBERS, run="next", conditions={"reliability_min": 1000})
+
+
+def test_an_unusual_update_is_paid_and_one_that_could_not_be_used_is_not() -> None:
+    chain = opened("plain", conditions={"reward": 5, "budget": 100})
+    closed(chain, 1, 1, flags=[MEMBERS[0]], left_out=[MEMBERS[1]])
+    assert [record(chain, name)["owed"] for name in MEMBERS] == [5, 0, 5, 5]
+    assert [e["account"] for e in chain.events("Flagged") if isinstance(e, dict)] == [MEMBERS[0]]
+    assert [e["account"] for e in chain.events("LeftOut") if isinstance(e, dict)] == [MEMBERS[1]]
 
 
 def test_a_proved_fault_costs_what_is_owed_and_half_of_the_reliability() -> None:

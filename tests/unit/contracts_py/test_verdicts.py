@@ -192,7 +192,7 @@ def close(chain: Chain) -> None:
     state = b"\x01" * 32
     words: dict[str, Value] = {"state": state, "blob": state, "score": 1, "flags": []}
     for key in chain.validators()[:3]:
-        chain.call(key, "attest", **words, contributions=[], **HERE)
+        chain.call(key, "attest", **words, left_out=[], contributions=[], **HERE)
 
 
 def sight_phase(chain: Chain) -> Value:
