@@ -104,13 +104,13 @@ def status(context: Context, *, run: str) -> None:
 @click.option(
     "--groups", default=2, show_default=True, help="Groups of mode grouped, of 3 or more."
 )
-@click.option("--rule", default="mean", show_default=True, help="With plain updates: trimmed, ...")
+@click.option("--rule", default="mean", show_default=True, help="Beyond mean: not in mode full.")
 @click.option("--tolerated", default=0, help="Members that the rule outvotes.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--patience", default=30, show_default=True, help="Blocks a phase may last.")
 @click.option("--epsilon", default=0.0, help="Privacy budget of a member at delta 1e-5; 0: none.")
 @click.option("--data", default="", help="Digest of the dataset version, hex.")
-@click.option("--cohort", default=3, show_default=True, help="Fewer members abort a round.")
+@click.option("--cohort", default=0, help="Fewer members abort a round; 0: what the rule needs.")
 @click.option("--target", type=int, help="End at this score.")
 @click.option("--stale", default=0, help="End after so many rounds without a better score.")
 @click.option("--reward", default=0, help="Units of the token for each counted update.")

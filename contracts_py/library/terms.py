@@ -10,10 +10,25 @@ reward, budget   units of `token` for each counted update; the run ends before i
 token            contract of the units
 reliability_min  members below it (0 to 1000) are refused
 routes           rounds in which models wander before one in which they are averaged; needs a privacy budget
+
+A recipe says how a round's updates become a model:
+
+rule, tolerated  how rows are averaged (a row is a member's update, or a group's sum); rows that `rule` has to outvote
+root             member whose update is the measure of the rule `trust`; needs single updates
+strategy         [name, rate, first decay, second decay, floor] of the server's step
+contributions    whether each member's worth is computed, by 2 to the power of the rows evaluations
 """
 HEADROOM = 2147483648
 MEMBERS_MAX = 256
 ROUTES_MAX = 64
+LIMIT_MAX = 8388608
+FIELDS = ("rule", "tolerated", "root", "strategy", "contributions")
+RULES = ("mean", "median", "trimmed", "norm_clipped", "geometric", "centred", "agreeing", "trust")
+STRATEGIES = ("average", "momentum", "scaffold", "adagrad", "adam", "yogi")
+ADAPTIVE = ("adagrad", "adam", "yogi")
+ONE = 65536
+RATE_MAX = 1073741824
+VALUED_MAX = 8
 # Of epsilon 8 at delta 1e-5, the weakest tier: whoever receives a wandering model sees one plant's.
 ROUTE_RHO_MAX = 1228034
 
@@ -62,8 +77,39 @@ def checked(given: dict, plan: dict) -> dict:
     if found["routes"] > 0:
         assert 0 < plan["rho_budget"] and plan["rho_budget"] <= ROUTE_RHO_MAX, "wandering models need differential privacy, epsilon 8 at most"
         assert plan["rounds_max"] % (found["routes"] + 1) == 0, "the last round averages"
+    check_recipe(plan, found)
     found["best"] = None
     return found
+
+
+def check_recipe(plan, found):
+    recipe, mode = plan["recipe"], plan["mode"]
+    for name in recipe:
+        assert name in FIELDS, "unknown field of a recipe: " + name
+    rule, root, tolerated = recipe.get("rule"), recipe.get("root"), recipe.get("tolerated", 0)
+    assert rule in RULES, "the rule is one of " + ", ".join(RULES)
+    assert mode != "full" or rule == "mean", "one masked sum has one rule, mean: others need single updates or groups"
+    assert (rule == "trust") == (root is not None), "the rule trust and a root go together"
+    assert root is None or mode == "plain" and root in [row[0] for row in plan["members"]], "a root is a member that sends in plain"
+    rows = {"plain": found["cohort_min"] - (0 if root is None else 1), "grouped": plan["groups"], "full": 1}[mode]
+    assert type_of(tolerated) == "int" and tolerated >= 0, "tolerated is a number of rows"
+    assert tolerated * 2 < rows, "more than half of the rows are honest: raise the cohort or tolerate fewer"
+    assert plan["encoding"][1] < LIMIT_MAX, "the limit of an encoding is below 2^23: rules multiply in 64 bits"
+    most = {"plain": len(plan["members"]), "grouped": plan["groups"], "full": 1}[mode]
+    assert recipe.get("contributions", False) in (False, True), "contributions is true or false"
+    assert not recipe.get("contributions", False) or most <= VALUED_MAX, "contributions are computed for at most 8 rows"
+    check_strategy(recipe.get("strategy"), plan["elements"], found["routes"])
+
+
+def check_strategy(strategy, elements, routes):
+    assert type_of(strategy) == "list" and len(strategy) == 5, "a strategy is a name and four numbers"
+    name, rate, first, second, tau = strategy
+    assert name in STRATEGIES, "the strategy is one of " + ", ".join(STRATEGIES)
+    assert all([type_of(number) == "int" for number in strategy[1:]]), "a strategy is a name and four numbers"
+    assert 1 <= rate and rate <= RATE_MAX and min(first, second) >= 0, "a rate or decay is out of bounds"
+    assert max(first, second) < ONE, "a rate or decay is out of bounds"
+    assert name not in ADAPTIVE or 1 <= tau and tau <= RATE_MAX, "an adaptive strategy needs a floor of 1 to 2^30"
+    assert name != "scaffold" or elements % 2 == 0 and routes == 0, "scaffold sends model and control, and no model wanders"
 
 
 def is_route(plan, number):

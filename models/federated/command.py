@@ -38,7 +38,8 @@ DELTA = 1e-5
 class Terms:
     """What the owner of a run chooses; the contract checks it.
 
-    `data` names the dataset version by its digest in hex. The run ends at a score of `target`,
+    `data` names the dataset version by its digest in hex; a `cohort` of 0 is the smallest that the
+    rule can work with. The run ends at a score of `target`,
     after `stale` rounds without a better one, or before it owes more than `budget` units of the
     token at `reward` a counted update; 0 and None are no rule. Models wander in `routes` rounds
     before each one that averages. In mode `grouped` the members form `groups`, by turns in the
@@ -55,7 +56,7 @@ class Terms:
     tolerance: int = 0
     contributions: bool = False
     data: str = ""
-    cohort: int = 3
+    cohort: int = 0
     target: int | None = None
     stale: int = 0
     reward: int = 0
@@ -124,7 +125,8 @@ def _conditions(terms: Terms) -> dict[Key, Value]:
         raise InvalidInput(Code.BAD_ARGUMENTS, f"{terms.data!r} is not a digest in hex") from None
     return {
         "data": data,
-        "cohort_min": terms.cohort,
+        # More than half of the updates are honest; three at least, or a sum shows single ones.
+        "cohort_min": terms.cohort or max(3, 2 * terms.tolerated + 1),
         "target": terms.target,
         "stale_max": terms.stale,
         "reward": terms.reward,

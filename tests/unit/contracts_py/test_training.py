@@ -7,6 +7,8 @@ import pytest
 from andon.core.codec import Key, Value
 from contracts_py.engine import Mode
 from contracts_py.library import source
+from models.federated.plan import STRATEGIES
+from models.federated.robust import RULES
 from tests.models.federated.ledger import OWNER, Chain, Refused, create, plants, sight
 
 MEMBERS = plants(4)
@@ -358,6 +360,59 @@ def test_fewer_than_the_agreed_cohort_close_no_round() -> None:
 def test_conditions_that_cannot_hold_are_refused(conditions: dict[Key, Value], reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         opened(conditions=conditions)
+
+
+@pytest.mark.parametrize(
+    ("mode", "recipe", "reason"),
+    [
+        ("plain", {"rule": "typo"}, "the rule is one of mean, median"),
+        ("plain", {"rule": None}, "the rule is one of"),
+        ("plain", {"rule": "trust"}, "a root go together"),
+        ("plain", {"root": MEMBERS[0]}, "a root go together"),
+        ("plain", {"rule": "trust", "root": OWNER}, "a root is a member"),
+        ("plain", {"rule": "trust", "root": MEMBERS[0], "tolerated": 1}, "raise the cohort"),
+        ("plain", {"rule": "trimmed", "tolerated": 2}, "raise the cohort"),
+        ("plain", {"rule": "trimmed", "tolerated": -1}, "number of rows"),
+        ("plain", {"rule": "trimmed", "tolerated": "1"}, "number of rows"),
+        ("full", {"rule": "median"}, "one masked sum"),
+        ("full", {"tolerated": 1}, "raise the cohort"),
+        ("plain", {"contributions": 3}, "true or false"),
+        ("plain", {"anything": 1}, "unknown field of a recipe: anything"),
+        ("plain", {"strategy": ["average", 65536]}, "a name and four numbers"),
+        ("plain", {"strategy": ["sgd", 65536, 0, 0, 0]}, "the strategy is one of average"),
+        ("plain", {"strategy": ["average", "1", 0, 0, 0]}, "a name and four numbers"),
+        ("plain", {"strategy": ["average", 0, 0, 0, 0]}, "out of bounds"),
+        ("plain", {"strategy": ["momentum", 65536, 65536, 0, 0]}, "out of bounds"),
+        ("plain", {"strategy": ["adam", 65536, 1, 1, 0]}, "needs a floor"),
+        ("plain", {"strategy": ["scaffold", 65536, 0, 0, 0]}, "scaffold sends"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused_at_creation(
+    mode: str, recipe: dict[Key, Value], reason: str
+) -> None:
+    with pytest.raises(Refused, match=reason):
+        opened(mode, recipe=recipe)
+
+
+def test_a_recipe_of_many_rows_or_large_elements_is_refused() -> None:
+    names = plants(9)
+    chain = Chain.make(names)
+    with pytest.raises(Refused, match="at most 8 rows"):
+        create(chain, names, mode="plain", recipe={"contributions": True})
+    with pytest.raises(Refused, match=r"below 2\^23"):
+        create(chain, names, encoding=[16, 1 << 23, 1 << 23, 1])
+
+
+def test_contract_and_validators_know_the_same_rules_and_strategies() -> None:
+    chain = Chain.make(MEMBERS)
+    for number, rule in enumerate(RULES):
+        recipe: dict[Key, Value] = {"rule": rule}
+        if rule == "trust":
+            recipe["root"] = MEMBERS[0]
+        create(chain, MEMBERS, mode="plain", run=f"rule-{number}", recipe=recipe)
+    for name in STRATEGIES:
+        recipe = {"strategy": [name, 65536, 1, 1, 1]}
+        create(chain, MEMBERS, 6, mode="plain", run=f"strategy-{name}", recipe=recipe)
 
 
 def test_a_member_that_stays_away_becomes_less_reliable_and_is_owed_nothing() -> None:
