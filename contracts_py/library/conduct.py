@@ -87,6 +87,8 @@ def charge(run: str, number: int, rho: int, budget: int):
     """Book what the sender's update of a round costs in privacy, in micro-rho; refused beyond the budget."""
     assert ctx.caller == "updates" or ctx.caller == "routes", "only the standard contracts charge"
     assert rho >= 0, "privacy is not earned back"
+    # Else nothing would ever be spent, and the budget would promise what nobody keeps.
+    assert budget == 0 or rho > 0, "a run with a privacy budget takes what was trained with noise"
     # A repeated attempt sends the same noisy update: only what it costs more is charged.
     cost = max(0, rho - charged[(run, number, ctx.sender)])
     assert budget == 0 or spent[(run, ctx.sender)] + cost <= budget, "the privacy budget is spent"

@@ -313,6 +313,12 @@ class Plant:
                 Code.BAD_ARGUMENTS,
                 f"training gave {trained.update.shape}, the run wants ({plan.elements},)",
             )
+        if plan.rho_budget and trained.rho < 1:
+            raise Misuse(
+                Code.BAD_ARGUMENTS,
+                "the run has a privacy budget and training gave an update without noise",
+                hint="add noise (`models.federated.privacy`) and give its cost as `Trained.rho`",
+            )
         units = encode_update(moved + trained.update, plan.encoding)
         norm = isqrt(squared_norm(units))
         if norm >= sight.bound:

@@ -32,6 +32,7 @@ class Site:
         self.folder = folder / name.hex()[:8]
         self.value = value
         self.trained = 0
+        self.rho = 100
         self.plant = self._start()
 
     def _start(self) -> Plant:
@@ -44,7 +45,7 @@ class Site:
         self.trained += 1
         # Not repeatable on purpose: a restarted plant must not train anew.
         noise = self.trained * 0.125
-        return Trained(update=np.full(len(model), self.value + noise, np.float32), rho=100)
+        return Trained(update=np.full(len(model), self.value + noise, np.float32), rho=self.rho)
 
     def act(self, chain: Chain) -> Action:
         return act(chain, self.name, self.plant)
@@ -315,6 +316,17 @@ def test_validators_that_disagree_do_not_close_the_round(tmp_path: Path) -> None
         chain.call(liar, "attest", state=bytes(32), blob=bytes(32), score=1, **arguments)  # type: ignore[arg-type] # literals
     with pytest.raises(Refused, match="only a validator"):
         chain.call(members[0].name, "attest", state=bytes(32), blob=bytes(32), score=0, **arguments)  # type: ignore[arg-type] # literals
+
+
+def test_a_plant_without_noise_is_stopped_before_it_sends_to_a_run_with_a_budget(
+    tmp_path: Path,
+) -> None:
+    members = sites(3, tmp_path)
+    chain = Chain.make(plants(3))
+    create(chain, plants(3), mode="plain", rho_budget=100)
+    members[0].rho = 0
+    with pytest.raises(Misuse, match="without noise"):
+        members[0].act(chain)
 
 
 def test_the_journal_refuses_to_rewrite_and_notices_damage(tmp_path: Path) -> None:

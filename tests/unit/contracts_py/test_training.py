@@ -221,6 +221,13 @@ def test_the_privacy_budget_is_kept_and_a_repeated_attempt_costs_nothing_more() 
         committed(chain, MEMBERS[1], rho=151, attempt=2)
 
 
+def test_a_run_with_a_privacy_budget_takes_no_update_without_noise() -> None:
+    chain = opened("plain", rho_budget=150)
+    with pytest.raises(Refused, match="trained with noise"):
+        committed(chain, MEMBERS[0], rho=0)
+    committed(chain, MEMBERS[0], rho=1)
+
+
 def test_an_update_has_four_bytes_an_element() -> None:
     chain = opened("plain")
     with pytest.raises(Refused, match="four bytes"):
