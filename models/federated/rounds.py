@@ -93,11 +93,11 @@ def recompute(
     """Aggregate a frozen round and take the server step.
 
     A group whose shares or blobs do not fit is left out. So are its members, or the dealer
-    alone if wrong shares are its doing: the others did what they should.
+    alone if wrong shares are its doing: the others did what they should. If no row is left, or
+    the root's is missing, the state stays as it is: all validators see that, and go on.
 
     Raises:
-        InvalidInput: DIGEST_MISMATCH when `base` is not the round's base; BAD_ARGUMENTS when
-            no row is left, or too few for the run's tolerance.
+        InvalidInput: DIGEST_MISMATCH when `base` is not the round's base.
     """
     plan = material.plan
     if strategies.state_digest(base) != material.progress.base:
@@ -107,25 +107,29 @@ def recompute(
     collect = _plain_rows if plan.mode == "plain" else _group_rows
     everything = collect(material, left_out, accused)
     rows = _without(everything, plan.root)
-    if not rows.accounts:
-        raise InvalidInput(Code.BAD_ARGUMENTS, "no update of this round can be used")
-    # A row that is left out already need not be outvoted.
-    gone = len(plan.groups()) - len(rows.accounts) if plan.mode == "grouped" else 0
-    rule = replace(plan.rule, tolerated=max(0, plan.rule.tolerated - max(0, gone)))
-    update = robust.apply_rule(rule, rows.values, root=_root_row(plan, everything))
-    took_part = sum(len(accounts) for accounts in rows.accounts)
-    state = strategies.server_step(
-        plan.strategy, base, update, took_part=took_part, members=len(plan.members)
-    )
-    unusual = robust.outliers(rows.values, update)
-    flagged = {account for index in unusual for account in rows.accounts[index]}
+    root = _root_row(plan, everything)
+    state, flagged, contributions = base, set[bytes](), tuple[int, ...]()
+    if rows.accounts and (root is not None) == (plan.root is not None):
+        # A row that is left out already need not be outvoted.
+        gone = len(set(left_out) - {plan.root})
+        if plan.mode == "grouped":
+            gone = len(plan.groups()) - len(rows.accounts)
+        rule = replace(plan.rule, tolerated=max(0, plan.rule.tolerated - gone))
+        update = robust.apply_rule(rule, rows.values, root=root)
+        took_part = sum(len(accounts) for accounts in rows.accounts)
+        state = strategies.server_step(
+            plan.strategy, base, update, took_part=took_part, members=len(plan.members)
+        )
+        unusual = robust.outliers(rows.values, update)
+        flagged = {account for index in unusual for account in rows.accounts[index]}
+        contributions = _contributions(plan, rows, base, scorer)
     return Result(
         state=state,
         state_digest=strategies.state_digest(state),
         score=scorer(state.model) if scorer else NO_SCORE,
         flagged=tuple(sorted(flagged)),
         left_out=tuple(sorted({*left_out, *accused})),
-        contributions=_contributions(plan, rows, base, scorer),
+        contributions=contributions,
         accused=tuple(accused),
     )
 
@@ -165,7 +169,7 @@ def _plain_rows(material: Material, left_out: list[bytes], accused: list[bytes])
         try:
             units = centred(material.words(account))
             check_units(units, material.plan.encoding)
-            _check_norm(units, material, 1)
+            _check_sum(units, material, 1)
         except InvalidInput:
             left_out.append(account)
             continue
@@ -185,7 +189,7 @@ def _group_rows(material: Material, left_out: list[bytes], accused: list[bytes])
         weight = sum(plan.weight(account) for account in survivors)
         try:
             total = unmask(collect_evidence(material, group))
-            _check_norm(total, material, weight)
+            _check_sum(total, material, weight)
         except InvalidInput as error:
             dealer = error.fields.get("dealer")
             if isinstance(dealer, int):
@@ -198,8 +202,12 @@ def _group_rows(material: Material, left_out: list[bytes], accused: list[bytes])
     return _rows(plan, values, accounts)
 
 
-def _check_norm(total: Sums, material: Material, weight: int) -> None:
-    # Never longer if each part is within the bound: honest members cannot fail it.
+def _check_sum(total: Sums, material: Material, weight: int) -> None:
+    # Never beyond if each part is within the bounds: honest members cannot fail it.
+    if int(np.abs(total).max()) > weight * material.plan.encoding.limit:
+        raise InvalidInput(
+            Code.BAD_ARGUMENTS, f"a sum of weight {weight} has an element beyond the run's limit"
+        )
     if squared_norm(total) > (weight * material.bound) ** 2:
         raise InvalidInput(
             Code.BAD_ARGUMENTS, f"a sum of weight {weight} is beyond the run's norm bound"

@@ -14,6 +14,7 @@ from typing import Protocol
 from andon.core.codec import Key, Value
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from models.federated import wander
+from models.federated.attesting import Attesting
 from models.federated.holding import Holding
 from models.federated.plan import (
     Plan,
@@ -26,8 +27,8 @@ from models.federated.plan import (
     parse_sent,
 )
 from models.federated.plant import Done, Plant, Send, Sight, Spread, Wait
-from models.federated.rounds import Material, Result, Scorer, recompute
-from models.federated.strategies import ServerState, state_from_bytes, state_to_bytes
+from models.federated.rounds import Material, Result, Scorer
+from models.federated.strategies import ServerState, state_from_bytes
 
 POLL_S = 0.2
 AWAY_S = 1.0
@@ -293,7 +294,7 @@ async def run_validator(
     """
     watcher = Watcher(ledger, run)
     holding = Holding(ledger, run, account)
-    done: tuple[int, int] = (0, 0)
+    attesting = Attesting(ledger, run, report, lie)
     asked = 0
     refusals, said = 0, ""
     while True:
@@ -306,17 +307,12 @@ async def run_validator(
             if plan.status != "RUNNING":
                 return "the run has ended"
             progress = await watcher.progress(plan.round)
-            place = (progress.number, progress.attempt)
             if progress.phase == "HOLD":
                 await holding.look(plan, progress, await watcher.commits(progress))
-            if progress.phase == "AGGREGATE" and place != done:
+            if attesting.wants(progress):
                 material = await watcher.material(plan, progress)
                 base = await watcher.base(progress)
-                result = await asyncio.to_thread(recompute, material, base, scorer)
-                await holding.accuse_dealers(progress, result)
-                await _attest(ledger, run, progress, lie(result) if lie else result)
-                done = place
-                report(f"round {progress.number}: attested {result.state_digest.hex()[:16]}")
+                await attesting.attest(material, base, scorer, holding)
             refusals = 0
         except Unavailable as error:
             said = _said(error, said, report)
@@ -327,24 +323,6 @@ async def run_validator(
                 raise
             said = _said(error, said, report)
         await asyncio.sleep(POLL_S)
-
-
-async def _attest(ledger: Ledger, run: str, progress: Progress, result: Result) -> None:
-    blob = await ledger.publish(state_to_bytes(result.state))
-    await ledger.send(
-        "attest",
-        {
-            "run": run,
-            "number": progress.number,
-            "attempt": progress.attempt,
-            "state": result.state_digest,
-            "blob": blob,
-            "score": result.score,
-            "flags": list(result.flagged),
-            "left_out": list(result.left_out),
-            "contributions": list(result.contributions),
-        },
-    )
 
 
 def _said(error: AndonError, said: str, report: Report) -> str:

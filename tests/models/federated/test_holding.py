@@ -157,3 +157,22 @@ async def test_a_dealer_of_wrong_secrets_is_suspended_and_nobody_else_left_out(
     left_out = [event["account"] for event in chain.events("LeftOut") if isinstance(event, dict)]
     assert left_out == [names[1]]
     assert [faults(chain, name) for name in names if name != names[1]] == [[]] * 6
+
+
+async def test_a_round_without_a_usable_update_leaves_the_model_and_ends_no_validator(
+    tmp_path: Path,
+) -> None:
+    names = plants(4)
+    chain = opened(names)
+    ledgers = {name: ChainLedger(chain, name) for name in names}
+    # One masked sum has one row: a single wrong dealer empties it.
+    await carried_out(chain, ledgers, tmp_path, traitor=names[1])
+    assert faults(chain, names[1]) == ["dealt wrong secrets"]
+    left_out = [event["account"] for event in chain.events("LeftOut") if isinstance(event, dict)]
+    assert left_out == [names[1]]
+    run = chain.view("status", run="run")
+    assert isinstance(run, dict)
+    assert isinstance(run["round"], dict)
+    result = run["round"]["result"]
+    assert isinstance(result, dict)
+    assert result["state"] == run["round"]["base"]

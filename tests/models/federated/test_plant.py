@@ -292,8 +292,9 @@ def test_recomputation_refuses_another_base_and_a_missing_blob_costs_the_group(
             site.act(chain)
     seen = sight(chain)
     good = material_of(chain)
-    with pytest.raises(InvalidInput, match="no update of this round"):
-        recompute(replace(good, blobs={}), seen.base)
+    empty = recompute(replace(good, blobs={}), seen.base)
+    assert empty.left_out == tuple(plants(4))
+    assert empty.state_digest == seen.progress.base
     first = recompute(good, seen.base)
     with pytest.raises(InvalidInput, match="not the state"):
         recompute(good, first.state)
@@ -327,6 +328,33 @@ def test_a_plant_without_noise_is_stopped_before_it_sends_to_a_run_with_a_budget
     members[0].rho = 0
     with pytest.raises(Misuse, match="without noise"):
         members[0].act(chain)
+
+
+def test_a_left_out_update_need_not_be_outvoted_too(tmp_path: Path) -> None:
+    members = sites(3, tmp_path)
+    chain = Chain.make(plants(3))
+    create(chain, plants(3), mode="plain", recipe={"rule": "trimmed", "tolerated": 1})
+    for site in members[:2]:
+        site.act(chain)
+    blob = chain.publish(np.full(5, 2**30, np.int32).tobytes())
+    place: dict[str, Value] = {"run": "run", "number": 1, "attempt": 1}
+    chain.call(members[2].name, "commit", blob=blob, size=20, rho=0, norm=0, **place)
+    result = attest(chain)
+    assert result.left_out == (members[2].name,)
+    assert result.state.model.tolist() == [int(expected([0.125, 0.375]) * 2**24)] * 5
+
+
+def test_without_the_update_of_the_root_the_model_stays(tmp_path: Path) -> None:
+    members = sites(4, tmp_path)
+    chain = Chain.make(plants(4))
+    create(chain, plants(4), mode="plain", recipe={"rule": "trust", "root": members[3].name})
+    for site in members[:3]:
+        site.act(chain)
+    chain.height += 11
+    chain.call(members[0].name, "advance", run="run")
+    result = attest(chain)
+    assert result.state.model.tolist() == [0] * 5
+    assert result.left_out == ()
 
 
 def test_the_journal_refuses_to_rewrite_and_notices_damage(tmp_path: Path) -> None:

@@ -207,3 +207,44 @@ async def test_a_run_is_created_from_published_weights_and_its_result_fetched(
         await create_run(owner, "second", names, "nowhere:initial", terms)
     with pytest.raises(InvalidInput, match="3 to 256 members"):
         await create_run(owner, "second", names[:2], initial, terms)
+
+
+@dataclass
+class Refusing(ChainLedger):
+    """The contract takes no attestation of this validator."""
+
+    refused: int = 0
+
+    async def send(self, method: str, arguments: dict[str, Value]) -> None:
+        if method == "attest":
+            self.refused += 1
+            raise InvalidInput(Code.CONTRACT_FAILED, "attested something else")
+        await super().send(method, arguments)
+
+
+async def test_a_refused_attestation_is_reported_and_the_next_round_attested(
+    tmp_path: Path,
+) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    create(chain, names, mode="plain", rounds_max=2, patience=100)
+    keys = chain.validators()
+    refusing, said = Refusing(chain, keys[0]), []
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            plant = Plant(name, Journal(tmp_path / name.hex()), half)
+            ledger = ChainLedger(chain, name)
+            group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
+        last = group.create_task(
+            run_validator(refusing, "run", keys[0], scorer=None, report=said.append)
+        )
+        await asyncio.sleep(2)
+        for key in keys[1:]:
+            ledger = ChainLedger(chain, key)
+            group.create_task(
+                run_validator(ledger, "run", key, scorer=None, report=lambda text: None)
+            )
+    assert last.result() == "the run has ended"
+    assert len(chain.events("Closed")) == 2
+    assert refusing.refused <= 6
+    assert sum("not attested" in line for line in said) >= 1
