@@ -35,7 +35,7 @@ from andon.core.transaction import make_call
 from models.federated import privacy
 from models.federated.command import DELTA, FINE_BITS
 from models.federated.journal import Journal
-from models.federated.plant import Floats, Plant, Trained
+from models.federated.plant import Plant
 from models.federated.rul import Data, Local
 from models.federated.score import rul_scorer
 from models.federated.service import Watcher, run_plant, run_validator
@@ -48,6 +48,7 @@ from models.federated.strategies import (
     state_from_bytes,
     state_to_bytes,
 )
+from models.federated.trained import Floats, Trained
 from models.package import Description, Package
 from node.local_network import Plan
 from scripts.cluster import ROOT, Cluster, make_or_load

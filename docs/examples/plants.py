@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from models.data import degradation
-from models.federated.plant import Floats, Trained
+from models.federated.trained import Floats, Trained
 from models.federated.rul import Data, Local, Network
 from models.package import Description
 from models.quantiser import linear_quantiser, quantise

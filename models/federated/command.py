@@ -15,7 +15,7 @@ from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput
 from models.federated import privacy, robust
 from models.federated.journal import Journal
-from models.federated.plant import Floats, Plant, Train
+from models.federated.plant import Plant
 from models.federated.service import Ledger, Report, run_plant, run_validator
 from models.federated.strategies import (
     ONE,
@@ -26,6 +26,7 @@ from models.federated.strategies import (
     state_from_bytes,
     state_to_bytes,
 )
+from models.federated.trained import Floats, Train
 
 SCALE_BITS = 16
 FINE_BITS = SCALE_BITS + robust.FINE_BITS

@@ -45,6 +45,11 @@ class Journal:
         folder.chmod(0o700)
         self._folder = folder
 
+    @property
+    def folder(self) -> Path:
+        """Where it lies; what else the plant must not forget lies beside it."""
+        return self._folder
+
     def load(self, run: str, number: int, attempt: int) -> Entry | None:
         """Read an attempt, or None if this plant has no part in it.
 

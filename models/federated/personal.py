@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from andon.core.codec import Record, decode, encode
 from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
 from models.durable import SECRET_MODE, replace_file
-from models.federated.plant import Train, Trained
+from models.federated.trained import Train, Trained
 
 Floats = NDArray[np.float32]
 KEPT_ROUNDS = 2

@@ -85,6 +85,11 @@ class Plan:
         """Parameters of the model: half of the elements for SCAFFOLD."""
         return self.elements // vector_length(self.strategy, 1)
 
+    @property
+    def weight_of_all(self) -> int:
+        """The weights of the members whose updates are averaged."""
+        return sum(member.weight for member in self.members if member.account != self.root)
+
     def is_route(self, number: int) -> bool:
         """Whether models wander in this round."""
         return number % (self.routes + 1) != 0
@@ -270,6 +275,23 @@ def bound_after(plan: Plan, before: Progress | None, norms: dict[bytes, int]) ->
         return limit
     declared = sorted(norms[account] for account in before.frozen)
     return min(limit, max(1, declared[(len(declared) - 1) // 2]))
+
+
+def has_counted(plan: Plan, value: Value, account: bytes) -> bool:
+    """Whether a round that has ended took the account's update into the run's state.
+
+    A group is used as a whole or not at all. Raises: InvalidInput MALFORMED.
+    """
+    table = _table(value)
+    if table.get("result") is None:
+        return False
+    result = _table(table["result"])
+    left_out = _accounts(result["left_out"])
+    own = (account,)
+    if plan.mode != "plain":
+        own = plan.group_members(plan.group_of(account), plan.accounts())
+    is_used = account in _accounts(table["frozen"]) and not any(name in left_out for name in own)
+    return is_used and result["kept"] is True and result["state"] != table["base"]
 
 
 def parse_parcel(value: Value) -> Parcel:

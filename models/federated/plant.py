@@ -8,21 +8,22 @@ the same again or notices that it is already done. Every wait has a reason in wo
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
+from typing import cast
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from andon.core.codec import Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.hashing import Domain, digest
 from models.federated import robust, wander
+from models.federated.control import Variate, train_controlled
 from models.federated.journal import SECRET_BYTES, Entry, Journal
 from models.federated.plan import Plan, Progress, Sent, share_values
 from models.federated.ring import (
+    Sums,
     Units,
     decode_units,
     encode_update,
@@ -32,20 +33,7 @@ from models.federated.ring import (
 )
 from models.federated.secagg import Announcement, Member
 from models.federated.strategies import ServerState, model_from_fine, state_digest
-
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """What local training gives: the update `f32[d]` and the zCDP it cost, in micro-rho."""
-
-    update: Floats
-    rho: int = 0
-
-
-Train = Callable[[Floats, int], Trained]
-"""The plant's own training: (model `f32[d]`, round number) -> update. Data never leaves it."""
+from models.federated.trained import ControlledTrain, Floats, Train, Trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +76,8 @@ class Sight:
     `sent` has every member of the own group, in route rounds all that announced keys; `base` is
     the state the round starts from; `given` is what is on its way to this plant; `bound` is the
     longest update of the round in units (`plan.bound_after`). `is_missed` says that validators
-    do not find what the plant committed to.
+    do not find what the plant committed to, `has_counted` that the update of the round that it
+    waits for (`Plant.pending`) is in the run's state.
     """
 
     plan: Plan
@@ -98,15 +87,22 @@ class Sight:
     bound: int
     given: wander.Given | None = None
     is_missed: bool = False
+    has_counted: bool = False
 
 
 class Plant:
     """One member of one run. `train` is called at most once a round, unless killed meanwhile."""
 
-    def __init__(self, account: bytes, journal: Journal, train: Train) -> None:
+    def __init__(self, account: bytes, journal: Journal, train: Train | ControlledTrain) -> None:
         self._account = account
         self._journal = journal
         self._train = train
+        self._variate = Variate(journal.folder)
+
+    @property
+    def pending(self) -> int:
+        """The round whose outcome the next training needs to know; 0 if none."""
+        return self._variate.pending
 
     def next_action(self, sight: Sight) -> Action:
         """Decide the next step; writes the journal before it returns what depends on it.
@@ -303,11 +299,14 @@ class Plant:
                 return kept
         if state_digest(sight.base) != progress.base:
             raise InvalidInput(Code.DIGEST_MISMATCH, "the base state is not the round's")
-        fine_bits = plan.encoding.scale_bits + robust.FINE_BITS
-        base = model_from_fine(sight.base.model, fine_bits)
         held = wander.held(self._journal, plan, progress.number)
-        moved = np.zeros_like(base) if held is None else _floats(held, plan)
-        trained = self._train(base + moved, progress.number)
+        moved = np.zeros(plan.elements, np.float32) if held is None else _floats(held, plan)
+        own = np.zeros(0, np.int64)
+        if plan.strategy.name == "scaffold":
+            own = self._variate.before(
+                progress.number, plan.parameters, has_counted=sight.has_counted
+            )
+        trained = self._train_from(sight, moved, own)
         if trained.update.shape != (plan.elements,):
             raise Misuse(
                 Code.BAD_ARGUMENTS,
@@ -324,6 +323,9 @@ class Plant:
         if norm >= sight.bound:
             short = msgspec.structs.replace(plan.encoding, norm_limit=sight.bound)
             units = encode_update(moved + trained.update, short)
+        if own.size:
+            # On disk before the update is: what is sent of the variate is what it changes by.
+            self._variate.save(progress.number, own, own + units[plan.parameters :])
         kept = msgspec.structs.replace(
             entry,
             update=units.astype("<i4", copy=False).tobytes(),
@@ -332,6 +334,16 @@ class Plant:
         )
         self._journal.save(kept)
         return kept
+
+    def _train_from(self, sight: Sight, moved: Floats, own: Sums) -> Trained:
+        """Let the plant train; `own` is its control variate, in units, empty without SCAFFOLD."""
+        encoding, number = sight.plan.encoding, sight.progress.number
+        fine_bits = encoding.scale_bits + robust.FINE_BITS
+        base = model_from_fine(sight.base.model, fine_bits)
+        if not own.size:
+            return cast("Train", self._train)(base + moved, number)
+        variates = (model_from_fine(sight.base.control, fine_bits), _floats(own, sight.plan))
+        return train_controlled(cast("ControlledTrain", self._train), base, number, variates)
 
     def _entry(self, plan: Plan, progress: Progress, *, create: bool) -> Entry | None:
         found = self._journal.load(plan.run, progress.number, progress.attempt)
@@ -350,7 +362,7 @@ class Plant:
         return Member(entry.secret, attempt, self._account)
 
 
-def _floats(units: Units, plan: Plan) -> Floats:
+def _floats(units: Units | Sums, plan: Plan) -> Floats:
     return decode_units(units, plan.encoding.scale_bits).astype(np.float32)
 
 

@@ -116,9 +116,9 @@ def recompute(
             gone = len(plan.groups()) - len(rows.accounts)
         rule = replace(plan.rule, tolerated=max(0, plan.rule.tolerated - gone))
         update = robust.apply_rule(rule, rows.values, root=root)
-        took_part = sum(len(accounts) for accounts in rows.accounts)
+        took_part = sum(plan.weight(name) for names in rows.accounts for name in names)
         state = strategies.server_step(
-            plan.strategy, base, update, took_part=took_part, members=len(plan.members)
+            plan.strategy, base, update, took_part=took_part, members=plan.weight_of_all
         )
         unusual = robust.outliers(rows.values, update)
         flagged = {account for index in unusual for account in rows.accounts[index]}

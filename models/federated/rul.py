@@ -20,8 +20,8 @@ import optax
 from numpy.typing import NDArray
 
 from models.convert import Options, certify
-from models.federated.plant import Trained
 from models.federated.privacy import Mechanism, Noise, add_noise, cost_micro_rho
+from models.federated.trained import Trained
 from models.package import Description, Package
 from models.quantiser import Quantiser
 

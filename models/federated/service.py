@@ -21,6 +21,7 @@ from models.federated.plan import (
     Progress,
     Sent,
     bound_after,
+    has_counted,
     parse_parcel,
     parse_plan,
     parse_progress,
@@ -89,6 +90,8 @@ class Watcher:
     """State variable, round, attempt, account: once sent, a part stays; only one round is kept."""
     bounds: tuple[int, int] = (0, 0)
     """Round and its bound: final once the round before has ended."""
+    counted: tuple[int, bool] = (0, False)
+    """A round that has ended, and whether the account's update is in its state."""
 
     async def plan(self) -> Plan:
         """The run. Raises: InvalidInput NOT_FOUND."""
@@ -103,8 +106,8 @@ class Watcher:
         """A round of the run."""
         return parse_progress(number, await self.ledger.state("rounds", (self.run, number)))
 
-    async def sight(self, account: bytes) -> Sight:
-        """What the plant needs in this phase."""
+    async def sight(self, account: bytes, pending: int = 0) -> Sight:
+        """What the plant needs in this phase; `pending` is its `Plant.pending`."""
         plan = await self.plan()
         progress = await self.progress(plan.round)
         peers: tuple[bytes, ...] = ()
@@ -134,7 +137,17 @@ class Watcher:
             bound=await self.bound(plan, progress),
             given=given,
             is_missed=await self.is_missed(progress, account),
+            has_counted=await self.has_counted(plan, account, pending, progress.number),
         )
+
+    async def has_counted(self, plan: Plan, account: bytes, pending: int, number: int) -> bool:
+        """Whether the account's update of round `pending` is in the run's state."""
+        if not 0 < pending < number:
+            return False
+        if self.counted[0] != pending:
+            value = await self.ledger.state("rounds", (self.run, pending))
+            self.counted = (pending, has_counted(plan, value, account))
+        return self.counted[1]
 
     async def is_missed(self, progress: Progress, account: bytes) -> bool:
         """Whether a validator has said that it does not find the account's update."""
@@ -238,7 +251,7 @@ async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, repo
     spread: tuple[int, int] = (0, 0)
     while True:
         try:
-            seen = await watcher.sight(account)
+            seen = await watcher.sight(account, plant.pending)
             if await _is_overdue(ledger, seen.progress) and seen.plan.status == "RUNNING":
                 await _advance(ledger, seen.plan)
                 continue

@@ -119,7 +119,7 @@ def server_step(
 ) -> ServerState:
     """Apply an aggregate `update: i64[d]` (`i64[2d]` for SCAFFOLD) in fine units.
 
-    `took_part` of `members` plants sent it; only SCAFFOLD's control uses the share.
+    Plants of weight `took_part` out of `members` sent it; only SCAFFOLD's control uses the share.
 
     Raises:
         InvalidInput: BAD_ARGUMENTS for a wrong length or elements of 2^31 or more.

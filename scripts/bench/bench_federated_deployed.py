@@ -25,9 +25,10 @@ from andon.core.keys import PrivateKey
 from andon.core.transaction import make_call
 from models.federated.command import FINE_BITS, Terms, run_arguments
 from models.federated.journal import Journal
-from models.federated.plant import Floats, Plant, Trained
+from models.federated.plant import Plant
 from models.federated.service import Watcher, run_plant, run_validator
 from models.federated.strategies import initial_state, model_to_fine, state_digest, state_to_bytes
+from models.federated.trained import Floats, Trained
 from node.local_network import Plan
 from scripts.cluster import ROOT, Cluster, make_or_load
 

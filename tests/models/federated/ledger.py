@@ -15,6 +15,7 @@ from models.federated.plan import (
     Plan,
     Progress,
     bound_after,
+    has_counted,
     parse_parcel,
     parse_plan,
     parse_progress,
@@ -131,8 +132,8 @@ class Chain:
         return decode_value(outcome.result)
 
 
-def sight(chain: Chain, run: str = "run", taker: bytes = b"") -> Sight:
-    """What a plant or validator reads from the final state."""
+def sight(chain: Chain, run: str = "run", taker: bytes = b"", pending: int = 0) -> Sight:
+    """What a plant or validator reads from the final state; `taker` and `pending` are a plant's."""
     status = chain.view("status", run=run)
     assert isinstance(status, dict)
     plan = parse_plan("test", run, status["run"])
@@ -163,7 +164,18 @@ def sight(chain: Chain, run: str = "run", taker: bytes = b"") -> Sight:
         parcel = None if value is None else parse_parcel(value)
         given = None if parcel is None else Given(parcel, chain.blobs.get(parcel.blob))
     bound = bound_of(chain, plan, progress)
-    return Sight(plan=plan, progress=progress, sent=sent, base=base, bound=bound, given=given)
+    counted = False
+    if 0 < pending < plan.round:
+        counted = has_counted(plan, chain.view("round_at", run=run, number=pending), taker)
+    return Sight(
+        plan=plan,
+        progress=progress,
+        sent=sent,
+        base=base,
+        bound=bound,
+        given=given,
+        has_counted=counted,
+    )
 
 
 def bound_of(chain: Chain, plan: Plan, progress: Progress) -> int:
@@ -203,13 +215,15 @@ def create(
     rounds_max: int = 3,
     **changes: Value,
 ) -> None:
-    state = initial_state(np.zeros(elements, np.int64))
     average = fed_avg()
     chosen: dict[Key, Value] = {
         "rule": "mean",
         "strategy": [average.name, average.rate, 0, 0, 0],
     }
     chosen.update(recipe or {})
+    strategy = chosen["strategy"]
+    is_double = isinstance(strategy, list) and strategy[0] == "scaffold"
+    state = initial_state(np.zeros(elements // 2 if is_double else elements, np.int64))
     arguments: dict[str, Value] = {
         "run": "run",
         "members": [[m, k % groups, 1] for k, m in enumerate(members)],
@@ -229,7 +243,7 @@ def create(
 
 def act(chain: Chain, name: bytes, plant: Plant) -> Action:
     """One look and one action of a plant."""
-    action = plant.next_action(sight(chain, taker=name))
+    action = plant.next_action(sight(chain, taker=name, pending=plant.pending))
     if isinstance(action, Send):
         if action.blob:
             chain.publish(action.blob)

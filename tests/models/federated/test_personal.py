@@ -8,9 +8,9 @@ import pytest
 from andon.core.errors import Code, Corrupt, Misuse
 from models.federated import trial
 from models.federated.personal import KEPT_ROUNDS, Floats, Head, with_head
-from models.federated.plant import Train, Trained
 from models.federated.ring import Encoding
 from models.federated.simulate import Federation
+from models.federated.trained import Train, Trained
 
 HEAD = trial.HIDDEN * trial.CLASSES + trial.CLASSES
 BODY = trial.PARAMETERS - HEAD

@@ -10,8 +10,9 @@ import pytest
 from andon.core.codec import Value
 from andon.core.errors import Corrupt, InvalidInput, Misuse
 from models.federated.journal import Entry, Journal
-from models.federated.plant import Action, Done, Floats, Plant, Send, Sight, Trained, Wait
+from models.federated.plant import Action, Done, Plant, Send, Sight, Wait
 from models.federated.rounds import recompute
+from models.federated.trained import Floats, Trained
 from tests.models.federated.ledger import (
     Chain,
     Refused,

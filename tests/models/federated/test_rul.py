@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from models.data import degradation
-from models.federated.plant import Floats
 from models.federated.privacy import Mechanism, cost_micro_rho
 from models.federated.ring import Encoding
 from models.federated.rul import CAP, Data, Local, Network
 from models.federated.score import rul_scorer
 from models.federated.simulate import Federation
 from models.federated.strategies import model_to_fine
+from models.federated.trained import Floats
 from models.quantiser import linear_quantiser, quantise
 
 NETWORK = Network(degradation.WINDOW, len(degradation.SENSORS))

@@ -14,8 +14,9 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.state_key import state_key
 from models.federated.command import Terms, create_run, fetch_model, load_train
 from models.federated.journal import Journal
-from models.federated.plant import Floats, Plant, Trained
+from models.federated.plant import Plant
 from models.federated.service import run_plant, run_validator
+from models.federated.trained import Floats, Trained
 from tests.models.federated.ledger import OWNER, Chain, Refused, create, plants, sight
 
 
