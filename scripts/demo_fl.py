@@ -37,7 +37,6 @@ from models.federated.command import DELTA, FINE_BITS
 from models.federated.journal import Journal
 from models.federated.plant import Plant
 from models.federated.rul import Data, Local
-from models.federated.score import rul_scorer
 from models.federated.service import Watcher, run_plant, run_validator
 from models.federated.strategies import (
     ServerState,
@@ -49,6 +48,7 @@ from models.federated.strategies import (
     state_to_bytes,
 )
 from models.federated.trained import Floats, Trained
+from models.federated.validation import validation_to_bytes
 from models.package import Description, Package
 from node.local_network import Plan
 from scripts.cluster import ROOT, Cluster, make_or_load
@@ -140,16 +140,13 @@ class Demo:
             ]
             owner = await stack.enter_async_context(self.ledger(self.account("modeler"), 0))
             await self.create(owner, act, start)
-            scorer = rul_scorer(self.sites.network, self.sites.validation, FINE_BITS)
             async with asyncio.TaskGroup() as group:
                 for k, ledger in enumerate(plants):
                     group.create_task(self.plant(act, ledger, k))
                 for k in range(len(self.cluster.nodes)):
                     key = self.validator(k)
                     ledger = await stack.enter_async_context(self.ledger(key, k))
-                    group.create_task(
-                        run_validator(ledger, act.run, key.public, scorer=scorer, report=self.quiet)
-                    )
+                    group.create_task(run_validator(ledger, act.run, key.public, report=self.quiet))
                 await self.watch(act, owner, group, plants)
             value = await owner.state("runs", act.run)
             assert isinstance(value, dict)
@@ -161,7 +158,9 @@ class Demo:
         """Put the run on the ledger."""
         blob = await owner.publish(state_to_bytes(start))
         members = [self.account("operator", k).public for k in range(len(self.sites.plants))]
-        arguments = act.arguments(members, self.sites.network.parameters, start, blob)
+        judge = validation_to_bytes(self.sites.network.validation(self.sites.validation))
+        blobs = (state_digest(start), blob, await owner.publish(judge))
+        arguments = act.arguments(members, self.sites.network.parameters, blobs)
         await owner.send("create", arguments)
         self.say(
             f"run `{act.run}`: mode {act.mode}, rule {act.rule}, {act.rounds} rounds"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from andon.core.codec import Value
 from models.federated.command import Terms, run_arguments
 from models.federated.rul import Local
-from models.federated.strategies import ServerState, state_digest
 
 PATIENCE = 12
 EPSILON = 8.0
@@ -29,9 +28,9 @@ class Act:
     dropper: int | None = None
 
     def arguments(
-        self, members: Sequence[bytes], parameters: int, start: ServerState, blob: bytes
+        self, members: Sequence[bytes], parameters: int, blobs: tuple[bytes, bytes, bytes]
     ) -> dict[str, Value]:
-        """The arguments of `create`."""
+        """The arguments of `create`; `blobs` as `run_arguments` takes them."""
         terms = Terms(
             mode=self.mode,
             rule=self.rule,
@@ -42,7 +41,7 @@ class Act:
             tolerance=TOLERANCE,
             contributions=self.mode == "plain",
         )
-        return run_arguments(self.run, members, parameters, (state_digest(start), blob), terms)
+        return run_arguments(self.run, members, parameters, blobs, terms)
 
 
 class PlantKilledError(Exception):

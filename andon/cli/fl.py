@@ -21,6 +21,8 @@ from andon.core.json_value import from_hex, to_hex, value_to_json
 ENGINE = "models.federated.command"
 MODES = ("full", "grouped", "plain")
 ROUNDS_SHOWN = 256
+# As `models.federated.strategies` has them, which a command line alone does not bring.
+STRATEGIES = ("average", "momentum", "scaffold", "adagrad", "adam", "yogi")
 
 
 class TakePart(Protocol):
@@ -99,7 +101,7 @@ def status(context: Context, *, run: str) -> None:
 @fl_command.command("create")
 @click.argument("run")
 @click.option("--initial", required=True, help="First weights, f32[d]: module:function.")
-@click.option("--member", "members", multiple=True, required=True, help="Key or 0x account.")
+@click.option("--member", "members", multiple=True, required=True, help="KEY or KEY=RECORDS.")
 @click.option("--mode", type=click.Choice(MODES), default="full", show_default=True)
 @click.option(
     "--groups", default=2, show_default=True, help="Groups of mode grouped, of 3 or more."
@@ -111,6 +113,18 @@ def status(context: Context, *, run: str) -> None:
 @click.option("--epsilon", default=0.0, help="Privacy budget of a member at delta 1e-5; 0: none.")
 @click.option("--data", default="", help="Digest of the dataset version, hex.")
 @click.option("--cohort", default=0, help="Fewer members abort a round; 0: what the rule needs.")
+@click.option("--validation", default="", help="What models are scored on: module:function.")
+@click.option("--tolerance", default=0, help="A worse score is rolled back beyond this.")
+@click.option("--contributions", is_flag=True, help="Score what each member's update is worth.")
+@click.option("--root", help="Member that trains on public data, for the rule trust.")
+@click.option("--strategy", type=click.Choice(STRATEGIES), default="average", show_default=True)
+@click.option("--server-rate", type=float, help="Of the server's step; 1, adaptive ones 0.01.")
+@click.option("--momentum", default=0.9, show_default=True, help="Decay of the first moment.")
+@click.option("--second-decay", default=0.99, show_default=True, help="Adam, Yogi.")
+@click.option("--floor", default=1e-3, show_default=True, help="Tau of adaptive strategies.")
+@click.option("--scale-bits", default=16, show_default=True, help="An update's steps are 2^-bits.")
+@click.option("--limit", default=16.0, show_default=True, help="Largest element of an update.")
+@click.option("--norm-limit", default=64.0, show_default=True, help="Longest update.")
 @click.option("--target", type=int, help="End at this score.")
 @click.option("--stale", default=0, help="End after so many rounds without a better score.")
 @click.option("--reward", default=0, help="Units of the token for each counted update.")
@@ -126,6 +140,7 @@ def create(
     run: str,
     initial: str,
     members: tuple[str, ...],
+    root: str | None,
     sender: str,
     **terms: str | float | None,
 ) -> None:
@@ -133,17 +148,28 @@ def create(
     key = context.key(sender)
     engine = from_checkout(ENGINE)
     create_run: CreateRun = engine.create_run
-    accounts = [context.account(name) for name in members]
+    sizes = {context.account(name): records for name, records in map(_sized, members)}
+    given = {account: records for account, records in sizes.items() if records is not None}
+    anchor = None if root is None else context.account(root)
+    chosen = engine.Terms(root=anchor, sizes=given, **terms)
 
     async def work() -> int:
         async with TrainingLedger(context.endpoints(), key, genesis=_genesis(context)) as ledger:
-            return await create_run(ledger, run, accounts, initial, engine.Terms(**terms))
+            return await create_run(ledger, run, list(sizes), initial, chosen)
 
     elements = asyncio.run(work())
     context.show(
-        {"run": run, "elements": elements, "members": len(accounts)},
-        f"run {run}: {len(accounts)} members, {elements} parameters, {terms['rounds']} rounds",
+        {"run": run, "elements": elements, "members": len(sizes)},
+        f"run {run}: {len(sizes)} members, {elements} parameters, {terms['rounds']} rounds",
     )  # fmt: skip
+
+
+def _sized(member: str) -> tuple[str, int | None]:
+    """A member and how many records it has, if that was given."""
+    name, mark, records = member.partition("=")
+    if mark and not records.isdecimal():
+        raise InvalidInput(Code.BAD_ARGUMENTS, f"{member!r} is not KEY or KEY=RECORDS")
+    return name, int(records) if mark else None
 
 
 @fl_command.command("fetch")

@@ -16,13 +16,14 @@ A recipe says how a round's updates become a model:
 rule, tolerated  how rows are averaged (a row is a member's update, or a group's sum); rows that `rule` has to outvote
 root             member whose update is the measure of the rule `trust`; needs single updates
 strategy         [name, rate, first decay, second decay, floor] of the server's step
+validation       digest of the public records and network that models are scored on, 32 bytes; without it every score is 0
 contributions    whether each member's worth is computed, by 2 to the power of the rows evaluations
 """
 HEADROOM = 2147483648
 MEMBERS_MAX = 256
 ROUTES_MAX = 64
 LIMIT_MAX = 8388608
-FIELDS = ("rule", "tolerated", "root", "strategy", "contributions")
+FIELDS = ("rule", "tolerated", "root", "strategy", "contributions", "validation")
 RULES = ("mean", "median", "trimmed", "norm_clipped", "geometric", "centred", "agreeing", "trust")
 STRATEGIES = ("average", "momentum", "scaffold", "adagrad", "adam", "yogi")
 ADAPTIVE = ("adagrad", "adam", "yogi")
@@ -89,6 +90,8 @@ def check_recipe(plan, found):
     rule, root, tolerated = recipe.get("rule"), recipe.get("root"), recipe.get("tolerated", 0)
     assert rule in RULES, "the rule is one of " + ", ".join(RULES)
     assert mode != "full" or rule == "mean", "one masked sum has one rule, mean: others need single updates or groups"
+    heads = len([row for row in plan["members"] if row[2] != 1]) == 0
+    assert mode != "plain" or rule == "mean" or heads, "weights count in the rule mean; other rules count heads"
     assert (rule == "trust") == (root is not None), "the rule trust and a root go together"
     assert root is None or mode == "plain" and root in [row[0] for row in plan["members"]], "a root is a member that sends in plain"
     rows = {"plain": found["cohort_min"] - (0 if root is None else 1), "grouped": plan["groups"], "full": 1}[mode]
@@ -98,6 +101,10 @@ def check_recipe(plan, found):
     most = {"plain": len(plan["members"]), "grouped": plan["groups"], "full": 1}[mode]
     assert recipe.get("contributions", False) in (False, True), "contributions is true or false"
     assert not recipe.get("contributions", False) or most <= VALUED_MAX, "contributions are computed for at most 8 rows"
+    judge = recipe.get("validation")
+    assert judge is None or type_of(judge) == "bytes" and len(judge) == 32, "a validation set is named by a digest of 32 bytes"
+    wants = [found["target"] is not None, found["stale_max"] > 0, plan["tolerance"] != 0, recipe.get("contributions", False)]
+    assert judge is not None or not any(wants), "target, stale, tolerance and contributions need a validation set"
     check_strategy(recipe.get("strategy"), plan["elements"], found["routes"])
 
 

@@ -61,8 +61,9 @@ class MemberPlan:
 class Plan:
     """A run, as contract `training` keeps it; `elements` are those of the vector a member sends.
 
-    `root` is the account that trains on the public root set, for the rule `trust`. Models wander
-    in `routes` rounds before each one that averages.
+    `root` is the account that trains on the public root set, for the rule `trust`; `validation`
+    the blob that models are scored on. Models wander in `routes` rounds before each one that
+    averages.
     """
 
     chain_id: str
@@ -74,6 +75,7 @@ class Plan:
     rule: Rule
     strategy: Strategy
     root: bytes | None
+    validation: bytes | None
     with_contributions: bool
     status: str
     round: int
@@ -210,7 +212,7 @@ def parse_plan(chain_id: str, run: str, value: Value) -> Plan:
     strategy = Strategy(name, rate, first, second, floor)
     check_strategy(strategy)
     rule_name: RuleName = _one_of(RULES, recipe["rule"])
-    root = recipe.get("root")
+    root, validation = recipe.get("root"), recipe.get("validation")
     return Plan(
         chain_id=chain_id,
         run=run,
@@ -221,6 +223,7 @@ def parse_plan(chain_id: str, run: str, value: Value) -> Plan:
         rule=Rule(name=rule_name, tolerated=_int(recipe.get("tolerated", 0))),
         strategy=strategy,
         root=None if root is None else _bytes(root),
+        validation=None if validation is None else _bytes(validation),
         with_contributions=recipe.get("contributions") is True,
         status=_text(table["status"]),
         round=_int(table["round"]),
@@ -287,7 +290,7 @@ def has_counted(plan: Plan, value: Value, account: bytes) -> bool:
         return False
     result = _table(table["result"])
     left_out = _accounts(result["left_out"])
-    own = (account,)
+    own: tuple[bytes, ...] = (account,)
     if plan.mode != "plain":
         own = plan.group_members(plan.group_of(account), plan.accounts())
     is_used = account in _accounts(table["frozen"]) and not any(name in left_out for name in own)

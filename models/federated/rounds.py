@@ -81,10 +81,18 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """One row for each plant (plain) or group, with the accounts behind it."""
+    """One row for each plant (plain) or group, with the accounts behind it and their weight."""
 
     values: Sums
     accounts: tuple[tuple[bytes, ...], ...]
+    weights: tuple[int, ...]
+
+    def mean(self, chosen: tuple[int, ...]) -> Sums:
+        """The mean of some rows by their weights: all products stay below 2^39, as a sum does."""
+        total = np.zeros(self.values.shape[1], np.int64)
+        for index in chosen:
+            total += self.values[index] * self.weights[index]
+        return np.asarray(total // sum(self.weights[index] for index in chosen))
 
 
 def recompute(
@@ -115,10 +123,12 @@ def recompute(
         if plan.mode == "grouped":
             gone = len(plan.groups()) - len(rows.accounts)
         rule = replace(plan.rule, tolerated=max(0, plan.rule.tolerated - gone))
-        update = robust.apply_rule(rule, rows.values, root=root)
-        took_part = sum(plan.weight(name) for names in rows.accounts for name in names)
+        if rule.name == "mean":
+            update = rows.mean(tuple(range(len(rows.accounts))))
+        else:
+            update = robust.apply_rule(rule, rows.values, root=root)
         state = strategies.server_step(
-            plan.strategy, base, update, took_part=took_part, members=plan.weight_of_all
+            plan.strategy, base, update, took_part=sum(rows.weights), members=plan.weight_of_all
         )
         unusual = robust.outliers(rows.values, update)
         flagged = {account for index in unusual for account in rows.accounts[index]}
@@ -132,6 +142,12 @@ def recompute(
         contributions=contributions,
         accused=tuple(accused),
     )
+
+
+def scorings(plan: Plan) -> int:
+    """How often a model is scored in a round at most."""
+    count = {"plain": len(plan.members), "grouped": len(plan.groups()), "full": 1}[plan.mode]
+    return 1 + (1 << min(count, GROUPS_MAX)) if plan.with_contributions else 1
 
 
 def collect_evidence(material: Material, group: int) -> Evidence:
@@ -216,7 +232,8 @@ def _check_sum(total: Sums, material: Material, weight: int) -> None:
 
 def _rows(plan: Plan, values: list[Sums], accounts: list[tuple[bytes, ...]]) -> _Rows:
     empty = np.zeros((0, plan.elements), np.int64)
-    return _Rows(np.stack(values) if values else empty, tuple(accounts))
+    weights = tuple(sum(plan.weight(name) for name in names) for names in accounts)
+    return _Rows(np.stack(values) if values else empty, tuple(accounts), weights)
 
 
 def _root_row(plan: Plan, rows: _Rows) -> Sums | None:
@@ -228,7 +245,11 @@ def _root_row(plan: Plan, rows: _Rows) -> Sums | None:
 
 def _without(rows: _Rows, account: bytes | None) -> _Rows:
     kept = [index for index, names in enumerate(rows.accounts) if names != (account,)]
-    return _Rows(rows.values[kept], tuple(rows.accounts[index] for index in kept))
+    return _Rows(
+        rows.values[kept],
+        tuple(rows.accounts[index] for index in kept),
+        tuple(rows.weights[index] for index in kept),
+    )
 
 
 def _contributions(
@@ -242,8 +263,7 @@ def _contributions(
     def score(coalition: tuple[int, ...]) -> int:
         if not coalition:
             return scorer(base.model)
-        mean = rows.values[list(coalition), :parameters].sum(axis=0) // len(coalition)
-        return scorer(base.model + mean)
+        return scorer(base.model + rows.mean(coalition)[:parameters])
 
     values = shapley_values(count, score)
     share = {

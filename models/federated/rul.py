@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from models.convert import Options, certify
 from models.federated.privacy import Mechanism, Noise, add_noise, cost_micro_rho
 from models.federated.trained import Trained
+from models.federated.validation import Dense, Validation, validation_set
 from models.package import Description, Package
 from models.quantiser import Quantiser
 
@@ -154,6 +155,16 @@ class Network:
         fixed = jnp.asarray(weights)
         options = Options(gain=float(CAP), low=0.0, high=float(CAP))
         return certify(lambda x: self.apply(fixed, x), samples, quantiser, description, options)
+
+    def validation(self, data: Data) -> Validation:
+        """Public windows and this network as what a run is scored on: thousandths of a cycle."""
+        count = len(data.lives)
+        blocks = data.inputs.astype(np.float64).reshape(count, -1, BLOCK, self.sensors)
+        inputs = blocks.mean(axis=2).reshape(count, -1) / 127
+        layers = (*(Dense(width) for width in WIDTHS), Dense(1, is_relu=False))
+        return validation_set(
+            "regression", layers, inputs, data.lives, gain=CAP, output_range=(0.0, 1.0)
+        )
 
     def _unpack(self, weights: jax.Array) -> list[jax.Array]:
         parts, place = [], 0

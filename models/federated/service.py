@@ -13,7 +13,7 @@ from typing import Protocol
 
 from andon.core.codec import Key, Value
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
-from models.federated import wander
+from models.federated import robust, wander
 from models.federated.attesting import Attesting
 from models.federated.holding import Holding
 from models.federated.plan import (
@@ -28,8 +28,9 @@ from models.federated.plan import (
     parse_sent,
 )
 from models.federated.plant import Done, Plant, Send, Sight, Spread, Wait
-from models.federated.rounds import Material, Result, Scorer
+from models.federated.rounds import Material, Result, Scorer, scorings
 from models.federated.strategies import ServerState, state_from_bytes
+from models.federated.validation import make_scorer, validation_from_bytes
 
 POLL_S = 0.2
 AWAY_S = 1.0
@@ -92,6 +93,7 @@ class Watcher:
     """Round and its bound: final once the round before has ended."""
     counted: tuple[int, bool] = (0, False)
     """A round that has ended, and whether the account's update is in its state."""
+    scoring: Scorer | None = None
 
     async def plan(self) -> Plan:
         """The run. Raises: InvalidInput NOT_FOUND."""
@@ -229,6 +231,18 @@ class Watcher:
                 raise
             return None
 
+    async def scorer(self, plan: Plan) -> Scorer | None:
+        """What scores the run's models; None if the run names nothing.
+
+        Raises:
+            InvalidInput: MALFORMED or BAD_ARGUMENTS for a validation set that cannot be used.
+        """
+        if plan.validation is not None and self.scoring is None:
+            found = validation_from_bytes(await self.ledger.blob(plan.validation))
+            fine_bits = plan.encoding.scale_bits + robust.FINE_BITS
+            self.scoring = make_scorer(found, plan.parameters, fine_bits, scorings(plan))
+        return self.scoring
+
     async def base(self, progress: Progress) -> ServerState:
         """The server state that a round starts from."""
         known = self.states.get(progress.base_blob)
@@ -297,7 +311,6 @@ async def run_validator(
     run: str,
     account: bytes,
     *,
-    scorer: Scorer | None,
     report: Report,
     lie: Callable[[Result], Result] | None = None,
 ) -> str:
@@ -325,7 +338,7 @@ async def run_validator(
             if attesting.wants(progress):
                 material = await watcher.material(plan, progress)
                 base = await watcher.base(progress)
-                await attesting.attest(material, base, scorer, holding)
+                await attesting.attest(material, base, await watcher.scorer(plan), holding)
             refusals = 0
         except Unavailable as error:
             said = _said(error, said, report)

@@ -96,7 +96,7 @@ async def _rounds(
         members = [key.public for key in plants]
         terms = Terms(rounds=ROUNDS, patience=PATIENCE)
         await owner.send(
-            "create", run_arguments(run, members, size, (state_digest(start), blob), terms)
+            "create", run_arguments(run, members, size, (state_digest(start), blob, b""), terms)
         )
         async with asyncio.TaskGroup() as group:
             for index, key in enumerate(plants):
@@ -107,7 +107,7 @@ async def _rounds(
             for index, node in enumerate(cluster.nodes):
                 key = load_key_file(cluster.home / node.name / "keys" / "validator.key")
                 own = await ledger(key, index)
-                group.create_task(run_validator(own, run, key.public, scorer=None, report=_quiet))
+                group.create_task(run_validator(own, run, key.public, report=_quiet))
             watcher, began = Watcher(owner, run), time.perf_counter()
             while len(taken) < ROUNDS:
                 plan = await watcher.plan()

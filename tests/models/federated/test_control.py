@@ -51,7 +51,10 @@ class Site:
 def opened(strategy: str, mode: str = "plain", **changes: object) -> Chain:
     chain = Chain.make(NAMES)
     chosen = scaffold()
-    recipe: dict[Key, object] = {"strategy": [strategy, chosen.rate, 0, 0, 0]}
+    recipe: dict[Key, object] = {
+        "strategy": [strategy, chosen.rate, 0, 0, 0],
+        "validation": bytes(32),
+    }
     elements = 2 * SIZE if strategy == "scaffold" else SIZE
     create(chain, NAMES, elements, mode=mode, rounds_max=99, recipe=recipe, **changes)  # type: ignore[arg-type] # values
     return chain

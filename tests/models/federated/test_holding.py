@@ -68,9 +68,7 @@ async def carried_out(
         for key in chain.validators():
             shelf = ChainLedger(chain, key, liars=liars)
             tasks.append(
-                group.create_task(
-                    run_validator(shelf, "run", key, scorer=None, report=lambda text: None)
-                )
+                group.create_task(run_validator(shelf, "run", key, report=lambda text: None))
             )
         await asyncio.wait(tasks)
         clock.cancel()

@@ -213,7 +213,12 @@ def test_plain_mode_needs_no_keys_and_admits_single_updates_to_the_rule(tmp_path
         chain,
         plants(5),
         mode="plain",
-        recipe={"rule": "trimmed", "tolerated": 1, "contributions": True},
+        recipe={
+            "rule": "trimmed",
+            "tolerated": 1,
+            "contributions": True,
+            "validation": bytes(32),
+        },
     )
     for site in members:
         site.act(chain)

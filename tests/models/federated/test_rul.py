@@ -9,10 +9,10 @@ from models.data import degradation
 from models.federated.privacy import Mechanism, cost_micro_rho
 from models.federated.ring import Encoding
 from models.federated.rul import CAP, Data, Local, Network
-from models.federated.score import rul_scorer
 from models.federated.simulate import Federation
 from models.federated.strategies import model_to_fine
 from models.federated.trained import Floats
+from models.federated.validation import make_scorer
 from models.quantiser import linear_quantiser, quantise
 
 NETWORK = Network(degradation.WINDOW, len(degradation.SENSORS))
@@ -34,7 +34,8 @@ def test_the_exact_score_is_the_float_error_to_a_few_thousandths() -> None:
     weights = NETWORK.initial(0)
     for _ in range(5):
         weights = weights + NETWORK.train(weights, data, Local(), seed=1).update
-    score = rul_scorer(NETWORK, data, 24)(model_to_fine(weights, 24))
+    scorer = make_scorer(NETWORK.validation(data), NETWORK.parameters, 24)
+    score = scorer(model_to_fine(weights, 24))
     assert -score / 1000 == pytest.approx(error(weights, data), abs=0.02)
 
 
@@ -59,7 +60,7 @@ def test_gradients_are_clipped_record_by_record() -> None:
 
 def test_the_exact_score_survives_absurd_models() -> None:
     data = generated(1, 1)
-    scorer = rul_scorer(NETWORK, data, 24)
+    scorer = make_scorer(NETWORK.validation(data), NETWORK.parameters, 24)
     for value in (2**62, -(2**62), 0):
         assert -CAP * 1000 <= scorer(np.full(NETWORK.parameters, value, np.int64)) <= 0
 

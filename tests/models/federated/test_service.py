@@ -12,11 +12,21 @@ from andon.client.federated import holder_of
 from andon.core.codec import Key, Value, decode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.state_key import state_key
-from models.federated.command import Terms, create_run, fetch_model, load_train
+from models.federated.command import (
+    Terms,
+    create_run,
+    fetch_model,
+    load_train,
+    recompute_rounds,
+    strategy_of,
+    weights_of,
+)
 from models.federated.journal import Journal
+from models.federated.plan import STRATEGIES
 from models.federated.plant import Plant
 from models.federated.service import run_plant, run_validator
 from models.federated.trained import Floats, Trained
+from models.federated.validation import Dense, Validation, validation_set
 from tests.models.federated.ledger import OWNER, Chain, Refused, create, plants, sight
 
 
@@ -90,9 +100,7 @@ async def test_a_run_of_two_masked_rounds_ends_by_itself_over_a_broken_network(
             tasks.append(group.create_task(run_plant(ledger, "run", name, plant, said.append)))
         for key in chain.validators():
             ledger = ChainLedger(chain, key)
-            group.create_task(
-                run_validator(ledger, "run", key, scorer=None, report=lambda text: None)
-            )
+            group.create_task(run_validator(ledger, "run", key, report=lambda text: None))
     assert [task.result() for task in tasks] == ["the run has ended"] * 4
     seen = sight(chain)
     assert seen.progress.number == 2
@@ -126,9 +134,7 @@ async def test_a_missing_plant_is_passed_over_by_the_others(tmp_path: Path) -> N
             tasks.append(group.create_task(work))
         for key in chain.validators():
             group.create_task(
-                run_validator(
-                    ChainLedger(chain, key), "run", key, scorer=None, report=lambda text: None
-                )
+                run_validator(ChainLedger(chain, key), "run", key, report=lambda text: None)
             )
         await asyncio.wait(tasks)
         clock.cancel()
@@ -155,9 +161,7 @@ async def test_models_wander_twice_before_they_are_averaged(tmp_path: Path) -> N
             group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
         for key in chain.validators():
             group.create_task(
-                run_validator(
-                    ChainLedger(chain, key), "run", key, scorer=None, report=lambda text: None
-                )
+                run_validator(ChainLedger(chain, key), "run", key, report=lambda text: None)
             )
     assert len(chain.events("Taken")) == 8
     data, _ = await fetch_model(ChainLedger(chain, OWNER), "run")
@@ -195,9 +199,7 @@ async def test_a_run_is_created_from_published_weights_and_its_result_fetched(
             group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
         for key in chain.validators():
             group.create_task(
-                run_validator(
-                    ChainLedger(chain, key), "run", key, scorer=None, report=lambda text: None
-                )
+                run_validator(ChainLedger(chain, key), "run", key, report=lambda text: None)
             )
     after, changed = await fetch_model(owner, "run")
     assert np.load(io.BytesIO(after)).tolist() == [0.5] * 5
@@ -236,16 +238,120 @@ async def test_a_refused_attestation_is_reported_and_the_next_round_attested(
             plant = Plant(name, Journal(tmp_path / name.hex()), half)
             ledger = ChainLedger(chain, name)
             group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
-        last = group.create_task(
-            run_validator(refusing, "run", keys[0], scorer=None, report=said.append)
-        )
+        last = group.create_task(run_validator(refusing, "run", keys[0], report=said.append))
         await asyncio.sleep(2)
         for key in keys[1:]:
             ledger = ChainLedger(chain, key)
-            group.create_task(
-                run_validator(ledger, "run", key, scorer=None, report=lambda text: None)
-            )
+            group.create_task(run_validator(ledger, "run", key, report=lambda text: None))
     assert last.result() == "the run has ended"
     assert len(chain.events("Closed")) == 2
     assert refusing.refused <= 6
     assert sum("not attested" in line for line in said) >= 1
+
+
+def judged() -> Validation:
+    """Five numbers that are best at one: a network of one layer without inputs but zero."""
+    inputs = np.zeros((1, 4), np.float32)
+    layers = (Dense(1, is_relu=False),)
+    return validation_set("regression", layers, inputs, np.ones(1))
+
+
+async def carried_out(chain: Chain, names: list[bytes], folder: Path, values: list[float]) -> None:
+    """Plants that each send their value in every round, and validators, until the run ends."""
+    async with asyncio.TaskGroup() as group:
+        for name, value in zip(names, values, strict=True):
+
+            def train(model: Floats, number: int, value: float = value) -> Trained:
+                return Trained(update=np.full(len(model), value, np.float32))
+
+            plant = Plant(name, Journal(folder / name.hex()), train)
+            ledger = ChainLedger(chain, name)
+            group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
+        for key in chain.validators():
+            ledger = ChainLedger(chain, key)
+            group.create_task(recompute_rounds(ledger, "run", key, report=lambda text: None))
+
+
+async def test_the_command_scores_rounds_rolls_back_and_ends_at_the_target(tmp_path: Path) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    terms = Terms(
+        mode="plain",
+        rounds=9,
+        patience=100,
+        validation="tests.models.federated.test_service:judged",
+        contributions=True,
+        target=-10,
+    )
+    initial = "tests.models.federated.test_service:zeros"
+    assert await create_run(ChainLedger(chain, OWNER), "run", names, initial, terms) == 5
+    await carried_out(chain, names, tmp_path, [0.75, 0.5, -0.5])
+    closed = [e for e in chain.events("Closed") if isinstance(e, dict)]
+    # A quarter in each round: the error falls from one to nothing in four.
+    assert [e["score"] for e in closed] == [-750, -500, -250, 0]
+    status = chain.view("status", run="run")
+    assert isinstance(status, dict)
+    assert isinstance(status["run"], dict)
+    assert status["run"]["reason"] == "the target score is reached"
+    worth = [chain.view("record", run="run", account=name) for name in names]
+    earned = [found["earned"] for found in worth if isinstance(found, dict)]
+    assert earned[0] > earned[1] > 0 > earned[2]  # type: ignore[operator] # integers
+
+
+async def test_a_round_that_makes_the_score_worse_is_rolled_back(tmp_path: Path) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    terms = Terms(
+        rounds=9, patience=100, validation="tests.models.federated.test_service:judged", stale=2
+    )
+    initial = "tests.models.federated.test_service:zeros"
+    await create_run(ChainLedger(chain, OWNER), "run", names, initial, terms)
+    # One step reaches the best model; every later one goes past it.
+    await carried_out(chain, names, tmp_path, [1.0, 1.0, 1.0])
+    closed = [e for e in chain.events("Closed") if isinstance(e, dict)]
+    assert [(e["score"], e["kept"]) for e in closed] == [(0, True), (-1000, False), (-1000, False)]
+    data, _ = await fetch_model(ChainLedger(chain, OWNER), "run")
+    assert np.load(io.BytesIO(data)).tolist() == [1.0] * 5
+
+
+@pytest.mark.parametrize("mode", ["plain", "full"])
+async def test_members_weigh_as_much_as_they_have_records(mode: str, tmp_path: Path) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    sizes = dict(zip(names, (1000, 3000, 4000), strict=True))
+    terms = Terms(mode=mode, rounds=1, patience=100, sizes=sizes)
+    initial = "tests.models.federated.test_service:zeros"
+    await create_run(ChainLedger(chain, OWNER), "run", names, initial, terms)
+    await carried_out(chain, names, tmp_path, [8.0, 0.0, 0.0])
+    data, _ = await fetch_model(ChainLedger(chain, OWNER), "run")
+    # 63 of 63 + 191 + 255: proportions of the records within a weight of 255.
+    assert np.load(io.BytesIO(data)) == pytest.approx(8 * 63 / 509, abs=1e-6)
+
+
+async def test_terms_of_the_encoding_reach_the_run_and_its_result(tmp_path: Path) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    terms = Terms(
+        mode="plain", rounds=1, patience=100, scale_bits=12, limit=2.0, norm_limit=64.0,
+        strategy="momentum", server_rate=0.5, momentum=0.0,
+    )  # fmt: skip
+    initial = "tests.models.federated.test_service:zeros"
+    await create_run(ChainLedger(chain, OWNER), "run", names, initial, terms)
+    await carried_out(chain, names, tmp_path, [3.0, 3.0, 1.0])
+    data, _ = await fetch_model(ChainLedger(chain, OWNER), "run")
+    assert np.load(io.BytesIO(data)) == pytest.approx(0.5 * (2 + 2 + 1) / 3, abs=1e-3)
+
+
+def test_strategies_by_name_and_sizes_that_cannot_be_are_refused() -> None:
+    unit = 1 << Terms().fine_bits
+    adam = strategy_of(Terms(strategy="adam", server_rate=0.25, floor=0.5))
+    assert (adam.name, adam.rate, adam.floor) == ("adam", unit // 4, unit // 2)
+    for name in STRATEGIES:
+        assert strategy_of(Terms(strategy=name)).name == name
+    for terms in (Terms(strategy="sgd"), Terms(server_rate=0.0), Terms(strategy="adam", floor=1e9)):
+        with pytest.raises(InvalidInput, match=r"no strategy|bounds|floor"):
+            strategy_of(terms)
+    names = plants(2)
+    for sizes in ({names[0]: 5}, {names[0]: 5, names[1]: 0}):
+        with pytest.raises(InvalidInput, match="every member"):
+            weights_of(names, sizes, 100)

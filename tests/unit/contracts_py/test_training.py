@@ -20,9 +20,10 @@ KEYS: dict[str, Value] = {
 }
 
 
-def opened(mode: str = "full", **changes: Value) -> Chain:
+def opened(mode: str = "full", recipe: dict[Key, Value] | None = None, **changes: Value) -> Chain:
     chain = Chain.make(MEMBERS)
-    create(chain, MEMBERS, mode=mode, **changes)
+    judged: dict[Key, Value] = {"validation": b"\x05" * 32, **(recipe or {})}
+    create(chain, MEMBERS, mode=mode, recipe=judged, **changes)
     return chain
 
 
@@ -384,6 +385,8 @@ def test_conditions_that_cannot_hold_are_refused(conditions: dict[Key, Value], r
         ("full", {"rule": "median"}, "one masked sum"),
         ("full", {"tolerated": 1}, "raise the cohort"),
         ("plain", {"contributions": 3}, "true or false"),
+        ("plain", {"contributions": True, "validation": None}, "need a validation set"),
+        ("plain", {"validation": b"short"}, "a digest of 32 bytes"),
         ("plain", {"anything": 1}, "unknown field of a recipe: anything"),
         ("plain", {"strategy": ["average", 65536]}, "a name and four numbers"),
         ("plain", {"strategy": ["sgd", 65536, 0, 0, 0]}, "the strategy is one of average"),
@@ -399,6 +402,23 @@ def test_a_recipe_that_cannot_work_is_refused_at_creation(
 ) -> None:
     with pytest.raises(Refused, match=reason):
         opened(mode, recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"tolerance": 1}, {"conditions": {"target": 0}}, {"conditions": {"stale_max": 1}}],
+)
+def test_what_looks_at_scores_needs_something_to_score_on(changes: dict[str, Value]) -> None:
+    with pytest.raises(Refused, match="need a validation set"):
+        opened("plain", {"validation": None}, **changes)
+
+
+def test_weights_count_in_the_mean_and_in_no_other_rule_on_single_updates() -> None:
+    rows: list[Value] = [[name, 0, 1 + index] for index, name in enumerate(MEMBERS)]
+    changes: dict[str, Value] = {"members": rows, "encoding": [16, 1 << 20, 1 << 22, 4]}
+    opened("plain", **changes)
+    with pytest.raises(Refused, match="count heads"):
+        opened("plain", {"rule": "median"}, **changes)
 
 
 def test_a_recipe_of_many_rows_or_large_elements_is_refused() -> None:
