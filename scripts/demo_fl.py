@@ -34,7 +34,7 @@ from andon.core.keys import PrivateKey
 from andon.core.transaction import make_call
 from models.federated import privacy
 from models.federated.command import DELTA, FINE_BITS
-from models.federated.journal import Journal
+from models.federated.journal import open_journal
 from models.federated.plant import Plant
 from models.federated.rul import Data, Local
 from models.federated.service import Watcher, run_plant, run_validator
@@ -183,10 +183,11 @@ class Demo:
                 return Trained(update=-5 * trained.update, rho=trained.rho)
             return trained
 
-        journal = Journal(self.cluster.home / "plants" / f"plant-{index + 1}" / act.run)
-        plant = Plant(key.public, journal, train)
+        folder = self.cluster.home / "plants" / f"plant-{index + 1}" / act.run
         try:
-            return await run_plant(ledger, act.run, key.public, plant, self.quiet)
+            with open_journal(folder) as journal:
+                plant = Plant(key.public, journal, train)
+                return await run_plant(ledger, act.run, key.public, plant, self.quiet)
         except PlantKilledError:
             return "killed"
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput
 from models.federated import privacy, robust
-from models.federated.journal import Journal
+from models.federated.journal import open_journal
 from models.federated.plan import parse_plan
 from models.federated.plant import Plant
 from models.federated.ring import HEADROOM
@@ -265,9 +265,14 @@ async def fetch_model(ledger: Ledger, run: str) -> tuple[bytes, str]:
 async def take_part(
     ledger: Ledger, run: str, account: bytes, *, folder: Path, train: str, report: Report
 ) -> str:
-    """Run a plant whose training is `train`, given as `module:function`, until the run ends."""
-    plant = Plant(account, Journal(folder), load_train(train))
-    return await run_plant(ledger, run, account, plant, report)
+    """Run a plant whose training is `train`, given as `module:function`, until the run ends.
+
+    Raises:
+        Unavailable: LOCKED while another process takes part with the same folder.
+    """
+    with open_journal(folder) as journal:
+        plant = Plant(account, journal, load_train(train))
+        return await run_plant(ledger, run, account, plant, report)
 
 
 async def recompute_rounds(ledger: Ledger, run: str, account: bytes, *, report: Report) -> str:

@@ -7,10 +7,14 @@ attempt out, which the ledger sees as a dropout.
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from andon.core.codec import Record, decode, encode
-from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
+from andon.core.errors import Code, Corrupt, InvalidInput, Misuse, Unavailable
 from models.durable import SECRET_MODE, flush_folder, replace_file
 
 _MAGIC = b"andon-fl-journal-2\n"
@@ -37,8 +41,31 @@ class Entry(Record, frozen=True):
     norm: int = 0
 
 
+@contextmanager
+def open_journal(folder: Path) -> Iterator[Journal]:
+    """The journal in a folder, held by this process alone: two would mask two updates by one secret.
+
+    Raises:
+        Unavailable: LOCKED while another process has it.
+    """
+    journal = Journal(folder)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, SECRET_MODE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Unavailable(
+                Code.LOCKED,
+                f"another process takes part with the journal {folder}",
+                hint="stop it first: a plant runs once",
+            ) from None
+        yield journal
+    finally:
+        os.close(descriptor)
+
+
 class Journal:
-    """The plant's folder of one run; a second process on it is refused by a lock file."""
+    """The plant's folder of one run, for one process: `open_journal` keeps others away."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +123,12 @@ class Journal:
         for path in self._folder.glob("round-*.journal"):
             if int(path.name.split("-")[1]) <= number:
                 path.unlink(missing_ok=True)
+        flush_folder(self._folder)
+
+    def wipe(self) -> None:
+        """Forget everything: the run has ended, and its secrets would only tell about updates."""
+        for path in self._folder.glob("round-*.journal*"):
+            path.unlink(missing_ok=True)
         flush_folder(self._folder)
 
     def _path(self, number: int, attempt: int) -> Path:

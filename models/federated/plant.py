@@ -114,6 +114,8 @@ class Plant:
         if self._account not in plan.accounts():
             return Done("this account is no member of the run")
         if plan.status != "RUNNING":
+            self._journal.wipe()
+            self._variate.wipe()
             return Done("the run has ended")
         match progress.phase:
             case "KEYS":

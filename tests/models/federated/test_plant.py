@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from andon.core.codec import Value
-from andon.core.errors import Corrupt, InvalidInput, Misuse
-from models.federated.journal import Entry, Journal
+from andon.core.errors import Corrupt, InvalidInput, Misuse, Unavailable
+from models.federated.journal import Entry, Journal, open_journal
 from models.federated.plant import Action, Done, Plant, Send, Sight, Wait
 from models.federated.rounds import recompute
 from models.federated.trained import Floats, Trained
@@ -383,6 +383,30 @@ def test_the_journal_refuses_to_rewrite_and_notices_damage(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(Corrupt):
         journal.load("run", 1, 1)
+
+
+def test_a_second_process_on_one_journal_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    refused = pytest.raises(Unavailable, match="another process")
+    with open_journal(folder), refused, open_journal(folder):
+        pass
+    with open_journal(folder) as journal:
+        assert journal.load("run", 1, 1) is None
+
+
+def test_nothing_secret_is_left_on_disk_once_the_run_has_ended(tmp_path: Path) -> None:
+    members = sites(3, tmp_path)
+    chain = Chain.make(plants(3))
+    create(chain, plants(3), rounds_max=1)
+    for _ in range(4):
+        for site in members:
+            site.act(chain)
+    attest(chain)
+    assert [bool(list(site.folder.glob("*.journal"))) for site in members] == [True] * 3
+    for site in members:
+        site.kill()
+        assert isinstance(site.act(chain), Done)
+        assert list(site.folder.iterdir()) == []
 
 
 def test_a_stranger_and_an_ended_run_are_told_so(tmp_path: Path) -> None:
