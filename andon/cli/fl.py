@@ -13,7 +13,7 @@ from andon.cli.checkout import from_checkout
 from andon.cli.context import Context, shown
 from andon.client.federated import CONTRACT, TrainingLedger, contract_of, holder_of
 from andon.client.sync import Client
-from andon.core.codec import Value
+from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis
 from andon.core.json_value import from_hex, to_hex, value_to_json
@@ -83,6 +83,7 @@ def status(context: Context, *, run: str) -> None:
                 Code.NOT_FOUND, f"there is no run {run}", hint="ask its owner for the name"
             )
         current = client.state(CONTRACT, "rounds", (run, plan["round"]))
+        worth = _worth(client, run, plan)
     assert isinstance(current, dict)
     lines = [f"run {run}: {plan['status']!s}, mode {plan['mode']!s}, round {plan['round']}"]
     lines.append(f"attempt {current['attempt']!s}, phase {current['phase']!s}")
@@ -94,8 +95,23 @@ def status(context: Context, *, run: str) -> None:
         if isinstance(names, list) and names:
             short = ", ".join(name.hex()[:8] for name in names if isinstance(name, bytes))
             lines.append(f"{field:10} {len(names)}: {short}")
+    lines.extend(f"worth      {name.hex()[:8]}: {amount}" for name, amount in worth.items())
     document: Value = {"run": plan, "round": current}
     context.show(value_to_json(document), "\n".join(lines))
+
+
+def _worth(client: Client, run: str, plan: dict[Key, Value]) -> dict[bytes, int]:
+    """What the updates of members were worth so far, in units of the score; if the run asks."""
+    recipe, members = plan["recipe"], plan["members"]
+    if not isinstance(recipe, dict) or not isinstance(members, list):
+        return {}
+    names = [row[0] for row in members if isinstance(row, list) and recipe.get("contributions")]
+    found = {
+        name: client.state(holder_of("earned"), "earned", (run, name))
+        for name in names
+        if isinstance(name, bytes)
+    }
+    return {name: value if isinstance(value, int) else 0 for name, value in found.items()}
 
 
 @fl_command.command("create")

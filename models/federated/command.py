@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 from msgspec.structs import replace
@@ -209,7 +209,7 @@ def strategy_of(terms: Terms) -> Strategy:
             found = scaffold(1.0 if rate is None else rate)
         case "adagrad" | "adam" | "yogi":
             found = fed_adaptive(
-                cast("Literal['adagrad', 'adam', 'yogi']", terms.strategy),
+                terms.strategy,
                 rate=ADAPTIVE_RATE if rate is None else rate,
                 fine_bits=terms.fine_bits,
                 floor=terms.floor,

@@ -43,7 +43,7 @@ class Entry(Record, frozen=True):
 
 @contextmanager
 def open_journal(folder: Path) -> Iterator[Journal]:
-    """The journal in a folder, held by this process alone: two would mask two updates by one secret.
+    """The journal in a folder, for this process alone: two would mask two updates by one secret.
 
     Raises:
         Unavailable: LOCKED while another process has it.

@@ -27,6 +27,7 @@ BLOB_BYTES_MAX = 32 * 1024 * 1024
 LAYERS_MAX = 32
 ROWS_MAX = 65_536
 FAN_IN_MAX = 1 << 13
+PAD_MAX = 64
 VALUES_MAX = 1 << 20
 WORK_MAX = 1 << 34
 """Multiply-adds that scoring one round may take, contributions included: about a minute."""
@@ -230,14 +231,14 @@ def _graph(validation: Validation, weights: Sums) -> tuple[g.Graph, dict[str, Su
     """The layers as an integer graph, and the model's parameters as its tensors."""
     shape, place = validation.shape, 0
     operations: list[g.Operation] = []
-    tensors = {"one": np.ones(1, np.int64), "bits": np.full(1, SCALE_BITS, np.int64)}
+    tensors: dict[str, Sums] = {"one": np.ones(1, np.int64), "bits": np.array([SCALE_BITS])}
     for index, layer in enumerate(validation.layers):
         shape, sizes, _ = _measure(layer, shape)
         x = len(operations)
         for kind, size in zip(("weight", "bias"), sizes, strict=False):
-            values = weights[place : place + prod(size)].reshape(size)
+            values = np.asarray(weights[place : place + prod(size)].reshape(size))
             # A product of two fixed-point numbers has twice the bits, and the bias is added to it.
-            tensors[f"{kind}{index}"] = values << SCALE_BITS if kind == "bias" else values
+            tensors[f"{kind}{index}"] = np.left_shift(values, SCALE_BITS * (kind == "bias"))
             place += prod(size)
         match layer:
             case Dense(_, is_relu):
@@ -252,8 +253,7 @@ def _graph(validation: Validation, weights: Sums) -> tuple[g.Graph, dict[str, Su
                 operations.append(g.Pool(x, "max", window, strides))
             case Pool(_, window, strides):
                 operations.append(g.Pool(x, "sum", window, strides))
-                part = np.full(1, _ONE // prod(window), np.int64)
-                tensors[f"part{index}"] = part
+                tensors[f"part{index}"] = np.array([_ONE // prod(window)])
                 operations.append(_rescale(x + 1, f"part{index}", is_relu=False))
             case Flatten():
                 operations.append(g.Reshape(x, shape))
@@ -268,21 +268,21 @@ def _measure(
     layer: Layer, shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], int]:
     """Output shape, shapes of the parameters, multiply-adds a record; refuses what does not fit."""
-    match layer:
-        case Dense(outputs, _):
-            result, fan_in = (*shape[:-1], outputs), shape[-1]
-            sizes: tuple[tuple[int, ...], ...] = ((fan_in, outputs), (outputs,))
-        case Conv(outputs, window, strides, pads, _):
-            if any(len(pad) != 2 or not 0 <= min(pad) <= max(pad) < 64 for pad in pads):
-                raise _bad("a pad is 0 to 63 on each side")
-            spatial = _windows(shape, window, strides, [sum(pad) for pad in pads])
-            result, fan_in = (*spatial, outputs), prod(window) * shape[-1]
-            sizes = ((*window, shape[-1], outputs), (outputs,))
-        case Pool(_, window, strides):
-            spatial = _windows(shape, window, strides, [0] * len(window))
-            result, fan_in, sizes = (*spatial, shape[-1]), prod(window), ()
-        case Flatten():
-            return (_values(shape),), (), 0
+    sizes: tuple[tuple[int, ...], ...]
+    if isinstance(layer, Flatten):
+        return (_values(shape),), (), 0
+    if isinstance(layer, Dense):
+        result, fan_in = (*shape[:-1], layer.outputs), shape[-1]
+        sizes = ((fan_in, layer.outputs), (layer.outputs,))
+    elif isinstance(layer, Conv):
+        if any(not 0 <= min(pad) <= max(pad) < PAD_MAX for pad in layer.pads):
+            raise _bad(f"a pad is 0 to {PAD_MAX - 1} on each side")
+        spatial = _windows(shape, layer.window, layer.strides, [sum(pad) for pad in layer.pads])
+        result, fan_in = (*spatial, layer.outputs), prod(layer.window) * shape[-1]
+        sizes = ((*layer.window, shape[-1], layer.outputs), (layer.outputs,))
+    else:
+        spatial = _windows(shape, layer.window, layer.strides, [0] * len(layer.window))
+        result, fan_in, sizes = (*spatial, shape[-1]), prod(layer.window), ()
     if not 1 <= fan_in <= FAN_IN_MAX:
         raise _bad(f"an output depends on {fan_in} values, at most {FAN_IN_MAX}")
     return result, sizes, _values(result) * fan_in

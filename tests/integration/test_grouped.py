@@ -18,8 +18,9 @@ from andon.core.keys import PrivateKey
 from andon.core.transaction import make_call
 from models.federated.command import fetch_model
 from models.federated.journal import Entry, Journal
-from models.federated.plant import Floats, Plant, Sight, Trained
+from models.federated.plant import Plant, Sight
 from models.federated.service import run_plant, run_validator
+from models.federated.trained import Floats, Trained
 from node.testing.local_net import LocalNet
 
 from .conftest import OpenNet
@@ -87,9 +88,9 @@ async def test_a_poisoner_costs_its_group_a_round_and_moves_the_model_nowhere(
         group = order.index(net.key(MEMBERS[0]).public) % 2
         assert f"member of groups, group {group}; privacy spent 0" in joined
         state, rounds = await carried_out(net, keys, traitor, tmp_path)
-        # The sum is longer than three honest ones: all three of its group are flagged and left out.
-        assert rounds[0]["flags"] == []
-        assert rounds[1]["flags"] == [name for name in order if order.index(name) % 2 == 0]
+        # The sum is longer than three honest ones: all three of its group are left out.
+        assert rounds[0]["left_out"] == []
+        assert rounds[1]["left_out"] == [name for name in order if order.index(name) % 2 == 0]
         assert np.abs(state - 2 * STEP).max() < 1e-3
 
 
@@ -109,7 +110,7 @@ async def carried_out(
 
     async def validator(key: PrivateKey) -> None:
         async with TrainingLedger(urls, key, genesis=genesis) as ledger:
-            await run_validator(ledger, "groups", key.public, scorer=None, report=lambda text: None)
+            await run_validator(ledger, "groups", key.public, report=lambda text: None)
 
     async with asyncio.timeout(150), asyncio.TaskGroup() as group:
         for key in keys.values():
