@@ -16,7 +16,7 @@ from andon.client.sync import Client
 from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis
-from andon.core.json_value import from_hex, to_hex, value_to_json
+from andon.core.json_value import Json, from_hex, to_hex, value_to_json
 
 ENGINE = "models.federated.command"
 MODES = ("full", "grouped", "plain")
@@ -213,26 +213,45 @@ def fetch(context: Context, *, run: str, out: Path, sender: str) -> None:
 @click.option("--from", "sender", default="operator", show_default=True, help="Key or role.")
 @click.pass_obj
 def join(context: Context, *, run: str, sender: str) -> None:
-    """Check that this key is a member of RUN and show its privacy budget."""
+    """Agree to take part in RUN; shows the privacy budget. `andon fl run` agrees by itself."""
     key = context.key(sender)
-    with context.client() as client:
-        plan = client.state(CONTRACT, "runs", run)
+    with context.client(key) as client:
+        plan, group = _member_of(client, run, key.public)
+        client.send(contract_of("join"), "join", run=run)
         spent = client.state(holder_of("spent"), "spent", (run, bytes(key.public)))
-    members = plan["members"] if isinstance(plan, dict) else None
-    if not isinstance(plan, dict) or not isinstance(members, list):
-        raise InvalidInput(Code.NOT_FOUND, f"there is no run {run}")
-    rows = [row for row in members if isinstance(row, list) and row[0] == bytes(key.public)]
-    if not rows:
-        raise InvalidInput(
-            Code.NOT_A_MEMBER,
-            f"{key.public.hex()[:16]} is no member of run {run}",
-            hint="the owner names the members when it creates the run",
-        )
     budget = plan["rho_budget"]
-    group = value_to_json(rows[0][1])
     place = f"member of {run}" + (f", group {group}" if plan["mode"] == "grouped" else "")
     text = f"{place}; privacy spent {spent or 0!s} of {budget!s} micro-rho"
     context.show({"member": True, "group": group, "spent": value_to_json(spent)}, text)
+
+
+@fl_command.command("leave")
+@click.argument("run")
+@click.option("--from", "sender", default="operator", show_default=True, help="Key or role.")
+@click.pass_obj
+def leave(context: Context, *, run: str, sender: str) -> None:
+    """Take no part in RUN: nobody waits for this key, and staying away costs it nothing."""
+    key = context.key(sender)
+    with context.client(key) as client:
+        _member_of(client, run, key.public)
+        client.send(contract_of("leave"), "leave", run=run)
+    context.show({"member": False}, f"takes no part in {run}")
+
+
+def _member_of(client: Client, run: str, account: bytes) -> tuple[dict[Key, Value], Json]:
+    """The plan of a run that lists the account, and the account's group."""
+    plan = client.state(CONTRACT, "runs", run)
+    members = plan["members"] if isinstance(plan, dict) else None
+    if not isinstance(plan, dict) or not isinstance(members, list):
+        raise InvalidInput(Code.NOT_FOUND, f"there is no run {run}")
+    rows = [row for row in members if isinstance(row, list) and row[0] == account]
+    if not rows:
+        raise InvalidInput(
+            Code.NOT_A_MEMBER,
+            f"{account.hex()[:16]} is no member of run {run}",
+            hint="the owner names the members when it creates the run",
+        )
+    return plan, value_to_json(rows[0][1])
 
 
 @fl_command.command("run")

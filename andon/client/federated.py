@@ -25,14 +25,14 @@ _EXPORTS = {
     "updates": ("announce", "deal", "commit", "reveal", "sent"),
     "verdicts": ("hold", "attest"),
     "routes": ("give", "take", "order", "parcel"),
-    "conduct": ("accuse", "reinstate", "pay", "record", "standing"),
+    "conduct": ("join", "leave", "accuse", "reinstate", "pay", "record", "standing"),
     "origins": ("adopt", "lineage", "packages_of"),
 }
 _STATE = {
     "updates": ("keys", "dealings", "commits", "reveals"),
     "verdicts": ("keepers", "doubters"),
     "routes": ("given",),
-    "conduct": ("spent", "earned", "owed", "suspended", "reliability", "faults"),
+    "conduct": ("agreed", "spent", "earned", "owed", "suspended", "reliability", "faults"),
     "origins": ("adopted", "made_by"),
 }
 GAS_LIMIT = 50_000_000

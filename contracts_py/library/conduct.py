@@ -18,6 +18,8 @@ earned = Map(key=tuple, value=int, default=0)
 voters = Map(key=tuple, value=list)
 voted = Map(key=tuple, value=str)
 convicted = Map(key=tuple, value=bool, default=False)
+agreed = Map(key=tuple, value=bool)
+Agreed = Event(run=str, account=bytes, takes_part=bool, indexed=("run", "account"))
 Suspended = Event(run=str, account=bytes, reason=str, forfeited=int, indexed=("run", "account"))
 Reinstated = Event(account=bytes, indexed=("account",))
 Paid = Event(run=str, account=bytes, amount=int, indexed=("run", "account"))
@@ -27,6 +29,42 @@ FAULTS_KEPT = 16
 FULL = 1000
 GAIN = 10
 LOSS = 20
+
+
+@export
+def join(run: str):
+    """A member agrees to take part: from now on staying away costs reliability. To take part is to agree."""
+    answer(run, True)
+
+
+@export
+def leave(run: str):
+    """A member takes no part, or no longer: nobody waits for it, and it loses nothing by staying away."""
+    answer(run, False)
+
+
+@export
+def enlist(run: str, account: bytes):
+    """`training` has noted a part of the member."""
+    assert ctx.caller == "training", "only the standard contract enlists"
+    if not agreed.get((run, account), False):
+        agree(run, account, True)
+
+
+def answer(run, takes_part):
+    assert ctx.sender in [row[0] for row in call("training", "status", {"run": run})["run"]["members"]], "not a member of the run"
+    agree(run, ctx.sender, takes_part)
+
+
+def agree(run, account, takes_part):
+    agreed[(run, account)] = takes_part
+    Agreed(run=run, account=account, takes_part=takes_part)
+
+
+@view
+def willing(run: str, accounts: list, is_strict: bool) -> list:
+    """Those that are not suspended and have not left; with `is_strict` those that have agreed."""
+    return [account for account in accounts if account not in suspended and agreed.get((run, account), not is_strict)]
 
 
 @export
@@ -98,12 +136,12 @@ def charge(run: str, number: int, rho: int, budget: int):
 
 @export
 def settle(run: str, members: list, counted: list, present: list, reward: int):
-    """`training` closes a round: members in `counted` are owed the reward, those not `present` lose trust."""
+    """`training` closes a round: members in `counted` are owed the reward, those that agreed and were away lose trust."""
     assert ctx.caller == "training", "only the standard contract settles"
     for account in members:
         if account in present:
             reliability[account] = min(FULL, reliability[account] + GAIN)
-        else:
+        elif agreed.get((run, account), False):
             reliability[account] = max(0, reliability[account] - LOSS)
     for account in counted:
         if reward > 0 and account not in suspended:

@@ -59,7 +59,7 @@ def entered(run: str, number: int, attempt: int, phase: str, field: str) -> dict
     is_now = current["phase"] == phase and current["attempt"] == attempt
     assert plan["status"] == "RUNNING" and is_now, "the round is not in this phase"
     assert ctx.height <= current["deadline"], "the deadline has passed"
-    assert ctx.sender in active(plan), "not a member of the run, or suspended"
+    assert ctx.sender in active(run, plan, False), "not a member of the run, or suspended, or it has left"
     assert ctx.sender not in current[field], "sent already"
     return {"run": plan, "round": current}
 
@@ -71,7 +71,8 @@ def noted(run: str, number: int, field: str):
     plan, current = runs[run], rounds[(run, number)]
     current[field] = sorted(current[field] + [ctx.sender])
     rounds[(run, number)] = current
-    if len(terms.awaited(plan=plan, current=current, field=field, active=active(plan))) == 0:
+    conduct.enlist(run=run, account=ctx.sender)
+    if len(terms.awaited(plan=plan, current=current, field=field, active=active(run, plan, number > 1))) == 0:
         move_on(run, plan, number, current)
 
 
@@ -141,7 +142,7 @@ def again(run, plan, number, current, reason):
     is_revealed = current["phase"] == "REVEAL" or current["phase"] == "AGGREGATE"
     current.update({"phase": "ABORTED", "reason": reason})
     rounds[(run, number)] = current
-    is_over = plan["failures"] >= FAILURES_MAX or len(active(plan)) < plan["cohort_min"]
+    is_over = plan["failures"] >= FAILURES_MAX or len(active(run, plan, False)) < plan["cohort_min"]
     if is_over or is_revealed and number >= plan["rounds_max"]:
         finish(run, plan, reason)
     else:
@@ -163,7 +164,7 @@ def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: l
     current.update({"phase": "CLOSED", "result": result})
     rounds[(run, number)] = current
     counted = [account for account in current["frozen"] if account not in left_out]
-    conduct.settle(run=run, members=active(plan), counted=counted, present=current["frozen"], reward=plan["reward"])
+    conduct.settle(run=run, members=active(run, plan, False), counted=counted, present=current["frozen"], reward=plan["reward"])
     conduct.credit(run=run, members=[row[0] for row in plan["members"]], contributions=contributions)
     plan["paid"] += plan["reward"] * len(counted)
     Closed(run=run, number=number, state=state, score=score, kept=kept)
@@ -171,7 +172,7 @@ def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: l
 
 
 def follow(run, plan, number):
-    able = conduct.able(run=run, number=number, accounts=active(plan), budget=plan["rho_budget"])
+    able = conduct.able(run=run, number=number, accounts=active(run, plan, False), budget=plan["rho_budget"])
     reason = terms.ending(plan=plan, number=number, able=able)
     if reason == "":
         open_round(run, plan, number + 1, 1)
@@ -185,14 +186,13 @@ def finish(run, plan, reason):
     Stopped(run=run, reason=reason)
 
 
-def active(plan):
-    return conduct.standing(accounts=[row[0] for row in plan["members"]])
+def active(run, plan, is_strict):
+    return conduct.willing(run=run, accounts=[row[0] for row in plan["members"]], is_strict=is_strict)
 
 
 @view
 def status(run: str) -> dict:
-    plan = runs[run]
-    return {"run": plan, "round": rounds[(run, plan["round"])]}
+    return {"run": runs[run], "round": rounds[(run, runs[run]["round"])]}
 
 
 @view

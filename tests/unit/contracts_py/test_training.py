@@ -444,12 +444,42 @@ def test_contract_and_validators_know_the_same_rules_and_strategies() -> None:
 
 def test_a_member_that_stays_away_becomes_less_reliable_and_is_owed_nothing() -> None:
     chain = opened("plain", conditions={"reward": 5, "budget": 100})
+    chain.call(MEMBERS[3], "join", run="run")
     closed(chain, 1, 1, MEMBERS[:3])
     assert record(chain, MEMBERS[0])["owed"] == 5
     away = record(chain, MEMBERS[3])
     assert (away["owed"], away["reliability"]) == (0, 980)
     with pytest.raises(Refused, match="less reliable"):
         create(chain, MEMBERS, run="next", conditions={"reliability_min": 1000})
+
+
+def test_who_was_listed_without_its_consent_loses_nothing_and_is_waited_for_once() -> None:
+    chain = opened("plain")
+    # The deadline of the first round has to pass; the second goes on with those that took part.
+    closed(chain, 1, 1, MEMBERS[:3])
+    assert record(chain, MEMBERS[3])["reliability"] == 1000
+    place: dict[str, Value] = {**HERE, "number": 2}
+    for name in MEMBERS[:3]:
+        chain.call(name, "commit", blob=chain.publish(name), size=20, rho=0, norm=0, **place)
+    status = chain.view("status", run="run")
+    assert isinstance(status, dict)
+    assert isinstance(status["round"], dict)
+    assert (status["round"]["phase"], status["round"]["attempt"]) == ("AGGREGATE", 1)
+
+
+def test_a_member_that_leaves_is_not_waited_for_and_may_come_back() -> None:
+    chain = opened("plain")
+    chain.call(MEMBERS[3], "leave", run="run")
+    with pytest.raises(Refused, match="it has left"):
+        committed(chain, MEMBERS[3])
+    for name in MEMBERS[:3]:
+        committed(chain, name)
+    assert sight(chain).progress.phase != "COMMIT"
+    chain.call(MEMBERS[3], "join", run="run")
+    said = [e["takes_part"] for e in chain.events("Agreed") if isinstance(e, dict)]
+    assert said == [False, True, True, True, True]
+    with pytest.raises(Refused, match="not a member"):
+        chain.call(OWNER, "join", run="run")
 
 
 def test_an_unusual_update_is_paid_and_one_that_could_not_be_used_is_not() -> None:
