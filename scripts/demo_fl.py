@@ -148,6 +148,7 @@ class Demo:
                     ledger = await stack.enter_async_context(self.ledger(key, k))
                     group.create_task(run_validator(ledger, act.run, key.public, report=self.quiet))
                 await self.watch(act, owner, group, plants)
+            await self.show_worth(act, owner)
             value = await owner.state("runs", act.run)
             assert isinstance(value, dict)
             blob = value["blob"]
@@ -253,6 +254,16 @@ class Demo:
         if not result["kept"]:
             line += "  rolled back by the validation gate"
         self.say(line)
+
+    async def show_worth(self, act: Act, owner: TrainingLedger) -> None:
+        """What each plant's updates were worth: Shapley values that all validators computed."""
+        if not act.contributions:
+            return
+        shown = []
+        for k in range(len(self.sites.plants)):
+            earned = await owner.state("earned", (act.run, self.account("operator", k).public))
+            shown.append(f"plant {k + 1} {earned if isinstance(earned, int) else 0:+d}")
+        self.say("  Shapley values, thousandths of a cycle: " + ", ".join(shown))
 
     async def activate(self, state: ServerState) -> bool:
         """Certify, publish, wait for the validators, predict with it on the ledger."""

@@ -27,6 +27,11 @@ class Act:
     poisoner: int | None = None
     dropper: int | None = None
 
+    @property
+    def contributions(self) -> bool:
+        """Whether each plant's update can be valued: single updates are in the open."""
+        return self.mode == "plain"
+
     def arguments(
         self, members: Sequence[bytes], parameters: int, blobs: tuple[bytes, bytes, bytes]
     ) -> dict[str, Value]:
@@ -39,7 +44,7 @@ class Act:
             patience=PATIENCE,
             epsilon=EPSILON if self.local.mechanism else 0.0,
             tolerance=TOLERANCE,
-            contributions=self.mode == "plain",
+            contributions=self.contributions,
         )
         return run_arguments(self.run, members, parameters, blobs, terms)
 

@@ -1,6 +1,6 @@
 """A plant of the tutorial: its own machines, a small network, training in JAX.
 
-`initial` and `train` are what `andon fl` calls; PLANT says whose machines these are. Run as a
+`initial`, `validation` and `train` are what `andon fl` calls; PLANT says whose machines these are. Run as a
 program it certifies the federated weights: `plants.py WEIGHTS OUT` writes a package.
 """
 
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from models.data import degradation
-from models.federated.trained import Floats, Trained
 from models.federated.rul import Data, Local, Network
+from models.federated.trained import Floats, Trained
+from models.federated.validation import Validation
 from models.package import Description
 from models.quantiser import linear_quantiser, quantise
 
@@ -34,6 +35,11 @@ def windows(machines: list[degradation.Machine]) -> Data:
 def initial() -> Floats:
     """Where everybody starts."""
     return network.initial(0)
+
+
+def validation() -> Validation:
+    """What every validator scores every round on."""
+    return network.validation(windows(public))
 
 
 def train(weights: Floats, round_number: int) -> Trained:

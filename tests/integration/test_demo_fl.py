@@ -26,6 +26,9 @@ def test_the_federated_demo_survives_a_drop_flags_the_poisoner_and_predicts(
     spent = [float(found) for found in re.findall(r"epsilon spent ([0-9.]+)", text)]
     assert spent == sorted(spent)
     assert 7.5 < spent[-1] <= 8.0
+    worth = [int(value) for value in re.findall(r"plant \d ([+-]\d+)", text)]
+    assert len(worth) == 4
+    assert worth[2] == min(worth) < 0 < max(worth)
     first, *rest = (float(found) for found in re.findall(r"RMSE +([0-9.]+)", text))
     assert rest[5] < first / 3
     assert "certified, attested and active" in text
