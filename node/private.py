@@ -34,6 +34,7 @@ from andon.core.state_key import state_key
 from node.envelopes import PURGED, Copies, Envelopes
 from node.facade import NodeFacade
 from node.rpc.access import SUBMIT, require
+from node.rpc.bodies import read_body
 
 CLOCK_SKEW_MS = 60_000
 SWEEP_S = 1.0
@@ -112,7 +113,7 @@ class PrivatePayloads:
             raise _unknown(identity)
         if self._key.public not in keepers:
             raise InvalidInput(Code.ROLE_DENIED, "this node is no keeper of the payload")
-        envelope = await request.read()
+        envelope = await read_body(request)
         if len(envelope) > ENVELOPE_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"an envelope has at most {ENVELOPE_BYTES_MAX}")
         if digest(Domain.BLOB, envelope) != identity:
@@ -124,7 +125,7 @@ class PrivatePayloads:
     async def _deliver(self, request: web.Request) -> web.Response:
         identity = bytes.fromhex(request.match_info["payload"])
         try:
-            asked = msgspec.json.decode(await request.read(), type=FetchRequest)
+            asked = msgspec.json.decode(await read_body(request), type=FetchRequest)
         except msgspec.MsgspecError as error:
             raise InvalidInput(Code.BAD_REQUEST, f"request: {error}") from None
         account = from_hex(asked.account)

@@ -31,6 +31,7 @@ from node.explorer.view import Desk, Page
 from node.facade import NodeFacade
 from node.rpc.failures import http_status
 from node.rpc.proofs import notar_of, prove_prediction, prove_receipt
+from node.rpc.slots import waiting
 
 ASSETS = Path(__file__).parent / "assets"
 ASSET_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -260,7 +261,8 @@ class Explorer:
             raise InvalidInput(Code.TOO_MANY, f"{STREAMS_MAX} pages are live already")
         self._streams += 1
         try:
-            return await self._stream(request)
+            with waiting():
+                return await self._stream(request)
         finally:
             self._streams -= 1
 

@@ -7,7 +7,6 @@ document says. Queries read the events of one contract from the last final state
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -24,9 +23,10 @@ from andon.core.json_value import from_hex, to_hex
 from andon.core.state_key import state_key
 from andon.core.transaction import parse_transaction
 from node.facade import NodeFacade, Wait
+from node.rpc.access import SUBMIT, require
+from node.rpc.bodies import read_body
 from node.rpc.epcis_query import PAGING, Event, Query, query_of
 from node.rpc.epcis_standing import Standing
-from node.rpc.limits import BODY_TIMEOUT_S
 
 CONTRACT = "supply"
 PAGE_MAX = 64
@@ -79,14 +79,8 @@ class Epcis:
         yield
 
     async def _capture(self, request: web.Request) -> web.StreamResponse:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await request.read()
-        except TimeoutError:
-            raise InvalidInput(
-                Code.BAD_REQUEST, f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s"
-            ) from None
-        raw = capture_transaction(body, self._contract)
+        require(SUBMIT)
+        raw = capture_transaction(await read_body(request), self._contract)
         done = await self._node.submit(raw, Wait.ACCEPTED, CAPTURE_TIMEOUT_MS)
         location = f"/epcis/capture/{to_hex(done.transaction_id)}"
         return web.Response(status=202, headers={"Location": location, **_VERSIONS})

@@ -22,7 +22,9 @@ from aiohttp import web
 from andon.client.factory.epcis import event_text
 from andon.core.errors import Code, InvalidInput, Unavailable
 from node.rpc.access import SUBMIT, require
+from node.rpc.bodies import read_body
 from node.rpc.epcis_query import NAME_CHARACTERS_MAX, Event, Query, query_of
+from node.rpc.slots import waiting
 from node.storage.durable import replace_file
 
 QUERIES_MAX = 64
@@ -102,7 +104,7 @@ class Standing:
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
         require(SUBMIT)
-        wanted = _decode(await request.read(), _Wanted)
+        wanted = _decode(await read_body(request), _Wanted)
         if not _NAME.match(wanted.name):
             raise InvalidInput(Code.BAD_REQUEST, "a name has 1 to 100 letters, digits and ._~-")
         if wanted.name in self._queries:
@@ -137,7 +139,7 @@ class Standing:
         require(SUBMIT)
         name = request.match_info["name"]
         self.parameters(name)
-        terms = _decode(await request.read() or b"{}", _Terms)
+        terms = _decode(await read_body(request) or b"{}", _Terms)
         if terms.dest or not terms.stream:
             raise InvalidInput(
                 Code.BAD_REQUEST,
@@ -194,7 +196,8 @@ class Standing:
         self._streams += 1
         try:
             await response.prepare(request)
-            await self._pump(response, found, after)
+            with waiting():
+                await self._pump(response, found, after)
         except (ConnectionError, TimeoutError):
             log.info("epcis.reader_left", subscription=found.id)
         finally:

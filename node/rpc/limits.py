@@ -17,6 +17,11 @@ STRANGERS_MAX = 2048
 
 KEEPALIVE_S = 75.0
 REQUESTS_AT_ONCE_MAX = 512
+"""Requests that are worked on; probes and metrics answer at once and need no place."""
+
+WAITS_AT_ONCE_MAX = 512
+"""Requests that wait for a block, beside those that are worked on."""
+
 STREAMS_MAX = 1024
 """Event streams and WebSockets at a time, unless the configuration says otherwise."""
 

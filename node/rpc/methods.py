@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -50,6 +51,7 @@ from andon.core.state_key import state_key, state_prefix
 from node.facade import BlockAnswer, NodeFacade, Wait
 from node.rpc import interfaces, proofs, render, streams
 from node.rpc.access import READ, SUBMIT, require
+from node.rpc.slots import waiting
 
 P = TypeVar("P", bound=Schema)
 R = TypeVar("R", bound=Reply)
@@ -115,9 +117,9 @@ def parse_params(kind: type[P], document: bytes, *, strict: bool) -> P:
 
 
 async def _submit(node: NodeFacade, params: SubmitParams) -> SubmitReply:
-    return render.submitted(
-        await node.submit(from_hex(params.raw), Wait(params.wait), params.timeout_ms)
-    )
+    raw, wait = from_hex(params.raw), Wait(params.wait)
+    with waiting() if wait is Wait.FINAL else contextlib.nullcontext():
+        return render.submitted(await node.submit(raw, wait, params.timeout_ms))
 
 
 async def _call(node: NodeFacade, params: CallParams) -> CallReply:
@@ -265,7 +267,8 @@ async def _genesis(node: NodeFacade, params: Empty) -> GenesisReply:
 async def _events(node: NodeFacade, params: EventsParams) -> EventsReply:
     after = streams.parse_cursor(params.cursor) or streams.now_cursor(node)
     wanted = streams.Filter(contract=params.contract, name=params.name)
-    events, cursor = await streams.collect(node, after, wanted, params.limit, params.wait_ms)
+    with waiting():
+        events, cursor = await streams.collect(node, after, wanted, params.limit, params.wait_ms)
     return EventsReply(
         events=[render.event(item.cursor, item.transaction_id, item.event) for item in events],
         cursor=render.cursor_text(cursor),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -19,15 +19,14 @@ from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
 from node.rpc import jsonrpc, rest, streams, websocket
 from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, ApiKey, require
+from node.rpc.bodies import body_deadline, read_body
 from node.rpc.bulk import Bulk
 from node.rpc.failures import describe, http_status, problem, protocol_error
 from node.rpc.limits import (
     BLOB_BYTES_MAX,
     BODY_BYTES_MAX,
-    BODY_TIMEOUT_S,
     FIRST_REQUEST_S,
     KEEPALIVE_S,
-    REQUESTS_AT_ONCE_MAX,
     STRANGERS_MAX,
     STREAMS_MAX,
     RateLimiter,
@@ -35,6 +34,7 @@ from node.rpc.limits import (
 from node.rpc.openapi import openapi_document
 from node.rpc.render import health as render_health
 from node.rpc.revoked import Revoked
+from node.rpc.slots import Slots
 from node.strangers import Strangers
 
 log = structlog.get_logger(__name__)
@@ -83,8 +83,8 @@ class RpcServer:
         self._node = node
         self._settings = settings or RpcSettings()
         self._limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
-        self._requests = 0
-        self._streams = 0
+        self._probe_limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
+        self._slots = Slots(self._settings.streams_max)
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
         self._strangers: Strangers | None = None
@@ -181,8 +181,8 @@ class RpcServer:
                 web.get("/health", self._health),
                 web.get("/health/{probe}", self._health),
                 web.get("/openapi.json", self._openapi),
-                *rest.routes(self._node, _read_body),
-                *Bulk(self._node, _read_body, self._charge).routes(),
+                *rest.routes(self._node, read_body),
+                *Bulk(self._node, read_body, self._charge).routes(),
                 *(route for extension in self._extensions for route in extension.routes()),
             ]
         )
@@ -193,14 +193,12 @@ class RpcServer:
         """Bound what is served and turn every failure into a typed answer."""
         if self._strangers is not None:
             self._strangers.greet(request)
-        if self._requests >= REQUESTS_AT_ONCE_MAX:
-            return _failure(request, Unavailable(Code.RATE_LIMITED, "the node is busy"), 1000)
-        self._requests += 1
         try:
-            self._charge(request, 1)
-            self._settings.access.enter(request)
-            _check_encoding(request)
-            return await handler(request)
+            with contextlib.nullcontext() if _is_probe(request) else self._slots.work():
+                self._charge(request, 1)
+                self._settings.access.enter(request)
+                _check_encoding(request)
+                return await handler(request)
         except AndonError as error:
             wait_ms = error.fields.get("retry_ms")
             return _failure(request, error, wait_ms if isinstance(wait_ms, int) else None)
@@ -219,12 +217,12 @@ class RpcServer:
         except Exception:  # task root: a bug must not reach the caller as a traceback
             log.exception("rpc.bug", path=request.path)
             return _failure(request, Unavailable(Code.INTERNAL, "the node failed to answer"), None)
-        finally:
-            self._requests -= 1
 
     def _charge(self, request: web.Request, cost: int) -> None:
         now_ms = int(asyncio.get_running_loop().time() * 1000)
-        wait_ms = self._limiter.take(request.remote or "", cost, now_ms)
+        # A client that has used up its rate must not make its own probes fail.
+        limiter = self._probe_limiter if _is_probe(request) else self._limiter
+        wait_ms = limiter.take(request.remote or "", cost, now_ms)
         if wait_ms:
             raise Unavailable(
                 Code.RATE_LIMITED,
@@ -234,7 +232,7 @@ class RpcServer:
             )
 
     async def _rpc(self, request: web.Request) -> web.StreamResponse:
-        body = await _read_body(request)
+        body = await read_body(request)
         self._charge(request, jsonrpc.batch_size(body) - 1)
         answer = await jsonrpc.answer(self._node, body)
         if not answer:
@@ -245,38 +243,21 @@ class RpcServer:
         text = request.headers.get("Last-Event-ID") or request.query.get("cursor", "")
         wanted = streams.Filter(request.query.get("contract", ""), request.query.get("name", ""))
         after = streams.parse_cursor(text) or streams.now_cursor(self._node)
-        with self._long_lived():
+        with self._slots.streaming():
             return await streams.serve(
                 self._node, request, after, wanted, self._settings.write_timeout_s
             )
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        with self._long_lived():
+        with self._slots.streaming():
             return await websocket.Session(
                 self._node, request, self._charge, self._settings.write_timeout_s
             ).run()
 
-    @contextlib.contextmanager
-    def _long_lived(self) -> Iterator[None]:
-        """Count a stream, which lives long and has a bound of its own, and not as a request."""
-        if self._streams >= self._settings.streams_max:
-            raise Unavailable(
-                Code.TOO_MANY,
-                f"{self._settings.streams_max} event streams are open already",
-                hint="ask another node, or have its operator raise rpc_streams_max",
-            )
-        self._streams += 1
-        self._requests -= 1
-        try:
-            yield
-        finally:
-            self._streams -= 1
-            self._requests += 1
-
     async def _put_blob(self, request: web.Request) -> web.StreamResponse:
         require(SUBMIT)
         blob = bytearray()
-        async with _deadline():
+        async with body_deadline():
             async for chunk in request.content.iter_chunked(1 << 16):
                 blob += chunk
                 if len(blob) > BLOB_BYTES_MAX:
@@ -307,20 +288,9 @@ class RpcServer:
         return web.Response(body=openapi_document(), content_type="application/json")
 
 
-async def _read_body(request: web.Request) -> bytes:
-    async with _deadline():
-        return await request.read()
-
-
-@contextlib.asynccontextmanager
-async def _deadline() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            yield
-    except TimeoutError:
-        raise InvalidInput(
-            Code.BAD_REQUEST, f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s"
-        ) from None
+def _is_probe(request: web.Request) -> bool:
+    """Probes and metrics answer without waiting, also when every place is taken."""
+    return request.path in ("/health", "/metrics") or request.path.startswith("/health/")
 
 
 def _check_encoding(request: web.Request) -> None:
