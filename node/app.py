@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import random
 import secrets
 
@@ -14,7 +13,6 @@ import structlog
 from andon.core.block import Header
 from andon.core.certificate import SignedVote
 from andon.core.errors import Code, InvalidInput
-from andon.core.genesis import genesis_hash
 from andon.core.wire import BlockWanted, Message, Status, Transactions, TransactionsWanted
 from andon.core.worker import READY
 from consensus.ledger.directory import IDENTITY
@@ -41,9 +39,8 @@ from node.mismatch import MismatchLog, explain_mismatch
 from node.model_drivers import ModelParts, make_model_drivers
 from node.net.fetch import Fetcher
 from node.net.limits import PENALTY_INVALID
-from node.net.network import Network, Settings
+from node.net.network import Network
 from node.net.peers import Peer, PeerTable
-from node.net.tls import make_server_tls
 from node.own_calls import make_own_calls
 from node.private import PrivatePayloads, wall_ms
 from node.probes import Probes, Watched
@@ -55,6 +52,7 @@ from node.rpc.settings import rpc_settings
 from node.service import NodeService, Parts
 from node.storage import PortableFiles
 from node.upkeep import Upkeep, UpkeepPorts
+from node.wiring import network_settings
 from node.workers.supervisor import Supervisor, WorkerSettings
 
 STATUS_EVERY_S = 1.0
@@ -134,21 +132,13 @@ class Node:
         self.table = PeerTable(
             opened.node_key.public, override_addresses(config), observer_keys(config)
         )
-        settings = Settings(
-            key=opened.node_key,
-            chain_id=opened.genesis.chain_id,
-            genesis=genesis_hash(opened.genesis),
-            host=config.peer_host,
-            port=config.peer_port,
-            tls=make_server_tls(dt.datetime.now(dt.UTC)),
-            bans=opened.home.data / "bans.json",
-        )
         self.network = Network(
-            settings,
+            network_settings(opened),
             self.table,
             StoredShelf(self.execution.queries, opened.blobs, self.files, self.envelopes),
             receive=self._receive,
             linked=lambda peer: self.network.send(peer.validator_key, self._status()),
+            unlinked=lambda node_key: self.sync.forget(node_key),  # noqa: PLW0108 - made below
             jitter=self._jitter,
         )
         self.fetcher = Fetcher(self.network, client)
@@ -164,6 +154,7 @@ class Node:
             punish=self.network.punish,
             sync_started=lambda: self.consensus.sync_started(),  # noqa: PLW0108 - made below
             sync_ended=self._sync_ended,
+            validator_of=self.table.validator_of,
         )
         self.consensus = ConsensusDriver(
             chain_id=opened.genesis.chain_id,

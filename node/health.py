@@ -22,7 +22,8 @@ class Facts:
 
     status: NodeStatus
     tip_age_ms: int
-    best_peer_height: int
+    supported_height: int
+    """Height that validators claim whose weight is more than may lie."""
     disk_free_ratio: float
     linked_weight: int
     """Weight of this validator and all linked ones."""
@@ -71,7 +72,7 @@ def startup(*, has_started: bool) -> Health:
 def ready(facts: Facts) -> Health:
     """The node follows the chain and can serve and, if it is a validator, vote."""
     status = facts.status
-    lag = max(0, facts.best_peer_height - status.height)
+    lag = max(0, facts.supported_height - status.height)
     mismatch = status.mismatch
     checks = [
         HealthCheck(

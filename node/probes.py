@@ -110,7 +110,7 @@ class Probes:
         return Facts(
             status=status,
             tip_age_ms=max(0, time.time_ns() // 1_000_000 - status.time_ms),
-            best_peer_height=watched.sync.best_claim,
+            supported_height=watched.sync.supported_height,
             disk_free_ratio=disk.free / disk.total,
             linked_weight=weight,
             quorum=quorum,

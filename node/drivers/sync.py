@@ -21,6 +21,7 @@ from andon.core.block import Block, Header, block_hash
 from andon.core.certificate import Certificate, ValidatorSet, Vote, VoteKind, check_certificate
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
+from node.drivers.claims import Claims
 
 WINDOW_BLOCKS = 32
 WINDOWS_AHEAD_MAX = 4
@@ -32,7 +33,6 @@ LAG_STALLED = 1
 STALLED_S = 1.5
 """Behind by at least LAG_STALLED without a commit for this long: catch up too."""
 LOOK_EVERY_S = 0.5
-CLAIMS_MAX = 256
 PENALTY_LIE = 50.0
 UNPROVED_RULE = "outputs"
 
@@ -129,6 +129,7 @@ class SyncDriver:
         punish: Callable[[bytes, float, str], None],
         sync_started: Callable[[], None],
         sync_ended: Callable[[], None],
+        validator_of: Callable[[bytes], bytes | None],
     ) -> None:
         """Unless it `adopts`, signatures are checked and every block is executed (S6)."""
         self._chain_id = chain_id
@@ -138,7 +139,7 @@ class SyncDriver:
         self._punish = punish
         self._sync_started = sync_started
         self._sync_ended = sync_ended
-        self._claims: dict[bytes, int] = {}
+        self._claims = Claims(validator_of)
         self._news = asyncio.Event()
         self._seen_height = -1
         self._behind_since_s: float | None = None
@@ -151,10 +152,9 @@ class SyncDriver:
 
     def note_status(self, node_key: bytes, status: Status) -> None:
         """Remember what a peer claims."""
-        if node_key in self._claims or len(self._claims) < CLAIMS_MAX:
-            self._claims[node_key] = status.height
-            if self._is_behind():
-                self._news.set()
+        self._claims.note(node_key, status.height)
+        if self._is_behind():
+            self._news.set()
 
     def hurry(self) -> None:
         """Consensus sees that others are ahead: the smallest lag is reason enough now."""
@@ -163,16 +163,21 @@ class SyncDriver:
 
     def forget(self, node_key: bytes) -> None:
         """A peer is gone."""
-        self._claims.pop(node_key, None)
+        self._claims.forget(node_key)
 
     def claimed(self, node_key: bytes) -> int:
         """Height a peer claimed last; 0 if none."""
-        return self._claims.get(node_key, 0)
+        return self._claims.height(node_key)
 
     @property
     def best_claim(self) -> int:
-        """The highest claim."""
-        return max(self._claims.values(), default=0)
+        """The highest claim worth a try; one peer alone may have made it up."""
+        return self._claims.best(_now_s())
+
+    @property
+    def supported_height(self) -> int:
+        """The highest height for which more weight stands than may lie."""
+        return self._claims.supported(self._chain.validators())
 
     def _is_behind(self) -> bool:
         lag = self.best_claim - self._chain.head().height
@@ -180,7 +185,7 @@ class SyncDriver:
             return True
         if self._behind_since_s is None:
             return False
-        return asyncio.get_running_loop().time() - self._behind_since_s >= STALLED_S
+        return _now_s() - self._behind_since_s >= STALLED_S
 
     def _watch_lag(self) -> None:
         """Note since when we have been behind without a commit of our own."""
@@ -188,7 +193,7 @@ class SyncDriver:
         if height != self._seen_height or self.best_claim < height + LAG_STALLED:
             self._seen_height, self._behind_since_s = height, None
         elif self._behind_since_s is None:
-            self._behind_since_s = asyncio.get_running_loop().time()
+            self._behind_since_s = _now_s()
 
     # -- catching up ----------------------------------------------------------------------
 
@@ -233,9 +238,7 @@ class SyncDriver:
 
     def _drop_best_claim(self, height: int) -> None:
         """Nobody could prove more than our head: the claims above it are worth nothing."""
-        for key, claim in list(self._claims.items()):
-            if claim > height:
-                del self._claims[key]
+        self._claims.drop_above(height, self._chain.validators(), _now_s())
 
     async def _round(self) -> None:
         """Fetch windows ahead in parallel and apply them in order, until one fails."""
@@ -266,7 +269,7 @@ class SyncDriver:
     async def _window(self, first: int, count: int) -> list[Offer]:
         """Fetch one window, going from peer to peer; shorter if nobody gives the rest."""
         got: list[Offer] = []
-        peers = sorted(key for key, claim in self._claims.items() if claim >= first)
+        peers = self._claims.peers_at(first, _now_s())
         turn = first // WINDOW_BLOCKS
         for offset in range(len(peers)):
             peer = peers[(turn + offset) % len(peers)]
@@ -311,12 +314,13 @@ class SyncDriver:
             await self._chain.validate(final.block, adopts=self._adopts, effects=offer.effects)
         except InvalidInput as error:
             if error.code is not Code.PREDICTION_MISMATCH:
-                self._claims.pop(offer.peer, None)
+                self._claims.doubt(offer.peer, _now_s())
                 # S5: no root names the outputs that only failed calls used.
                 if error.fields.get("rule") != UNPROVED_RULE:
                     self._punish(offer.peer, PENALTY_LIE, f"sync {error.code.name}")
             raise Unavailable(error.code, f"block {header.height}: {error.message}") from None
         self._tip = header
+        self._claims.trust(offer.peer)
         if final.path:
             return  # committed with the descendant that the certificate names
         self._certificates.append(final.certificate)
@@ -329,6 +333,10 @@ class SyncDriver:
         certificates, self._certificates = self._certificates, []
         if certificates:
             await self._chain.commit(certificates[-1].vote.block, *certificates)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _check_follows(header: Header, tip: Header) -> None:

@@ -75,12 +75,14 @@ class Network:
         *,
         receive: Receive,
         linked: Callable[[Peer], None],
+        unlinked: Callable[[bytes], None],
         jitter: random.Random,
     ) -> None:
         self._settings = settings
         self._table = table
         self._receive = receive
         self._linked = linked
+        self._unlinked = unlinked
         self._jitter = jitter
         self._identity = Identity(
             key=settings.key,
@@ -348,6 +350,7 @@ class Network:
             self._server.revoke(link.session.token_given)
             if self._links.get(key) is link:
                 del self._links[key]
+                self._unlinked(key)
             log.info("peer.unlinked", peer=key.hex()[:16], reason=reason)
 
 

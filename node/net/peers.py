@@ -129,6 +129,11 @@ class PeerTable:
         """The peer with this node key."""
         return self._by_node.get(node_key)
 
+    def validator_of(self, node_key: bytes) -> bytes | None:
+        """The validator key of a registered peer; None for an observer."""
+        peer = self._by_node.get(node_key)
+        return None if peer is None or peer.is_observer else peer.validator_key
+
     def by_validator(self, validator_key: bytes) -> Peer | None:
         """The peer with this consensus key."""
         return self._by_validator.get(validator_key)

@@ -147,6 +147,7 @@ async def _catch_up(specimen: Specimen, store: ChainStore, peer: SoundPeer) -> N
         punish=lambda _peer, _points, _reason: None,
         sync_started=lambda: None,
         sync_ended=lambda: None,
+        validator_of=lambda _peer: None,
     )
     sync.note_status(PEER, Status(height=specimen.heights, epoch=0, slot=0, head=bytes(32)))
     try:

@@ -29,7 +29,7 @@ STATUS = NodeStatus(
 FACTS = Facts(
     status=STATUS,
     tip_age_ms=200,
-    best_peer_height=101,
+    supported_height=101,
     disk_free_ratio=0.5,
     linked_weight=3,
     quorum=3,
@@ -64,7 +64,7 @@ def test_a_sound_node_is_ready() -> None:
     ("changes", "name"),
     [
         (status_with(is_syncing=True), "syncing"),
-        ({"best_peer_height": 106}, "lag"),
+        ({"supported_height": 106}, "lag"),
         ({"tip_age_ms": 30_001}, "tip_age"),
         ({"linked_weight": 2}, "peers"),
         ({"disk_free_ratio": 0.04}, "disk"),

@@ -23,6 +23,7 @@ from node.drivers.sync import LAG_NOW, WINDOW_BLOCKS, CertifiedChain, SyncDriver
 CHAIN_ID = "plant-1"
 KEYS = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.public)
 SET = make_validator_set(tuple(Validator(key.public, 1) for key in KEYS))
+VALIDATORS = dict(zip((b"a", b"b", b"c", b"d"), (key.public for key in KEYS), strict=True))
 ZERO = bytes(32)
 
 
@@ -101,11 +102,13 @@ class Peers:
     def __init__(self, **chains: list[FinalBlock]) -> None:
         self.chains = {name.encode(): chain for name, chain in chains.items()}
         self.served: list[bytes] = []
+        self.asked: list[bytes] = []
 
     async def adoptable(self, node_key: bytes, first: int, count: int) -> list[AdoptableBlock]:
         return []  # as of an earlier release
 
     async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        self.asked.append(node_key)
         await asyncio.sleep(0)
         if node_key not in self.chains:
             raise Unavailable(Code.UNREACHABLE, "gone")
@@ -125,6 +128,7 @@ class World:
             adopts=True,
             punish=lambda key, penalty, reason: self.punished.append(key),
             sync_started=lambda: self.told.append("started"),
+            validator_of=VALIDATORS.get,
             sync_ended=lambda: self.told.append(f"ended at {self.chain.head().height}"),
         )
 
@@ -162,6 +166,24 @@ async def test_a_claim_that_cannot_be_proved_is_forgotten() -> None:
     await asyncio.wait_for(world.driver.catch_up(), 10)
     assert world.chain.head().height == 10
     assert world.driver.best_claim <= 10
+
+
+async def test_a_liar_who_repeats_himself_costs_few_catch_ups_and_no_readiness() -> None:
+    chain = make_chain(10)
+    peers = Peers(a=chain, b=chain, c=chain)
+    world = World(peers)
+    for name in (b"b", b"c"):
+        world.claim(name, 10)
+    for _ in range(50):
+        world.claim(b"a", 10**9)
+        assert world.driver.supported_height == 10
+        if world.driver.best_claim > 10:
+            await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.chain.head().height == 10
+    assert len(peers.asked) <= 12
+    world.driver.forget(b"b")
+    world.driver.forget(b"c")
+    assert world.driver.supported_height == 0  # what is left is one voice
 
 
 async def test_a_peer_that_forges_a_block_is_punished_and_the_true_chain_taken() -> None:

@@ -75,6 +75,7 @@ class Node:
     def __init__(self, key: PrivateKey, chain: str = "plant-1") -> None:
         self.key = key
         self.inbox: asyncio.Queue[tuple[Peer, Message]] = asyncio.Queue()
+        self.left: list[bytes] = []
         self.refuse = False
         self.shelf = MemoryShelf()
         self.table = PeerTable(key.public)
@@ -91,6 +92,7 @@ class Node:
             self.shelf,
             receive=self.receive,
             linked=lambda peer: None,
+            unlinked=self.left.append,
             jitter=random.Random(1),
         )
 
@@ -225,6 +227,7 @@ async def test_a_dropped_link_is_dialled_again() -> None:
         first = high.network.session(low.key.public)
         high.network._links[low.key.public].close("test")
         await until(lambda: high.network.session(low.key.public) not in (None, first))
+        assert high.left == [low.key.public]
         await linked(low, high)
 
 
