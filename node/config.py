@@ -59,6 +59,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rpc_rate_per_s: int = 4000
     rpc_streams_max: int = 1024
     """Event streams and WebSockets at a time; each costs about 50 KB and a file descriptor."""
+    rpc_hosts: list[str] = []
+    """Names, without port, by which clients ask; an RPC on loopback answers to its own as well."""
+    rpc_origins: list[str] = []
+    """Sites (`https://name:port`) whose pages may open a WebSocket or write, beside our own."""
     rpc_keys_file: str = ""
     """API keys with roles; without it, everybody who reaches the port may do everything."""
     rpc_tls_cert: str = ""
@@ -207,9 +211,24 @@ def parse_config(text: str) -> Config:
     for name in _NOT_NEGATIVE:
         if getattr(config, name) < 0:
             raise InvalidInput(Code.BAD_CONFIG, f"{name} must not be negative")
+    _check_sites(config)
     override_addresses(config)
     observer_keys(config)
     return config
+
+
+def _check_sites(config: Config) -> None:
+    for name in config.rpc_hosts:
+        if not name or set(name) & set("/@ []") or name.count(":") == 1:
+            raise InvalidInput(
+                Code.BAD_CONFIG, f"rpc_hosts: {name!r} is no name", hint="write it without a port"
+            )
+    for site in config.rpc_origins:
+        scheme, _, rest = site.partition("://")
+        if scheme not in ("http", "https") or not rest or "/" in rest:
+            raise InvalidInput(
+                Code.BAD_CONFIG, f"rpc_origins: {site!r} is no site", hint="https://name:port"
+            )
 
 
 def observer_keys(config: Config) -> list[bytes]:

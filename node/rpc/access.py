@@ -109,7 +109,7 @@ class Access:
         """
         if self._is_open:
             _roles.set(ROLES)
-        elif request.path == "/health" or request.path.startswith("/health/"):
+        elif is_health(request):
             _roles.set(frozenset())
         else:
             _roles.set(self._roles_of(request))
@@ -133,6 +133,11 @@ class Access:
             "this node answers known clients only",
             hint="send 'Authorization: Bearer KEY'; the SDK reads ANDON_API_KEY_FILE",
         )
+
+
+def is_health(request: web.Request) -> bool:
+    """Tell whether a request is a probe, which is answered to anybody."""
+    return request.path == "/health" or request.path.startswith("/health/")
 
 
 def require(role: str) -> None:

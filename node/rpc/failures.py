@@ -26,6 +26,7 @@ _STATUS = {
     Code.NOT_A_MEMBER: 403,
     Code.ROLE_DENIED: 403,
     Code.UNAUTHENTICATED: 401,
+    Code.FOREIGN_SITE: 403,
     Code.DUPLICATE: 409,
 }
 _BY_FAULT = {

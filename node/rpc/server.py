@@ -18,7 +18,7 @@ from andon.core.json_value import to_hex
 from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
 from node.rpc import jsonrpc, rest, streams, websocket
-from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, ApiKey, require
+from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, ApiKey, is_health, require
 from node.rpc.bodies import body_deadline, read_body
 from node.rpc.bulk import Bulk
 from node.rpc.failures import describe, http_status, problem, protocol_error
@@ -32,6 +32,7 @@ from node.rpc.limits import (
     RateLimiter,
 )
 from node.rpc.openapi import openapi_document
+from node.rpc.origins import Sites
 from node.rpc.render import health as render_health
 from node.rpc.revoked import Revoked
 from node.rpc.slots import Slots
@@ -53,6 +54,9 @@ class RpcSettings:
     rate_per_s: int = 4000
     burst: int = 8000
     streams_max: int = STREAMS_MAX
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    """Names and sites beside our own that may ask; see `node.rpc.origins`."""
     access: Access = field(default_factory=Access)
     tls: ssl.SSLContext | None = None
     first_request_s: float = FIRST_REQUEST_S
@@ -84,6 +88,7 @@ class RpcServer:
         self._settings = settings or RpcSettings()
         self._limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
         self._probe_limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
+        self._sites = Sites(self._settings.host, self._settings.hosts, self._settings.origins)
         self._slots = Slots(self._settings.streams_max)
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
@@ -196,6 +201,8 @@ class RpcServer:
         try:
             with contextlib.nullcontext() if _is_probe(request) else self._slots.work():
                 self._charge(request, 1)
+                if not is_health(request):
+                    self._sites.check(request)
                 self._settings.access.enter(request)
                 _check_encoding(request)
                 return await handler(request)
@@ -290,7 +297,7 @@ class RpcServer:
 
 def _is_probe(request: web.Request) -> bool:
     """Probes and metrics answer without waiting, also when every place is taken."""
-    return request.path in ("/health", "/metrics") or request.path.startswith("/health/")
+    return request.path == "/metrics" or is_health(request)
 
 
 def _check_encoding(request: web.Request) -> None:

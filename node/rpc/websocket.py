@@ -89,7 +89,10 @@ class Session:
         self._node = node
         self._request = request
         self._charge = charge
-        self._socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=BODY_BYTES_MAX)
+        # Compression would let a small frame cost much time and memory, as on the other faces.
+        self._socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, max_msg_size=BODY_BYTES_MAX, compress=False
+        )
         self._sending = asyncio.Lock()
         self._pumps: dict[int, asyncio.Task[None]] = {}
         self._last = 0

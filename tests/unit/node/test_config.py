@@ -78,3 +78,20 @@ def test_a_signer_needs_all_that_names_it(text: str) -> None:
         parse_config(text)
     assert error.value.code is Code.BAD_CONFIG
     assert parse_config('signer = "socket"\nsigner_socket = "/run/s"').signer_socket == "/run/s"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'rpc_hosts = [""]',
+        'rpc_hosts = ["node:443"]',
+        'rpc_hosts = ["https://node"]',
+        'rpc_origins = ["node"]',
+        'rpc_origins = ["https://node/"]',
+        'rpc_origins = ["file://"]',
+    ],
+)
+def test_names_and_sites_that_no_browser_sends_are_refused(line: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        parse_config(line)
+    assert error.value.code is Code.BAD_CONFIG

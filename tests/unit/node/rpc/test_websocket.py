@@ -103,3 +103,12 @@ async def test_subscriptions_of_a_connection_are_capped(line: Line) -> None:
         assert "result" in await line.ask("subscribe")
     assert (await line.ask("subscribe"))["error"]["name"] == "TOO_MANY"  # type: ignore[index]
     assert (await line.ask("subscribe", cursor="x"))["error"]["name"] in ("BAD_REQUEST", "TOO_MANY")  # type: ignore[index]
+
+
+async def test_compression_is_not_agreed_on() -> None:
+    async with (
+        RpcServer(MemoryNode()) as server,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(server.url + "/v1/ws", compress=15) as socket,
+    ):
+        assert socket.compress == 0
