@@ -141,6 +141,7 @@ class Late:
             punish=lambda peer, _, reason: self.punished.append((peer, reason)),
             sync_started=lambda: None,
             sync_ended=lambda: None,
+            validator_of=lambda _peer: None,
         )
 
     async def _advance(self, vote: Vote) -> None:
