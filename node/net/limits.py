@@ -35,6 +35,13 @@ class TokenBucket:
         self._tokens -= amount
         return max(0.0, -self._tokens / self._rate_per_s)
 
+    def allows(self, now_s: float) -> bool:
+        """Take one if it is there, and nothing otherwise: for what is refused and not delayed."""
+        if self.take(0, now_s) > 0 or self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
 
 @dataclass(slots=True)
 class _Record:

@@ -301,6 +301,7 @@ class Network:
                 await socket.send_bytes(acceptor.answer(await receive_handshake(socket)))
                 session = acceptor.finish(await receive_handshake(socket))
                 peer = self._registered(session.peer)
+                self._server.greet(request)
         except (InvalidInput, TimeoutError, OSError) as error:
             log.warning("peer.refused", remote=request.remote, reason=str(error)[:200])
             await socket.close(code=close_code)

@@ -1,13 +1,13 @@
 """The peer-facing HTTPS server: one link route, read-only fetch routes, hard limits.
 
-Limits (reliability reference 4.2): a connection must complete its first request within
-FIRST_REQUEST_S, at most STRANGERS_MAX connections may be waiting to do so, keep-alive is short,
-bodies are refused, nothing is decompressed, and fetch routes open only to session tokens.
+Limits (reliability reference 4.2): a connection is a stranger until it shows a session token or
+has shaken hands; it has FIRST_REQUEST_S for its first request and HANDSHAKE_S for the handshake, at
+most STRANGERS_MAX live at a time, and an answer to one closes the connection. Keep-alive is short,
+bodies are refused, nothing is decompressed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -16,18 +16,23 @@ from aiohttp import web
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.pieces import PIECE_BYTES
+from node.listening import Bounds, Listener
 from node.net.tls import ServerTls
-from node.strangers import Strangers
 
 FIRST_REQUEST_S = 5.0
-TLS_HANDSHAKE_S = 5.0
-STRANGERS_MAX = 64
+HANDSHAKE_S = 5.0
+STRANGERS_MAX = 256
+STRANGERS_PER_ADDRESS_MAX = 16
+CONNECTIONS_PER_S = 10.0
+"""New connections from one address: each costs a TLS handshake, 7 ms of a processor."""
+CONNECTIONS_BURST = 64.0
 KEEPALIVE_S = 30.0
 BLOCKS_PER_FETCH_MAX = 64
 BLOCKS_BYTES_PER_FETCH_MAX = 16 * 1024 * 1024
 ADOPTABLE_BYTES_PER_FETCH_MAX = 8 * 1024 * 1024
 """A block that is larger with what it did is executed by whoever catches up."""
 CHUNK_BYTES_MAX = PIECE_BYTES
+LINK_PATH = "/peer/v1/link"
 SESSION_HEADER = "X-Andon-Session"
 TOTAL_HEADER = "X-Andon-Total"
 PROOF_HEADER = "X-Andon-Proof"
@@ -85,11 +90,10 @@ class PeerServer:
     """Serves links through `accept_link` and fetches from `shelf`."""
 
     def __init__(self, tls: ServerTls, shelf: Shelf, accept_link: Handler) -> None:
-        self._tls = tls
         self._shelf = shelf
         self._tokens: dict[bytes, bytes] = {}
         application = web.Application(middlewares=[self._guard], client_max_size=1024)
-        application.router.add_get("/peer/v1/link", accept_link)
+        application.router.add_get(LINK_PATH, accept_link)
         application.router.add_get("/peer/v1/blocks", self._blocks)
         application.router.add_get("/peer/v1/adoptable", self._adoptable)
         application.router.add_get("/peer/v1/blobs/{digest}", self._blob)
@@ -106,10 +110,17 @@ class PeerServer:
             max_field_size=_LINE_BYTES_MAX,
             max_headers=_HEADERS_MAX,
             auto_decompress=False,
+            lingering_time=0,
             shutdown_timeout=1.0,
         )
-        self._strangers = Strangers(self._runner, FIRST_REQUEST_S, STRANGERS_MAX)
-        self._server: asyncio.Server | None = None
+        bounds = Bounds(
+            seconds=FIRST_REQUEST_S,
+            count_max=STRANGERS_MAX,
+            per_address_max=STRANGERS_PER_ADDRESS_MAX,
+            connections_per_s=CONNECTIONS_PER_S,
+            connections_burst=CONNECTIONS_BURST,
+        )
+        self._listener = Listener(self._runner, bounds, tls.context)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (chosen by the system if `port` is 0).
@@ -118,31 +129,18 @@ class PeerServer:
             Unavailable: PORT_IN_USE.
         """
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                self._strangers.factory(),
-                host,
-                port,
-                ssl=self._tls.context,
-                ssl_handshake_timeout=TLS_HANDSHAKE_S,
-                ssl_shutdown_timeout=1.0,
-                backlog=128,
-            )
+            return await self._listener.open(host, port)
         except OSError as error:
             raise Unavailable(
                 Code.PORT_IN_USE,
                 f"cannot listen for peers on {host}:{port}: {error.strerror}",
                 hint="stop what holds the port or change peer_port",
             ) from None
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
 
     async def stop(self) -> None:
         """Stop listening and end every connection."""
-        self._strangers.close()
-        if self._server is not None:
-            self._server.close()
+        await self._listener.close()
         await self._runner.cleanup()
 
     def grant(self, token: bytes, node_key: bytes) -> None:
@@ -155,16 +153,22 @@ class PeerServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._strangers.greet(request)
+        is_link = request.path == LINK_PATH
         if request.can_read_body:
-            return web.Response(status=413, headers={"Connection": "close"})
-        if request.path != "/peer/v1/link":
+            return _turned_away(web.Response(status=413))
+        if is_link:
+            self._listener.extend(request, HANDSHAKE_S)
+        else:
             token = request.headers.get(SESSION_HEADER, "")
             # Comparing digests in a table leaks nothing about the token itself.
             if _token_key_hex(token) not in self._tokens:
-                return web.Response(status=401)
+                return _turned_away(web.Response(status=401))
+            self._listener.greet(request)
         try:
             return await handler(request)
+        except web.HTTPException as error:
+            _turned_away(error)
+            raise
         except InvalidInput as error:
             status = 404 if error.code is Code.NOT_FOUND else 400
             return web.Response(status=status, text=error.code.name)
@@ -172,6 +176,10 @@ class PeerServer:
             if not has_hung_up(request):
                 raise
             return web.Response()
+
+    def greet(self, request: web.Request) -> None:
+        """A handshake was finished on this connection."""
+        self._listener.greet(request)
 
     async def _blocks(self, request: web.Request) -> web.Response:
         first = _number(request.query.get("first", ""))
@@ -229,6 +237,12 @@ class PeerServer:
         except ValueError:
             return _whole(None)
         return _whole(await self._shelf.state_value(key))
+
+
+def _turned_away(response: web.Response) -> web.Response:
+    """End the connection with this answer: whoever is not known keeps no place."""
+    response.force_close()
+    return response
 
 
 def _whole(found: bytes | None) -> web.Response:

@@ -13,7 +13,8 @@ BATCH_MAX = 64
 BODY_TIMEOUT_S = 20.0
 FIRST_REQUEST_S = 10.0
 STRANGERS_MAX = 2048
-"""Connections at a time that have not made a request yet."""
+"""Connections at a time that have not made a request yet; beyond it, the oldest goes."""
+STRANGERS_PER_ADDRESS_MAX = 512
 
 KEEPALIVE_S = 75.0
 REQUESTS_AT_ONCE_MAX = 512

@@ -17,6 +17,7 @@ from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailabl
 from andon.core.json_value import to_hex
 from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
+from node.listening import Bounds, Listener
 from node.rpc import jsonrpc, rest, streams, websocket
 from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, ApiKey, is_health, require
 from node.rpc.bodies import body_deadline, read_body
@@ -28,6 +29,7 @@ from node.rpc.limits import (
     FIRST_REQUEST_S,
     KEEPALIVE_S,
     STRANGERS_MAX,
+    STRANGERS_PER_ADDRESS_MAX,
     STREAMS_MAX,
     RateLimiter,
 )
@@ -36,7 +38,6 @@ from node.rpc.origins import Sites
 from node.rpc.render import health as render_health
 from node.rpc.revoked import Revoked
 from node.rpc.slots import Slots
-from node.strangers import Strangers
 
 log = structlog.get_logger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -91,8 +92,7 @@ class RpcServer:
         self._sites = Sites(self._settings.host, self._settings.hosts, self._settings.origins)
         self._slots = Slots(self._settings.streams_max)
         self._runner: web.AppRunner | None = None
-        self._listening: asyncio.Server | None = None
-        self._strangers: Strangers | None = None
+        self._listener: Listener | None = None
         self._port = self._settings.port
         self._extensions = tuple(extensions)
         self._running = contextlib.AsyncExitStack()
@@ -124,16 +124,14 @@ class RpcServer:
         )
         await runner.setup()
         settings = self._settings
-        self._strangers = Strangers(runner, settings.first_request_s, STRANGERS_MAX)
+        bounds = Bounds(
+            seconds=settings.first_request_s,
+            count_max=STRANGERS_MAX,
+            per_address_max=STRANGERS_PER_ADDRESS_MAX,
+        )
+        self._listener = Listener(runner, bounds, settings.tls)
         try:
-            self._listening = await asyncio.get_running_loop().create_server(
-                self._strangers.factory(),
-                settings.host,
-                settings.port,
-                backlog=256,
-                ssl=settings.tls,
-                reuse_address=True,
-            )
+            self._port = await self._listener.open(settings.host, settings.port)
         except OSError as error:
             await runner.cleanup()
             raise Unavailable(
@@ -144,16 +142,13 @@ class RpcServer:
         for extension in self._extensions:
             await self._running.enter_async_context(extension.run())
         self._runner = runner
-        self._port = self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Close streams and stop listening; harmless if not started."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
-            if self._listening is not None:
-                self._listening.close()
-            if self._strangers is not None:
-                self._strangers.close()
+            if self._listener is not None:
+                await self._listener.close()
             await runner.cleanup()
         await self._running.aclose()
 
@@ -164,7 +159,8 @@ class RpcServer:
         server = None if self._runner is None else self._runner.server
         for connection in [] if server is None else server.connections:
             transport = connection.transport
-            if isinstance(transport, asyncio.Transport) and access.is_revoked(transport):
+            # No transport of uvloop is an asyncio.Transport by type.
+            if transport is not None and access.is_revoked(transport):
                 transport.abort()
 
     async def __aenter__(self) -> Self:
@@ -196,8 +192,8 @@ class RpcServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: rest.Handler) -> web.StreamResponse:
         """Bound what is served and turn every failure into a typed answer."""
-        if self._strangers is not None:
-            self._strangers.greet(request)
+        if self._listener is not None:
+            self._listener.greet(request)
         try:
             with contextlib.nullcontext() if _is_probe(request) else self._slots.work():
                 self._charge(request, 1)

@@ -367,6 +367,34 @@ async def test_a_half_sent_request_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
         writer.close()
 
 
+async def test_who_asks_properly_without_a_session_keeps_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "FIRST_REQUEST_S", 30.0)
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.2)
+    upgrade = (
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n"
+    )
+    node = Node(KEYS[0])
+    async with running(node):
+        for path, extra, status in (
+            (b"blocks", b"", b"401"),
+            (b"nothing", b"", b"401"),
+            (b"blocks", b"Content-Length: 9\r\n", b"413"),
+            (b"link", b"", b"400"),
+            (b"link", upgrade, b"101"),
+        ):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", node.network.port, ssl=client_context()
+            )
+            writer.write(b"GET /peer/v1/%s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path, extra))
+            assert status in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await asyncio.wait_for(reader.read(), 5)  # the end of the connection
+            writer.close()
+
+
 async def test_garbage_instead_of_a_handshake_ends_the_connection_only() -> None:
     node, other = Node(KEYS[0]), Node(KEYS[1])
     async with running(node, other), aiohttp.ClientSession() as client:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -286,6 +287,14 @@ async def test_a_revoked_certificate_opens_no_door_and_others_still_do(
         assert refused.value.code is Code.UNAUTHENTICATED
         rpc.renew((), Revoked())
         await thief.status()
+
+
+def test_connections_of_revoked_certificates_end_on_the_loop_that_nodes_run_on(
+    tmp_path: Path,
+) -> None:
+    uvloop.run(
+        test_a_revoked_certificate_opens_no_door_and_others_still_do(tmp_path, "fingerprint")
+    )
 
 
 async def test_a_key_that_is_taken_out_opens_no_door_from_the_next_request_on() -> None:
