@@ -251,6 +251,7 @@ class Node:
 
     def close(self) -> None:
         """Stop the threads; the home stays open for whoever opened it."""
+        self.past.close()
         self.execution.close()
         self.verifier.close()
 

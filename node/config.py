@@ -35,6 +35,7 @@ _POSITIVE = (
     "mempool_bytes_max",
     "rpc_rate_per_s",
     "rpc_streams_max",
+    "rpc_call_gas_per_s",
 )
 _NOT_NEGATIVE = (
     "snapshot_every_blocks",
@@ -59,6 +60,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rpc_rate_per_s: int = 4000
     rpc_streams_max: int = 1024
     """Event streams and WebSockets at a time; each costs about 50 KB and a file descriptor."""
+    rpc_call_gas_per_s: int = 100_000_000
+    """Gas a second of read-only calls from one address: a fifth of a second of one core."""
     rpc_hosts: list[str] = []
     """Names, without port, by which clients ask; an RPC on loopback answers to its own as well."""
     rpc_origins: list[str] = []

@@ -34,6 +34,7 @@ from node.facade import (
     Wait,
 )
 from node.finality import FinalityTracker
+from node.gas_budget import paid
 from node.gossip import Gossip
 from node.mempool import Mempool
 from node.mismatch import MismatchLog
@@ -143,17 +144,18 @@ class NodeService:
     ) -> CallAnswer:
         """Run a read-only call on the last final state, or on that after block `height`."""
         call, caller = Call(contract=contract, method=method, args=args), sender or ZERO_DIGEST
-        if height is None:
-            height, outcome = await self._parts.execution.view(call, caller)
-        else:
-            height, outcome = await self._parts.past.view(height, call, caller)
-        return CallAnswer(
-            ok=outcome.ok,
-            result=outcome.result,
-            gas_used=outcome.gas_used,
-            failure=outcome.failure,
-            height=height,
-        )
+
+        async def run() -> CallAnswer:
+            at, outcome = await self._parts.past.view(height, call, caller)
+            return CallAnswer(
+                ok=outcome.ok,
+                result=outcome.result,
+                gas_used=outcome.gas_used,
+                failure=outcome.failure,
+                height=at,
+            )
+
+        return await paid(run)
 
     async def transaction(self, identity: bytes) -> TransactionAnswer:
         """Find a transaction, final or waiting."""

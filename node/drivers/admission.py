@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from andon.core.errors import Code, InvalidInput
 from andon.core.transaction import Transaction
@@ -16,7 +16,7 @@ from node.storage import ChainStore
 
 WAITING_COUNT_MAX = 8192
 RUNS_PER_JOB = 16
-"""Dry runs share the execution thread with blocks; a block waits for one job at most."""
+"""Dry runs share the execution thread with blocks; a job of them also has a bound of gas."""
 
 
 class Admission:
@@ -27,7 +27,9 @@ class Admission:
         store: ChainStore,
         final: Callable[[], Parent],
         guess: Callable[[Transaction], list[Question] | None],
-        dry_run: Callable[[list[Transaction]], Awaitable[list[Question]]],
+        dry_run: Callable[
+            [list[Transaction]], Awaitable[tuple[list[Question], Sequence[Transaction]]]
+        ],
         prefetch: Callable[[list[Question]], None],
     ) -> None:
         self._store = store
@@ -86,7 +88,9 @@ class Admission:
             if not batch:
                 self._has_work.clear()
                 continue
-            self._prefetch(await self._dry_run(batch))
+            questions, left = await self._dry_run(batch)
+            self._prefetch(questions)
+            self._waiting.extendleft(reversed(left))
 
     def _read(self, key: bytes) -> bytes | None:
         return self._snapshot.get(key)

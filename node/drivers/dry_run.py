@@ -28,6 +28,8 @@ RUNS_PER_EXECUTION_MAX = 1024
 METHODS_COUNT_MAX = 4096
 VIEW_GAS_MAX = 50_000_000
 VIEW_ROUNDS_MAX = 4
+GAS_PER_JOB = 10_000_000
+"""Dry runs take turns with blocks: a block waits for so much gas (some 25 ms) and one run more."""
 
 View = tuple[int, Outcome, list[Question]]
 """Height of the state, outcome, and the outputs that were missing: it counts if none was."""
@@ -54,7 +56,7 @@ class GuessingSource:
 
 
 class DryRunner:
-    """Dry runs for one chain. `run` and `view` belong on the execution thread."""
+    """Dry runs for one chain. `run` belongs on the execution thread."""
 
     def __init__(self, engine: Engine, cache: PredictionCache) -> None:
         self._engine = engine
@@ -94,28 +96,34 @@ class DryRunner:
             if transaction is not None and not self.is_needed(transaction):
                 self.learn(transaction, is_ok=True, has_predicted=True)
 
-    def run(self, parent: Parent, transactions: Sequence[Transaction]) -> list[Question]:
-        """Find the predictions that these transactions would ask for and that are not cached."""
+    def run(
+        self, parent: Parent, transactions: Sequence[Transaction]
+    ) -> tuple[list[Question], Sequence[Transaction]]:
+        """Find the predictions that transactions would ask for and that are not cached.
+
+        Ends once GAS_PER_JOB is used; gives the transactions that are left, too.
+        """
         execution, source = self._prepared(parent)
         source.missing = []
-        for transaction in transactions:
+        gas = 0
+        for index, transaction in enumerate(transactions):
+            if gas >= GAS_PER_JOB:
+                return source.missing, transactions[index:]
             self._runs += 1
             # Guesses must not outlive the run: the next one may find the output computed.
             execution.host.forget_outputs(0)
             try:
                 receipt = execution.dry_run(transaction)
             except (PredictionUnavailable, InvalidInput):
+                gas += transaction.body.gas_limit
                 continue
+            gas += receipt.gas_used
             asked = execution.host.inputs
             # With zeros for outputs that are not at hand, a failure says nothing about the method.
             self.rules.learn(transaction, asked if receipt.ok else ())
             has_predicted = bool(asked) or bool(receipt.failure)
             self.learn(transaction, is_ok=receipt.ok, has_predicted=has_predicted)
-        return source.missing
-
-    def view(self, parent: Parent, call: Call, sender: bytes, gas_limit: int) -> View:
-        """Run a read-only call at the parent's height."""
-        return run_view(parent, call, sender, gas_limit, engine=self._engine, cache=self._cache)
+        return source.missing, ()
 
     def _prepared(self, parent: Parent) -> tuple[BlockExecution, GuessingSource]:
         """One execution serves many runs on one head: its memos are warm."""

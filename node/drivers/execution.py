@@ -16,13 +16,12 @@ from andon.core.block import Block, Header, Justification, block_hash
 from andon.core.certificate import Certificate, ValidatorSet
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse
 from andon.core.genesis import Genesis, Params
-from andon.core.transaction import Call, Transaction
+from andon.core.transaction import Transaction
 from andon.core.wire import Effects, FinalBlock
 from consensus.ledger import (
     Engine,
     Executed,
     GenesisState,
-    Outcome,
     PredictionUnavailable,
     Turn,
     genesis_state,
@@ -32,7 +31,7 @@ from node.drivers.adopting import adopt_or_execute
 from node.drivers.base_state import BaseState, stored_head
 from node.drivers.block_tree import BlockTree, Committed, KnownBlock, stored_blocks
 from node.drivers.building import build_in_time
-from node.drivers.dry_run import VIEW_GAS_MAX, DryRunner, View, settled_view
+from node.drivers.dry_run import DryRunner
 from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionService, Question
 from node.drivers.queries import ChainQueries
@@ -282,25 +281,6 @@ class ExecutionDriver:
         await self.on_storage(work)
         self.admission.refresh()
 
-    # -- reading without keeping ----------------------------------------------------------
-
-    async def view(
-        self, call: Call, sender: bytes, gas_limit: int = VIEW_GAS_MAX
-    ) -> tuple[int, Outcome]:
-        """Run a read-only call on the last final state; also the height of that state.
-
-        Raises:
-            Unavailable: WORKER_DOWN or PREDICTION_MISSING if it needs outputs not at hand.
-        """
-        limit = min(gas_limit, VIEW_GAS_MAX)
-
-        async def run() -> View:
-            return await self._execute(
-                lambda: self._dry_runner.view(self._tree.final, call, sender, limit)
-            )
-
-        return await settled_view(run, self._predictions)
-
     # -- helpers --------------------------------------------------------------------------
 
     def _attached_pool(self) -> TransactionPool:
@@ -357,12 +337,17 @@ class ExecutionDriver:
         """Have the outputs computed that these transactions lack; False if it takes too long."""
         try:
             async with asyncio.timeout(PREDICTION_WAIT_MS / 1000):
-                await self._predictions.fetch(await self._dry_run(transactions))
+                left: Sequence[Transaction] = transactions
+                while left:
+                    questions, left = await self._dry_run(left)
+                    await self._predictions.fetch(questions)
         except (TimeoutError, AndonError):
             return False
         return True
 
-    async def _dry_run(self, transactions: Sequence[Transaction]) -> list[Question]:
+    async def _dry_run(
+        self, transactions: Sequence[Transaction]
+    ) -> tuple[list[Question], Sequence[Transaction]]:
         return await self._execute(lambda: self._dry_runner.run(self._tree.final, transactions))
 
     def _announce_all(self, flushed: asyncio.Future[list[KnownBlock]]) -> None:

@@ -1,8 +1,13 @@
-"""Read-only calls on the state of an earlier height, off the threads that make and vote blocks."""
+"""Read-only calls on the state after a block, off the thread that makes and checks blocks.
+
+They have an engine, compiled contracts and a thread of their own: a client's calls, or a source
+that somebody has rehearsed, take neither the turn nor the memory of blocks.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from andon.core.block import block_hash
 from andon.core.errors import Code, InvalidInput
@@ -16,7 +21,7 @@ from node.storage.undo import rewind
 
 
 class PastViews:
-    """Serves one caller at a time; the others wait on the event loop and hold no thread."""
+    """Serves one caller at a time; the others wait on the event loop. `close` at the end."""
 
     def __init__(self, store: ChainStore, engine: Engine, predictions: PredictionService) -> None:
         """Take an engine of its own: an engine serves one thread at a time."""
@@ -24,11 +29,16 @@ class PastViews:
         self._engine = engine
         self._predictions = predictions
         self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="views")
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def view(
-        self, height: int, call: Call, sender: bytes, gas_limit: int = VIEW_GAS_MAX
+        self, height: int | None, call: Call, sender: bytes, gas_limit: int = VIEW_GAS_MAX
     ) -> tuple[int, Outcome]:
-        """Run a read-only call on the state after block `height`.
+        """Run a read-only call on the state after block `height`, or after the last final one.
 
         Cost: the values that the blocks since then replaced, and the call.
 
@@ -39,14 +49,20 @@ class PastViews:
         limit = min(gas_limit, VIEW_GAS_MAX)
 
         async def run() -> View:
-            return await asyncio.to_thread(self._view, height, call, sender, limit)
+            loop = asyncio.get_running_loop()
+            job = loop.run_in_executor(self._thread, self._view, height, call, sender, limit)
+            try:
+                return await asyncio.shield(job)
+            finally:
+                # Whoever hangs up keeps its turn until the job ends, or jobs would pile up.
+                await asyncio.wait([job])
 
         async with self._turn:
             return await settled_view(run, self._predictions)
 
-    def _view(self, height: int, call: Call, sender: bytes, gas_limit: int) -> View:
+    def _view(self, height: int | None, call: Call, sender: bytes, gas_limit: int) -> View:
         with self._store.snapshot() as snapshot:
-            parent = past_parent(snapshot, height)
+            parent = past_parent(snapshot, snapshot.height() if height is None else height)
             cache = self._predictions.cache
             return run_view(parent, call, sender, gas_limit, engine=self._engine, cache=cache)
 

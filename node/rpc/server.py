@@ -17,6 +17,7 @@ from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailabl
 from andon.core.json_value import to_hex
 from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
+from node.gas_budget import GasBudgets
 from node.listening import Bounds, Listener
 from node.rpc import jsonrpc, rest, streams, websocket
 from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, ApiKey, is_health, require
@@ -55,6 +56,7 @@ class RpcSettings:
     rate_per_s: int = 4000
     burst: int = 8000
     streams_max: int = STREAMS_MAX
+    call_gas_per_s: int = 100_000_000
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Names and sites beside our own that may ask; see `node.rpc.origins`."""
@@ -89,6 +91,7 @@ class RpcServer:
         self._settings = settings or RpcSettings()
         self._limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
         self._probe_limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
+        self._gas = GasBudgets(self._settings.call_gas_per_s)
         self._sites = Sites(self._settings.host, self._settings.hosts, self._settings.origins)
         self._slots = Slots(self._settings.streams_max)
         self._runner: web.AppRunner | None = None
@@ -201,7 +204,8 @@ class RpcServer:
                     self._sites.check(request)
                 self._settings.access.enter(request)
                 _check_encoding(request)
-                return await handler(request)
+                with self._gas.of(request.remote or ""):
+                    return await handler(request)
         except AndonError as error:
             wait_ms = error.fields.get("retry_ms")
             return _failure(request, error, wait_ms if isinstance(wait_ms, int) else None)

@@ -36,6 +36,7 @@ def rpc_settings(config: Config) -> RpcSettings:
         rate_per_s=config.rpc_rate_per_s,
         burst=2 * config.rpc_rate_per_s,
         streams_max=config.rpc_streams_max,
+        call_gas_per_s=config.rpc_call_gas_per_s,
         hosts=tuple(name.lower() for name in config.rpc_hosts),
         origins=tuple(site.lower() for site in config.rpc_origins),
         access=Access(keys, has_client_ca=bool(config.rpc_client_ca), revoked=revoked),

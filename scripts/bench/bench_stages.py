@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +27,7 @@ from andon.core.transaction import (
 )
 from consensus.ledger import Overlay, Parent, build_block, check_and_execute_block
 from node.drivers.dry_run import DryRunner
-from node.drivers.predictions import PredictionCache, cache_key, cache_keys
+from node.drivers.predictions import PredictionCache, Question, cache_key, cache_keys
 from node.drivers.window_rules import WindowRules
 from node.storage import ChainStore
 from node.testing.lab import CertifiedChain
@@ -119,7 +119,16 @@ class Stages:
         rules: WindowRules,
     ) -> None:
         runner = DryRunner(chain.engine, cache)
-        questions = self._time("dry run", lambda: runner.run(parent, transactions))
+
+        def dry_run() -> list[Question]:
+            found: list[Question] = []
+            left: Sequence[Transaction] = transactions
+            while left:
+                missing, left = runner.run(parent, left)
+                found += missing
+            return found
+
+        questions = self._time("dry run", dry_run)
         for transaction in transactions[:4]:
             rules.learn(transaction, [item for item in questions if item[1] in transaction.raw])
         self._time(

@@ -22,6 +22,7 @@ from andon.core.transaction import Call, TransactionBody, make_call, sign_transa
 from contracts_py.library import source
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import ExecutionDriver
+from node.drivers.past_views import PastViews
 from node.drivers.predictions import PredictionService
 from node.drivers.window_rules import LEARNT_AFTER
 from node.mempool import Mempool, Verifier
@@ -85,6 +86,7 @@ class RealNode(Node):
             predictions=self.predictions,
             verifier=self.verifier,
         )
+        self.views = PastViews(self.store, ContractEngine(), self.predictions)
         self.pool = Mempool(self.driver.admission, self.verifier)
         self.driver.attach(self.pool)
         self.commits = []
@@ -197,7 +199,7 @@ async def test_from_genesis_to_an_alert_that_two_nodes_agree_on(tmp_path: Path) 
         raw = follower.driver.queries.state(state_key("maintenance", "machines", "saw")).value
         assert raw is not None
         view = make_call("maintenance", "status", {"machine": "saw"})
-        _, outcome = await follower.driver.view(view, bytes(32))
+        _, outcome = await follower.views.view(None, view, bytes(32))
         assert outcome.result == raw
 
 
@@ -213,13 +215,13 @@ async def test_a_node_rehearses_an_upgrade_on_its_final_state_and_keeps_nothing(
         await commit(leader, follower, raws=[signed(admin, deploy)])
         await commit(leader, follower, raws=[signed(operator, make_call("counter", "add", {}))])
         receipts(leader)
-        height, outcome = await follower.driver.view(upgrade, admin.public)
+        height, outcome = await follower.views.view(None, upgrade, admin.public)
         assert (height, outcome.failure) == (2, None)
         found = decode_value(outcome.result)
         assert isinstance(found, dict)
         assert (found["version"], found["written"]) == (2, [["counter", "total", None]])
         assert follower.driver.queries.state(state_key("counter", "total")).value == b"\x06"
-        _, outcome = await follower.driver.view(upgrade, bytes(32))
+        _, outcome = await follower.views.view(None, upgrade, bytes(32))
         assert outcome.failure is not None
         assert outcome.failure.code == "E_ROLE"
         await commit(leader, follower, raws=[signed(admin, upgrade)])

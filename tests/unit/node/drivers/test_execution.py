@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,10 +18,13 @@ from andon.core.genesis import Params
 from andon.core.merkle import check_merkle_proof, merkle_proof
 from andon.core.state_key import state_key
 from andon.core.state_proof import check_state_value
-from andon.core.transaction import make_call
+from andon.core.transaction import Transaction, make_call
+from consensus.ledger import Parent
+from node.drivers import dry_run
 from node.drivers.block_tree import Committed
 from node.drivers.execution import ExecutionDriver
-from node.drivers.predictions import PredictionService
+from node.drivers.past_views import PastViews
+from node.drivers.predictions import PredictionService, Question
 from node.mempool import Mempool, Verifier
 from node.phases import (
     ADMISSION,
@@ -82,6 +85,7 @@ class Node:
             verifier=self.verifier,
             observe=self.observe,
         )
+        self.views = PastViews(self.store, TableEngine(), self.predictions)
         self.pool = Mempool(self.driver.admission, self.verifier, observe=self.observe)
         self.driver.attach(self.pool)
         self.commits: list[tuple[Header, Committed]] = []
@@ -91,6 +95,7 @@ class Node:
         self.phases.append((phase, seconds))
 
     def close(self) -> None:
+        self.views.close()
         self.driver.close()
         self.verifier.close()
         self.store.close()
@@ -195,6 +200,32 @@ async def test_the_own_block_is_not_executed_again(tmp_path: Path) -> None:
         block = await node.build()
         await node.driver.validate(block)
         assert node.engine.calls == calls + 1
+
+
+async def test_a_block_waits_for_one_dry_run_and_all_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dry_run, "GAS_PER_JOB", 1)
+    jobs: list[int] = []
+    run = dry_run.DryRunner.run
+
+    def counted(
+        self: dry_run.DryRunner, parent: Parent, transactions: Sequence[Transaction]
+    ) -> tuple[list[Question], Sequence[Transaction]]:
+        questions, left = run(self, parent, transactions)
+        jobs.append(len(transactions) - len(left))
+        return questions, left
+
+    monkeypatch.setattr(dry_run.DryRunner, "run", counted)
+    node = Node(tmp_path)
+    async with running(node):
+        windows = [bytes([number] * 4) for number in range(6)]
+        for window in windows:
+            await node.pool.admit(signed(predict(window)).raw)
+        async with asyncio.timeout(10):
+            while len(node.predictions.cache) < len(windows):  # noqa: ASYNC110 - computed apart
+                await asyncio.sleep(0.01)
+    assert set(jobs) == {1}
 
 
 async def test_a_chain_goes_on_after_restart(tmp_path: Path) -> None:
@@ -398,12 +429,14 @@ async def test_views_read_and_predict_without_keeping(tmp_path: Path) -> None:
         await node.pool.admit(signed(put("a", 5)).raw)
         await node.extend()
         nobody = bytes(32)
-        height, outcome = await node.driver.view(make_call("table", "get", {"key": "a"}), nobody)
+        height, outcome = await node.views.view(
+            None, make_call("table", "get", {"key": "a"}), nobody
+        )
         assert (height, decode_value(outcome.result)) == (1, 5)
-        _, outcome = await node.driver.view(predict(b"abcd"), nobody)
+        _, outcome = await node.views.view(None, predict(b"abcd"), nobody)
         assert decode_value(outcome.result) == [294]
         assert node.driver.head().height == 1
-        _, outcome = await node.driver.view(make_call("table", "fail", {}), nobody)
+        _, outcome = await node.views.view(None, make_call("table", "fail", {}), nobody)
         assert not outcome.ok
 
 

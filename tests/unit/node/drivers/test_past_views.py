@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Scene:
         views = PastViews(self.store, ContractEngine(), PredictionService(None))
         call = make_call("board", "read", {"key": "a"})
         at, outcome = asyncio.run(views.view(height, call, bytes(32)))
+        views.close()
         assert at == height
         assert outcome.ok, outcome.failure
         return decode_value(outcome.result)
@@ -110,3 +112,30 @@ def test_a_block_that_replaces_more_than_the_bound_is_not_kept(
         kept = undo.kept_of(snapshot)
     assert (kept.first, kept.count) == (3, 1)
     assert [scene.text(height) for height in (2, 3)] == ["y", "z"]
+
+
+def test_a_call_without_a_height_sees_the_last_block(scene: Scene) -> None:
+    scene.note("one")
+    views = PastViews(scene.store, ContractEngine(), PredictionService(None))
+    call = make_call("board", "read", {"key": "a"})
+    at, outcome = asyncio.run(views.view(None, call, bytes(32)))
+    views.close()
+    assert (at, decode_value(outcome.result)) == (1, "one")
+
+
+async def test_who_hangs_up_keeps_its_turn_until_its_job_ends(scene: Scene) -> None:
+    """Or a client that hangs up at once could pile up jobs behind its back."""
+    begun, release = threading.Event(), threading.Event()
+    views = PastViews(scene.store, ContractEngine(), PredictionService(None))
+    views._thread.submit(lambda: (begun.set(), release.wait(10)))
+    call = make_call("board", "read", {"key": "a"})
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(views.view(None, call, bytes(32))) for _ in range(20)]
+        await asyncio.to_thread(begun.wait, 10)
+        for task in calls:
+            task.cancel()
+        await asyncio.sleep(0)
+        assert sum(not task.done() for task in calls) >= 1
+        assert views._thread._work_queue.qsize() <= 1
+        release.set()
+    views.close()
