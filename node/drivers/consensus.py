@@ -39,11 +39,11 @@ from node.drivers.consensus_ports import (
     Transport,
     base_of,
 )
+from node.drivers.inbox import Inbox
 from node.drivers.intake import Intake, Taken, epoch_of, find_bad
 from node.drivers.vote_log import VoteLog
 from node.drivers.workbench import Workbench
 
-QUEUE_COUNT_MAX = 4096
 LATER_COUNT_MAX = 512
 """Messages of the next epoch that wait until it starts."""
 INLINE_CHECKS_MAX = 4
@@ -86,14 +86,13 @@ class ConsensusDriver:
         self._bodies = Bodies(chain, pool, transport, self._peer_keys)
         self._bench = Workbench(chain, self._bodies, hooks, clock_ms)
         self._intake = Intake(chain_id, chain.validators, clock_ms)
-        self._messages: deque[tuple[bytes, Message]] = deque()
+        self._messages = Inbox()
         self._later: deque[tuple[bytes, Message]] = deque(maxlen=LATER_COUNT_MAX)
         self._events: deque[bft.Event] = deque()
         self._commits: asyncio.Queue[bft.Commit] = asyncio.Queue(COMMITS_MAX)
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._is_claim_trusted = True
-        self.dropped_count = 0
         at = self._position()
         self._state = bft.initial_state(at)
         restored, blocks = self._log.restore(at.base, at.index)
@@ -107,10 +106,7 @@ class ConsensusDriver:
 
     def receive(self, peer_key: bytes, message: Message) -> None:
         """Queue a message of an authenticated peer; drops it if too many wait."""
-        if len(self._messages) >= QUEUE_COUNT_MAX:
-            self.dropped_count += 1
-            return
-        self._messages.append((peer_key, message))
+        self._messages.put(peer_key, message)
         self._wake.set()
 
     def sync_started(self) -> None:
@@ -147,7 +143,7 @@ class ConsensusDriver:
             is_syncing=state.is_syncing,
             is_halted=state.is_halted,
             queued_count=len(self._messages),
-            dropped_count=self.dropped_count,
+            dropped_count=self._messages.dropped,
         )
 
     async def run(self) -> None:
@@ -177,7 +173,7 @@ class ConsensusDriver:
             return
         taken: list[tuple[bytes, Taken]] = []
         while self._messages and len(taken) < BATCH_COUNT_MAX:
-            peer_key, message = self._messages.popleft()
+            peer_key, message = self._messages.take()
             item = self._take(peer_key, message)
             if item is not None:
                 taken.append((peer_key, item))

@@ -7,6 +7,7 @@ for a while that doubles with every further ban.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 SCORE_BAN = 100
@@ -17,6 +18,12 @@ PENALTY_MALFORMED = 50
 PENALTY_INVALID = 10
 PENALTY_RATE = 1
 RECORDS_MAX = 1024
+FETCHES_PER_S = 200.0
+FETCHES_BURST = 1000.0
+FETCH_BYTES_PER_S = 64.0 * 1024 * 1024
+FETCH_BYTES_BURST = 256.0 * 1024 * 1024
+FETCHES_AT_ONCE_MAX = 32
+"""Of one peer; a node that catches up from a snapshot has a dozen."""
 
 
 class TokenBucket:
@@ -41,6 +48,43 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
+
+
+class FetchBudgets:
+    """What each peer may fetch: requests and bytes on average, and so many at a time."""
+
+    def __init__(self) -> None:
+        self._peers: OrderedDict[bytes, _Fetching] = OrderedDict()
+
+    def begin(self, peer: bytes, now_s: float) -> float | None:
+        """Begin a request: how long to wait first; None if too many are open. Else, `end` it."""
+        found = self._peers.pop(peer, None)
+        if found is None:
+            found = _Fetching(
+                TokenBucket(FETCHES_PER_S, FETCHES_BURST, now_s),
+                TokenBucket(FETCH_BYTES_PER_S, FETCH_BYTES_BURST, now_s),
+            )
+            if len(self._peers) >= RECORDS_MAX:
+                self._peers.popitem(last=False)
+        self._peers[peer] = found
+        if found.open_count >= FETCHES_AT_ONCE_MAX:
+            return None
+        found.open_count += 1
+        return max(found.requests.take(1, now_s), found.bytes.take(0, now_s))
+
+    def end(self, peer: bytes, size: int, now_s: float) -> None:
+        """A request is answered with so many bytes."""
+        found = self._peers.get(peer)
+        if found is not None:
+            found.open_count = max(0, found.open_count - 1)
+            found.bytes.take(size, now_s)
+
+
+@dataclass(slots=True)
+class _Fetching:
+    requests: TokenBucket
+    bytes: TokenBucket
+    open_count: int = 0
 
 
 @dataclass(slots=True)

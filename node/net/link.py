@@ -8,6 +8,7 @@ TCP slows it down; frames that the rules refuse cost score and may ban.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from andon.core.errors import Code, InvalidInput
-from andon.core.wire import Message, decode_frame
+from andon.core.wire import BlockWanted, Message, TransactionsWanted, decode_frame
 from node.net.handshake import Session
 from node.net.limits import PENALTY_INVALID, PENALTY_MALFORMED, TokenBucket
 from node.net.peers import Peer
@@ -28,6 +29,13 @@ BYTES_PER_S = 64.0 * 1024 * 1024
 BYTES_BURST = 128.0 * 1024 * 1024
 SEND_TIMEOUT_S = 10.0
 PAUSE_MAX_S = 5.0
+WANTED_PER_S = 50_000.0
+WANTED_BURST = 100_000.0
+"""Transactions that a peer asks for; a block that it asks for counts as BLOCK_COST of them."""
+BLOCK_COST = 250
+CPU_S_PER_S = 0.5
+CPU_S_BURST = 5.0
+"""Processor time of the event loop that reading one peer's frames may take."""
 
 Socket = aiohttp.ClientWebSocketResponse[bool] | web.WebSocketResponse[bool]
 Receive = Callable[[Peer, Message], None]
@@ -72,6 +80,8 @@ class Link:
         self._queued = asyncio.Event()
         self._messages = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST, now_s)
         self._bytes = TokenBucket(BYTES_PER_S, BYTES_BURST, now_s)
+        self._wanted = TokenBucket(WANTED_PER_S, WANTED_BURST, now_s)
+        self._cpu = TokenBucket(CPU_S_PER_S, CPU_S_BURST, now_s)
         self._reason = ""
 
     @property
@@ -131,6 +141,7 @@ class Link:
                     self._punish(PENALTY_MALFORMED, "text frame")
                 break
             data: bytes = frame.data
+            began_s = time.thread_time()  # not what other threads take meanwhile
             try:
                 messages = decode_frame(data)
             except InvalidInput as error:
@@ -141,8 +152,12 @@ class Link:
             self.counters.messages_in += len(messages)
             for message in messages:
                 self._deliver(message)
+            now_s = clock()
             pause_s = max(
-                self._messages.take(len(messages), clock()), self._bytes.take(len(data), clock())
+                self._messages.take(len(messages), now_s),
+                self._bytes.take(len(data), now_s),
+                self._wanted.take(sum(map(_cost, messages)), now_s),
+                self._cpu.take(time.thread_time() - began_s, now_s),
             )
             if pause_s > 0:
                 await asyncio.sleep(min(pause_s, PAUSE_MAX_S))
@@ -160,6 +175,17 @@ class Link:
         self._punish_peer(self.peer.node_key, penalty, reason)
         if penalty >= PENALTY_MALFORMED:
             self.close(reason)
+
+
+def _cost(message: Message) -> int:
+    """What answering takes: these messages are small, and what they ask for is not."""
+    match message:
+        case TransactionsWanted():
+            return len(message.ids)
+        case BlockWanted():
+            return BLOCK_COST
+        case _:
+            return 0
 
 
 async def receive_handshake(socket: Socket) -> bytes:

@@ -8,8 +8,10 @@ bodies are refused, nothing is decompressed.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -17,6 +19,7 @@ from aiohttp import web
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.pieces import PIECE_BYTES
 from node.listening import Bounds, Listener
+from node.net.limits import FetchBudgets
 from node.net.tls import ServerTls
 
 FIRST_REQUEST_S = 5.0
@@ -27,6 +30,7 @@ CONNECTIONS_PER_S = 10.0
 """New connections from one address: each costs a TLS handshake, 7 ms of a processor."""
 CONNECTIONS_BURST = 64.0
 KEEPALIVE_S = 30.0
+FETCH_WAIT_MAX_S = 5.0
 BLOCKS_PER_FETCH_MAX = 64
 BLOCKS_BYTES_PER_FETCH_MAX = 16 * 1024 * 1024
 ADOPTABLE_BYTES_PER_FETCH_MAX = 8 * 1024 * 1024
@@ -91,6 +95,7 @@ class PeerServer:
 
     def __init__(self, tls: ServerTls, shelf: Shelf, accept_link: Handler) -> None:
         self._shelf = shelf
+        self._budgets = FetchBudgets()
         self._tokens: dict[bytes, bytes] = {}
         application = web.Application(middlewares=[self._guard], client_max_size=1024)
         application.router.add_get(LINK_PATH, accept_link)
@@ -161,9 +166,11 @@ class PeerServer:
         else:
             token = request.headers.get(SESSION_HEADER, "")
             # Comparing digests in a table leaks nothing about the token itself.
-            if _token_key_hex(token) not in self._tokens:
+            peer = self._tokens.get(_token_key_hex(token))
+            if peer is None:
                 return _turned_away(web.Response(status=401))
             self._listener.greet(request)
+            handler = partial(self._paced, peer, handler)
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -176,6 +183,23 @@ class PeerServer:
             if not has_hung_up(request):
                 raise
             return web.Response()
+
+    async def _paced(
+        self, peer: bytes, handler: Handler, request: web.Request
+    ) -> web.StreamResponse:
+        """Answer as fast as a peer may fetch: what is merely too much waits."""
+        clock = asyncio.get_running_loop().time
+        wait_s = self._budgets.begin(peer, clock())
+        if wait_s is None:
+            return web.Response(status=429)
+        size = 0
+        try:
+            await asyncio.sleep(min(wait_s, FETCH_WAIT_MAX_S))
+            response = await handler(request)
+            size = response.content_length or 0
+        finally:
+            self._budgets.end(peer, size, clock())
+        return response
 
     def greet(self, request: web.Request) -> None:
         """A handshake was finished on this connection."""

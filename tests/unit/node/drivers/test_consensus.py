@@ -12,7 +12,7 @@ from andon.core.certificate import Certificate, Signer, Vote, VoteKind
 from andon.core.errors import Corrupt
 from andon.core.hashing import ZERO_DIGEST
 from andon.core.wire import BlockMessage, CertificateMessage
-from node.drivers.consensus import QUEUE_COUNT_MAX
+from node.drivers.inbox import PER_PEER_MAX
 from node.signer import SignState, SignStateFile
 from tests.unit.node.drivers.consensus_net import Net
 
@@ -140,8 +140,8 @@ async def test_the_queue_of_messages_is_bounded(tmp_path: Path) -> None:
         driver = net.drivers[net.keys[0].public]
         vote = Vote(VoteKind.SKIP, 0, 1, ZERO_DIGEST)
         message = CertificateMessage(Certificate(vote, ()))
-        for _ in range(QUEUE_COUNT_MAX + 7):
+        for _ in range(PER_PEER_MAX + 7):
             driver.receive(net.keys[1].public, message)
-        assert driver.status().queued_count <= QUEUE_COUNT_MAX
+        assert driver.status().queued_count <= PER_PEER_MAX
         assert driver.status().dropped_count >= 7
         await net.stop_all()

@@ -15,8 +15,8 @@ from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
-from andon.core.wire import BlockWanted, Message, Status, Transactions
-from node.net import network, peers, server
+from andon.core.wire import BlockWanted, Message, Status, Transactions, TransactionsWanted
+from node.net import limits, link, network, peers, server
 from node.net.fetch import open_fetcher
 from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
@@ -241,6 +241,62 @@ async def test_a_peer_that_sends_invalid_messages_is_banned() -> None:
         await until(lambda: high.network.linked_peers() == [])
         now_s = asyncio.get_running_loop().time()
         assert high.network.scores.is_banned(low.key.public, now_s)
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ("MESSAGES", Transactions((b"t",))),
+        ("BYTES", Transactions((bytes(4096),))),
+        ("WANTED", TransactionsWanted((b"i" * 32,) * 100)),
+        ("WANTED", BlockWanted(b"b" * 32)),
+        ("CPU_S", Transactions((b"t",) * 1000)),
+    ],
+)
+async def test_a_peer_beyond_its_budget_is_not_read_and_others_are(
+    monkeypatch: pytest.MonkeyPatch, budget: str, message: Message
+) -> None:
+    flooder, quiet, node = Node(KEYS[0]), Node(KEYS[1]), Node(KEYS[2])
+    monkeypatch.setattr(link, f"{budget}_PER_S", 1e-9)
+    monkeypatch.setattr(link, f"{budget}_BURST", 1e-9)
+    monkeypatch.setattr(link, "PAUSE_MAX_S", 3600.0)
+    async with running(flooder, quiet, node):
+        await linked(flooder, quiet, node)
+        flooder.network.broadcast(message)
+        peer, found = await asyncio.wait_for(node.inbox.get(), 5)
+        assert (peer.node_key, found) == (flooder.key.public, message)
+        flooder.network.broadcast(message)
+        await asyncio.sleep(0.1)
+        assert node.inbox.empty()
+        quiet.network.broadcast(message)
+        peer, _ = await asyncio.wait_for(node.inbox.get(), 5)
+        assert peer.node_key == quiet.key.public
+
+
+async def test_a_peer_that_fetches_too_much_waits_or_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "FETCHES_BURST", 2.0)
+    monkeypatch.setattr(limits, "FETCHES_PER_S", 1e-9)
+    monkeypatch.setattr(limits, "FETCHES_AT_ONCE_MAX", 1)
+    monkeypatch.setattr(server, "FETCH_WAIT_MAX_S", 3600.0)
+    low, high, other = Node(KEYS[0]), Node(KEYS[1]), Node(KEYS[2])
+    async with running(low, high, other):
+        await linked(low, high, other)
+        async with (
+            open_fetcher(low.network) as fetcher,
+            open_fetcher(other.network) as others,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(2):
+                assert await fetcher.snapshots(high.key.public)
+            waiting = group.create_task(fetcher.snapshots(high.key.public))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            with pytest.raises(Unavailable, match="429"):
+                await fetcher.snapshots(high.key.public)
+            assert await others.snapshots(high.key.public)
+            waiting.cancel()
 
 
 async def test_a_snapshot_is_listed_and_fetched_in_pieces() -> None:
