@@ -3,7 +3,8 @@
 The manifest of the highest offered snapshot is proved before anything else is asked for; then its
 chunks come from all peers that offer the height, each checked when it arrives and kept on disk, so
 that a restart goes on where it was. Who gives a chunk that does not fit is punished and not asked
-again. What comes after the snapshot is ordinary catch-up (`node/drivers/sync.py`).
+again; what one peer is slow with is asked of another, too, so no peer can hold the rest up. What
+comes after the snapshot is ordinary catch-up (`node/drivers/sync.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ from node.storage.portable import (
 FETCHES_PER_PEER = 2
 FAILURES_MAX = 3
 """A peer that failed to answer so often is not asked for more of this height."""
+MANIFEST_S = 60.0
+"""For the manifest, whose bytes a peer may draw out; who takes longer is not asked again."""
+SLOW_S = 5.0
+"""A chunk that is under way for so long is asked of a second peer."""
+IDLE_S = 0.1
+FETCHES_AT_ONCE_MAX = 16
+"""Chunks in memory at a time, each up to CHUNK_BYTES_MAX."""
 HEIGHTS_TRIED_MAX = 3
 OFFERS_PER_PEER_MAX = 16
 PENALTY_LIE = 50.0
@@ -59,6 +67,54 @@ class Fetched:
         return (self.folder / name).read_bytes()
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    since_s: float
+    peers: list[bytes]
+
+
+class _Chunks:
+    """Names of what is lacking, and who was asked for it since when."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.lacking = set(names)
+        self._todo = deque(names)
+        self._under_way: dict[str, _UnderWay] = {}
+
+    def take(self, peer: bytes) -> str | None:
+        """What this peer is to fetch next: what nobody fetches, or what another is slow with."""
+        now_s = asyncio.get_running_loop().time()
+        while self._todo:
+            name = self._todo.popleft()
+            if name in self.lacking:
+                self._under_way[name] = _UnderWay(now_s, [peer])
+                return name
+        for name, found in self._under_way.items():
+            is_slow = now_s - found.since_s >= SLOW_S and name in self.lacking
+            if is_slow and peer not in found.peers:
+                found.peers.append(peer)
+                found.since_s = now_s
+                return name
+        return None
+
+    def end(self, peer: bytes, name: str) -> None:
+        """A peer is done with it, well or not."""
+        found = self._under_way.get(name)
+        if found is not None:
+            found.peers.remove(peer)
+            if not found.peers:
+                del self._under_way[name]
+                if name in self.lacking:
+                    self._todo.append(name)
+
+    async def cancel_at_end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Wait until nothing is lacking, or nobody works, then stop who does."""
+        while self.lacking and not all(task.done() for task in tasks):
+            await asyncio.wait(tasks, timeout=IDLE_S)
+        for task in tasks:
+            task.cancel()
+
+
 class StateSync:
     """Fetches into `folder`, one sub-folder a height."""
 
@@ -77,6 +133,7 @@ class StateSync:
         self._peers = peers
         self._punish = punish
         self._liars: set[bytes] = set()
+        self._slow: set[bytes] = set()
 
     async def fetch(self) -> Fetched | None:
         """Fetch the highest snapshot that can be proved and completed; None if there is none."""
@@ -88,26 +145,31 @@ class StateSync:
         return None
 
     async def _offers(self) -> dict[int, list[bytes]]:
+        peers = self._peers()
         offers: dict[int, list[bytes]] = {}
-        for peer in self._peers():
-            try:
-                heights = await self._source.snapshots(peer)
-            except Unavailable:
-                continue
-            except InvalidInput as error:
-                self._condemn(peer, error)
-                continue
+        for peer, heights in zip(
+            peers, await asyncio.gather(*map(self._offer, peers)), strict=True
+        ):
             for height in heights[-OFFERS_PER_PEER_MAX:]:
                 offers.setdefault(height, []).append(peer)
         return offers
 
+    async def _offer(self, peer: bytes) -> list[int]:
+        try:
+            return await self._source.snapshots(peer)
+        except Unavailable:
+            return []
+        except InvalidInput as error:
+            self._condemn(peer, error)
+            return []
+
     async def _fetch_height(self, height: int, peers: list[bytes]) -> Fetched | None:
         folder = self._folder / str(height)
         for peer in peers:
-            if peer in self._liars:
+            if peer in self._liars or peer in self._slow:
                 continue
             try:
-                data = await self._source.snapshot_file(peer, height, MANIFEST, MANIFEST_BYTES_MAX)
+                data = await self._manifest(peer, height)
                 checked = await asyncio.to_thread(check_manifest, self._genesis, data)
                 _check_height(checked, height)
             except Unavailable:
@@ -120,23 +182,38 @@ class StateSync:
                 return Fetched(checked, folder)
         return None
 
+    async def _manifest(self, peer: bytes, height: int) -> bytes:
+        try:
+            async with asyncio.timeout(MANIFEST_S):
+                return await self._source.snapshot_file(peer, height, MANIFEST, MANIFEST_BYTES_MAX)
+        except TimeoutError:
+            self._slow.add(peer)
+            raise Unavailable(Code.UNREACHABLE, "the manifest takes too long") from None
+
     async def _fetch_chunks(self, checked: Checked, folder: Path, peers: list[bytes]) -> bool:
         names = checked.names()
         lacking = await asyncio.to_thread(_lacking, checked, folder)
         log.info(
             "state_sync.started", height=checked.height, chunks=len(names), lacking=len(lacking)
         )
-        todo = deque(lacking)
+        chunks = _Chunks(lacking)
         failures = dict.fromkeys(peers, 0)
-        while todo:
+        while chunks.lacking:
             usable = [p for p in peers if p not in self._liars and failures[p] < FAILURES_MAX]
             if not usable:
-                log.warning("state_sync.gave_up", height=checked.height, lacking=len(todo))
+                log.warning(
+                    "state_sync.gave_up", height=checked.height, lacking=len(chunks.lacking)
+                )
                 return False
+            usable.sort(key=lambda peer: failures[peer])
             async with asyncio.TaskGroup() as group:
-                for peer in usable:
-                    for _ in range(FETCHES_PER_PEER):
-                        group.create_task(self._work(checked, folder, peer, todo, failures))
+                tasks = [
+                    group.create_task(self._work(checked, folder, peer, chunks, failures))
+                    for peer in usable[: FETCHES_AT_ONCE_MAX // FETCHES_PER_PEER]
+                    for _ in range(FETCHES_PER_PEER)
+                ]
+                # Whoever is still busy when all is there is slow, and is not waited for.
+                group.create_task(chunks.cancel_at_end(tasks))
         return True
 
     async def _work(
@@ -144,22 +221,29 @@ class StateSync:
         checked: Checked,
         folder: Path,
         peer: bytes,
-        todo: deque[str],
+        chunks: _Chunks,
         failures: dict[bytes, int],
     ) -> None:
-        """Fetch chunks from one peer until none is left, or the peer fails or lies."""
-        while todo and peer not in self._liars and failures[peer] < FAILURES_MAX:
-            name = todo.popleft()
+        """Fetch chunks from one peer until none is lacking, or the peer fails or lies."""
+        while chunks.lacking and peer not in self._liars and failures[peer] < FAILURES_MAX:
+            name = chunks.take(peer)
+            if name is None:
+                await asyncio.sleep(IDLE_S)
+                continue
             try:
                 data = await self._source.snapshot_file(peer, checked.height, name, CHUNK_BYTES_MAX)
-                await asyncio.to_thread(checked.check, name, data)
-                await asyncio.to_thread(_keep, folder, name, data)
+                if name in chunks.lacking:
+                    await asyncio.to_thread(checked.check, name, data)
+                    await asyncio.to_thread(_keep, folder, name, data)
+                    chunks.lacking.discard(name)
+                else:
+                    failures[peer] += 1  # another was asked later and was faster
             except Unavailable:
                 failures[peer] += 1
-                todo.append(name)
             except InvalidInput as error:
-                todo.append(name)
                 self._condemn(peer, error)
+            finally:
+                chunks.end(peer, name)
 
     def _condemn(self, peer: bytes, error: InvalidInput) -> None:
         if peer not in self._liars:

@@ -28,6 +28,9 @@ from node.net.server import (
 )
 
 FETCH_S = 15.0
+FILE_BASE_S = 15.0
+FILE_BYTES_PER_S_MIN = 256 * 1024
+"""A file of many pieces comes at least so fast, apart from FILE_BASE_S; each piece has FETCH_S."""
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 BLOB_BYTES_MAX = 256 * 1024 * 1024
 NOT_FOUND_STATUS = 404
@@ -133,27 +136,29 @@ class Fetcher:
         return [int.from_bytes(data[at : at + HEIGHT_BYTES], "big") for at in starts]
 
     async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
-        """Fetch a whole file of a portable state, piece by piece.
+        """Fetch a whole file of a portable state, in whole pieces and in bounded time.
 
         Raises:
-            Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
+            Unavailable: UNREACHABLE, also if the peer lacks it or is too slow.
+            InvalidInput: MALFORMED, TOO_LARGE.
         """
-        body = bytearray()
-        while True:
-            piece, headers = await self._get(
-                node_key,
-                f"snapshots/{height}/{name}",
-                {"offset": str(len(body))},
-                CHUNK_BYTES_MAX,
-            )
+        path, clock = f"snapshots/{height}/{name}", asyncio.get_running_loop().time
+        body, promised, began_s = bytearray(), -1, clock()
+        while len(body) != promised:
+            query = {"offset": str(len(body))}
+            piece, headers = await self._get(node_key, path, query, CHUNK_BYTES_MAX)
             total = headers.get(TOTAL_HEADER, "")
             if not total.isdecimal() or int(total[:18]) > bytes_max:
                 raise InvalidInput(Code.TOO_LARGE, f"a file of more than {bytes_max} bytes")
+            if promised not in (-1, int(total)):
+                raise InvalidInput(Code.MALFORMED, "the peer changes what it promised")
+            promised = int(total)
+            if len(piece) != min(CHUNK_BYTES_MAX, promised - len(body)):
+                raise InvalidInput(Code.MALFORMED, "the peer gives other pieces than it should")
             body += piece
-            if len(body) >= int(total):
-                return bytes(body)
-            if not piece:
-                raise InvalidInput(Code.MALFORMED, "the peer gives less than it promised")
+            if clock() - began_s > FILE_BASE_S + len(body) / FILE_BYTES_PER_S_MIN:
+                raise Unavailable(Code.UNREACHABLE, f"{path}: slower than a file may come")
+        return bytes(body)
 
     async def _get(
         self, node_key: bytes, path: str, query: dict[str, str], bytes_max: int

@@ -11,6 +11,7 @@ import pytest
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, Unavailable
 from andon.core.genesis import Params
+from node.drivers import state_sync
 from node.drivers.state_sync import Fetched, StateSync
 from node.storage import ChainStore, PortableFiles
 from node.storage.portable import MANIFEST, HistoryChunk, Manifest, StateChunk
@@ -42,8 +43,10 @@ class Peers:
         self.heights = {name: [HEIGHT] for name in names}
         self.lies: dict[bytes, str] = {}
         self.answers_left: dict[bytes, int] = {}
+        self.stuck: dict[bytes, str] = {}
         self.served: list[tuple[bytes, str]] = []
         self.punished: list[bytes] = []
+        self.held = 0
 
     async def snapshots(self, node_key: bytes) -> list[int]:
         await asyncio.sleep(0)
@@ -58,6 +61,9 @@ class Peers:
             self.answers_left[node_key] = left - 1
             if left <= 0:
                 raise Unavailable(Code.UNREACHABLE, "gone")
+        if node_key in self.stuck and name.startswith(self.stuck[node_key]):
+            self.held += 1
+            await asyncio.Event().wait()
         self.served.append((node_key, name))
         data = self.files.read(HEIGHT, name)
         assert len(data) <= bytes_max
@@ -175,3 +181,23 @@ async def test_a_height_that_nobody_can_prove_gives_way_to_a_lower_one(
     assert fetched is not None
     assert fetched.checked.height == HEIGHT
     assert peers.punished == [b"a"]
+
+
+@pytest.mark.parametrize("kind", ["manifest", "state-", "blocks-"])
+async def test_a_peer_that_never_ends_its_answer_holds_nobody_up(
+    tmp_path: Path,
+    made: tuple[CertifiedChain, PortableFiles],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(state_sync, "SLOW_S", 0.05)
+    monkeypatch.setattr(state_sync, "MANIFEST_S", 0.05)
+    chain, files = made
+    peers = Peers(files, b"a", b"b")
+    peers.stuck[b"a"] = kind
+    async with asyncio.timeout(30):
+        fetched = await peers.driver(chain, tmp_path / "in").fetch()
+    assert fetched is not None
+    assert peers.held > 0
+    assert peers.punished == []  # slow is no crime
+    assert install(tmp_path, chain, fetched) == HEIGHT

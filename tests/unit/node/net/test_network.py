@@ -16,7 +16,7 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
 from andon.core.wire import BlockWanted, Message, Status, Transactions, TransactionsWanted
-from node.net import limits, link, network, peers, server
+from node.net import fetch, limits, link, network, peers, server
 from node.net.fetch import open_fetcher
 from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
@@ -47,7 +47,17 @@ class MemoryShelf:
         self, height: int, name: str, offset: int, size: int
     ) -> tuple[int, bytes] | None:
         data = bytes(2_500_000)
-        return (len(data), data[offset : offset + size]) if name == "manifest" else None
+        match name:
+            case "manifest":
+                return len(data), data[offset : offset + size]
+            case "drop by drop":
+                return len(data), data[offset : offset + 1]
+            case "ever longer":
+                return len(data) + offset, data[:size]
+            case "longer":
+                return 1_500_000, data[: size // 2 + offset]
+            case _:
+                return None
 
     async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         blob = self.blobs.get(digest)
@@ -311,6 +321,27 @@ async def test_a_snapshot_is_listed_and_fetched_in_pieces() -> None:
             await fetcher.snapshot_file(high.key.public, 10, "manifest", 2_000_000)
         with pytest.raises(Unavailable):
             await fetcher.snapshot_file(high.key.public, 10, "state-0", 2_000_000)
+
+
+@pytest.mark.parametrize("name", ["drop by drop", "ever longer", "longer"])
+async def test_a_file_comes_in_whole_pieces_and_as_long_as_promised(name: str) -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high), open_fetcher(low.network) as fetcher:
+        await linked(low, high)
+        with pytest.raises(InvalidInput) as error:
+            await fetcher.snapshot_file(high.key.public, 10, name, 30_000_000)
+        assert error.value.code is Code.MALFORMED
+
+
+async def test_a_file_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "FILE_BYTES_PER_S_MIN", 1e18)
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    async with running(low, high), open_fetcher(low.network) as fetcher:
+        await linked(low, high)
+        assert await fetcher.snapshot_file(high.key.public, 10, "manifest", 3_000_000)
+        monkeypatch.setattr(fetch, "FILE_BASE_S", 0.0)
+        with pytest.raises(Unavailable, match="slower"):
+            await fetcher.snapshot_file(high.key.public, 10, "manifest", 3_000_000)
 
 
 async def test_blocks_with_what_they_did_are_fetched_and_none_of_whoever_lacks_them(
