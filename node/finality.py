@@ -21,6 +21,8 @@ class FinalityTracker:
 
     def __init__(self, observe_s: Callable[[float], None]) -> None:
         self._observe_s = observe_s
+        self.trace: Callable[[bytes, int, float], None] | None = None
+        """Told of every transaction of ours: id, height, seconds since admission."""
         self._waiting: dict[bytes, list[asyncio.Future[Final]]] = {}
         self._count = 0
         self._admitted_at_s: OrderedDict[bytes, float] = OrderedDict()
@@ -38,6 +40,8 @@ class FinalityTracker:
             started_s = self._admitted_at_s.pop(receipt.transaction_id, None)
             if started_s is not None:
                 self._observe_s(now_s - started_s)
+                if self.trace is not None:
+                    self.trace(receipt.transaction_id, height, now_s - started_s)
             for future in self._waiting.pop(receipt.transaction_id, ()):
                 self._count -= 1
                 if not future.done():

@@ -164,7 +164,7 @@ class Metrics:
     ) -> None:
         """Count a final block."""
         if self.tracing is not None:
-            self.tracing.committed(header.height)
+            self.tracing.committed(header)
         self._transactions += len(transactions)
         self.predictions.inc(predictions)
         last, self._last = self._last, header

@@ -60,7 +60,10 @@ async def _run(home: Path, prepare: Callable[[Node], None], worker_backend: str)
             cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
         ) as client:
             node = Node(opened, client)
-            node.metrics.tracing = open_tracing(opened.home.path.name, opened.genesis.chain_id)
+            name, key = opened.home.path.name, opened.validator_public
+            tracing = open_tracing(name, opened.genesis.chain_id, key)
+            if tracing is not None:
+                node.metrics.tracing, node.finality.trace = tracing, tracing.final
             prepare(node)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, node.stop)
