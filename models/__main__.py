@@ -10,6 +10,7 @@ from pathlib import Path
 from andon.core.errors import AndonError
 from models import commands
 from models.environment import BACKENDS
+from models.recipes.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,22 +38,26 @@ def run(arguments: list[str] | None = None) -> commands.Told:
         return commands.window(options.path, options.image, options.out)
     if options.verb == "show":
         return commands.show(options.path)
+    settings = Settings(
+        epochs=options.epochs, precision=options.precision, patience=options.patience,
+        checkpoints=options.checkpoints,
+    )  # fmt: skip
     if options.csv is not None:
         return commands.train_own(
             options.csv, options.out, task=options.task, name=options.name,
             target=options.target, group=options.group, time=options.time,
             ignore=tuple(options.ignore), window=options.window, seed=options.seed,
-            say=_say, cap=options.cap,
+            say=_say, cap=options.cap, settings=settings,
         )  # fmt: skip
     if options.images is not None:
         return commands.train_own_images(
             options.images, options.out, name=options.name, size=options.size,
-            epochs=options.epochs, seed=options.seed, say=_say, model=options.model,
-            is_colour=options.colour,
+            seed=options.seed, say=_say, model=options.model,
+            is_colour=options.colour, settings=settings,
         )  # fmt: skip
     return commands.train(
         options.recipe, options.data, options.out, seed=options.seed, say=_say,
-        subset=options.subset, model=options.model, stage=options.stage,
+        subset=options.subset, model=options.model, stage=options.stage, settings=settings,
     )  # fmt: skip
 
 
@@ -67,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--model",
         default="",
-        help="turbofan: network, cnn, lstm, gru, attention, boosted, super; "
+        help="turbofan: network, cnn, lstm, gru, attention, boosted, super; secom: glm, super; "
         "images: network, texture (few images: texture)",
     )
     train.add_argument("--stage", type=int, choices=(1, 2), default=1, help="liveline: the stage")
@@ -75,7 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--images", type=Path, help="your own images, a folder for each class")
     train.add_argument("--size", type=int, default=64, help="images: pixels a side")
     train.add_argument("--colour", action="store_true", help="images: red, green and blue")
-    train.add_argument("--epochs", type=int, default=40, help="images: passes over them")
+    train.add_argument("--epochs", type=_count, default=0, help="networks: passes over the data")
+    train.add_argument("--precision", choices=("float32", "bfloat16"), default="",
+                       help="networks: of the products in training")  # fmt: skip
+    train.add_argument("--patience", type=_count, default=0,
+                       help="networks: epochs without a better loss before it stops")  # fmt: skip
+    train.add_argument("--checkpoints", type=Path,
+                       help="networks: folder; a run that was killed goes on from it")  # fmt: skip
     train.add_argument("--task", default="regress", help="regress classify rul forecast anomaly")
     train.add_argument("--name", default="own-model", help="name of the package")
     train.add_argument("--target", default="", help="column to predict")
@@ -97,6 +108,13 @@ def _parser() -> argparse.ArgumentParser:
     show = verbs.add_parser("show", help="manifest, certificate and card")
     show.add_argument("path", type=Path)
     return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
 
 
 def _say(line: str) -> None:

@@ -16,6 +16,7 @@ from andon.core.publisher import SIGNATURE_NAME, check_model_signature, read_sig
 from models.certificate import describe
 from models.environment import prepare_environment
 from models.package import Package
+from models.recipes.settings import PLAIN, Settings
 from models.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -37,13 +38,19 @@ RECIPES = ("turbofan", "demo", "ai4i", "secom", "neu", "carparts", "liveline")
 
 def train(
     name: str, data: Path, out: Path, *, seed: int, say: Say, subset: str = "FD001",
- model: str = "", stage: int = 1,
+    model: str = "", stage: int = 1, settings: Settings = PLAIN,
 ) -> Told:  # fmt: skip
     """Run a recipe, save its package in `out`, and tell its figures.
 
     Raises:
-        InvalidInput: BAD_DATASET, or BAD_REQUEST for a recipe that does not exist.
+        InvalidInput: BAD_DATASET, or BAD_REQUEST for a recipe or model that does not exist, or for
+            settings of networks where none is trained.
     """
+    if settings != PLAIN and name in ("carparts", "liveline"):
+        raise InvalidInput(
+            Code.BAD_REQUEST, f"{name} trains no network",
+            hint="leave out epochs, precision, patience and checkpoints",
+        )  # fmt: skip
     prepare_environment("cpu")
     from models.recipes import (  # noqa: PLC0415 # they import jax
         demand,
@@ -53,18 +60,21 @@ def train(
         turbofan,
         vision,
     )
+    from models.recipes.learners import tuned  # noqa: PLC0415
 
     if name == "turbofan":
         folder = data / "cmapss" if (data / "cmapss").is_dir() else data
-        result = turbofan.train(folder, subset, model or "network", seed, say)
+        result = turbofan.train(folder, subset, model or "network", seed, say, settings=settings)
     elif name == "demo":
-        result = train_demo.train(replace(train_demo.FIT, seed=seed), say)
+        config = replace(settings.applied(train_demo.FIT), seed=seed)
+        result = train_demo.train(config, say, settings.checkpoints)
     elif name == "ai4i":
-        _, result = tabular.cross_validated(tabular.ai4i(data), seed, say)
+        _, result = tabular.cross_validated(tabular.ai4i(data), seed, say, settings)
     elif name == "secom":
-        result = tabular.time_split(tabular.secom(data), 0.7, 20, seed, say)
+        learners = tuned(tabular.drift_learners(model or "glm"), settings)
+        result = tabular.time_split(tabular.secom(data), 0.7, 20, seed, say, learners=learners)
     elif name == "neu":
-        result = vision.train(data, seed, say, model or "texture")
+        result = vision.train(data, seed, say, model or "texture", settings=settings)
     elif name == "carparts":
         result = demand.train(data, say)
     elif name == "liveline":
@@ -80,6 +90,7 @@ def train(
 def train_own(
     csv: Path, out: Path, *, task: str, name: str, target: str, group: str, time: str,
     ignore: tuple[str, ...], window: int, seed: int, say: Say, cap: float = 0.0,
+    settings: Settings = PLAIN,
 ) -> Told:  # fmt: skip
     """Train on somebody's table; save the package and `report.html` in `out`.
 
@@ -96,6 +107,7 @@ def train_own(
             ignore=ignore, window=window, seed=seed, cap=cap,
         ),
         say,
+        settings,
     )  # fmt: skip
     return _save(outcome, out)
 
@@ -106,11 +118,11 @@ def train_own_images(
     *,
     name: str,
     size: int,
-    epochs: int,
     seed: int,
     say: Say,
     model: str = "",
     is_colour: bool = False,
+    settings: Settings = PLAIN,
 ) -> Told:
     """Train on somebody's folder of images; save the package and `report.html` in `out`.
 
@@ -121,10 +133,10 @@ def train_own_images(
     from models.recipes.own_images import ImageRequest, train_images  # noqa: PLC0415 # jax
 
     request = ImageRequest(
-        folder=folder, name=name, size=size, epochs=epochs, seed=seed, model=model,
+        folder=folder, name=name, size=size, seed=seed, model=model,
         is_colour=is_colour,
     )  # fmt: skip
-    return _save(train_images(request, say), out)
+    return _save(train_images(request, say, settings), out)
 
 
 def _figures(

@@ -14,8 +14,10 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from models.recipes.learners import Goal, Part, converted
+from models.recipes.learners import Goal, Part, converted, late_rows
 from models.recipes.report import Say
+from models.recipes.settings import PLAIN, Settings
+from models.train.certified import checkpoint_of
 from models.train.fit import FitConfig, fit, squared
 from models.train.step import Network
 
@@ -43,18 +45,23 @@ class Autoencoder(Network):
 
 
 def reconstruction_part(
-    model: Autoencoder, inputs: NDArray[np.int8], seed: int, say: Say
+    model: Autoencoder, inputs: NDArray[np.int8], seed: int, say: Say, settings: Settings = PLAIN
 ) -> tuple[Part, Goal]:
     """Train on rows or windows taken as normal, and convert error and all: one score for each."""
     targets = (inputs.reshape(len(inputs), -1) / 127.0).astype(np.float32)
+    config = replace(settings.applied(CONFIG), seed=seed)
+    held = late_rows(np.zeros(len(inputs)), SCORE) & (config.patience > 0)
+    seen, validation = (inputs[~held], targets[~held]), (inputs[held], targets[held])
+    checked = validation if held.any() else None
     fit(
         model,
-        inputs,
-        targets,
-        replace(CONFIG, seed=seed),
+        *seen,
+        config,
         loss=squared,
+        validation=checked,
+        checkpoint=checkpoint_of(settings.checkpoints, config, seen, checked),
         report=lambda epoch, loss: (
-            say(f"epoch {epoch + 1}/{CONFIG.epochs}  error {loss:.4f}") if epoch % 10 == 9 else None
+            say(f"epoch {epoch + 1}/{config.epochs}  error {loss:.4f}") if epoch % 10 == 9 else None
         ),
     )
 

@@ -81,7 +81,11 @@ def train(folder: Path, say: Say) -> Result:
         task="forecast",
         scale_num=1,
         scale_den=GOAL.steps,
-        training=(("data_sha256", parts.sha256), ("recipe", "models.recipes.demand")),
+        training=(
+            ("data_sha256", parts.sha256),
+            ("learner.smoothing", f"alpha={ALPHA} months={HISTORY}"),
+            ("recipe", "models.recipes.demand"),
+        ),
         card=card(
             "Spare-part demand",
             "Mean monthly demand of the next 12 months over the series' scale; output / 256.",

@@ -1,25 +1,25 @@
-"""Learners whose fit is already an integer graph, and the super learner that weighs them.
+"""Learners whose fit is already an integer graph; `models.recipes.super_learner` weighs them.
 
 Every learner maps int8 inputs to one value in `steps` a unit: cycles, a probability, a demand.
-The super learner of Polley and van der Laan (as in Butte 2018) finds convex weights on
-out-of-fold predictions of the *integer* graphs, refits on everything and adds the parts up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from andon.core.errors import Code, InvalidInput
+from andon.core.model import TEXT_LENGTH_MAX
 from models import graph as g
 from models.certificate import certify_graph
 from models.compile import evaluate_graph
@@ -27,8 +27,10 @@ from models.convert import Options, convert
 from models.convert.assemble import Assembly
 from models.convert.estimators import linear_parts
 from models.recipes.features import window_features
+from models.recipes.settings import PLAIN, Settings
 from models.rules import Tensor
-from models.train.fit import FitConfig, bernoulli, cross_entropy, fit, squared
+from models.train.certified import IDENTITY, Link, fit_certified
+from models.train.fit import FitConfig, bernoulli, cross_entropy, squared
 from models.train.step import Loss, Network
 
 Inputs = NDArray[np.int8]
@@ -56,6 +58,15 @@ class Goal:
         """Output steps a unit."""
         return STEPS[self.kind]
 
+    def options(self) -> Options:
+        """How a callable of this goal meets integers."""
+        return Options(
+            gain=self.scale if self.kind == "regress" else 1.0,
+            steps_per_unit=self.steps,
+            low=self.low,
+            high=self.high,
+        )
+
     def wanted(self, targets: Floats) -> Floats:
         """Targets as a column per output: `f64[n, outputs]`."""
         if self.kind != "classes":
@@ -71,6 +82,8 @@ class Part:
     tensors: dict[str, Tensor]
     floats: Callable[[Inputs], Floats] | None = None
     """What it was before conversion, in the goal's unit: `i8[n, *shape] -> f64[n, outputs]`."""
+    notes: tuple[str, ...] = ()
+    """What rounding cost, for a person."""
 
 
 class Learner(Protocol):
@@ -79,6 +92,10 @@ class Learner(Protocol):
     @property
     def name(self) -> str:
         """What the weights table calls it."""
+        ...
+
+    def settings(self) -> str:
+        """Its hyperparameters, for the lineage of a package."""
         ...
 
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
@@ -94,6 +111,13 @@ class TreeLearner:
     make: Callable[[int], BaseEstimator]
     is_log_odds: bool = False
     features: Callable[[Assembly], int] = window_features
+
+    def settings(self) -> str:
+        """The estimator's, as scikit-learn writes them; of a mean those of its first member."""
+        made = self.make(0)
+        members = getattr(made, "estimators", None)
+        text = repr(made) if members is None else f"mean of {len(members)} {members[0][1]!r}"
+        return " ".join(text.split())[:TEXT_LENGTH_MAX]
 
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
         """Compute features with the integer graph itself, then fit on those integers."""
@@ -116,12 +140,14 @@ class TreeLearner:
                 found = assembly.push(g.Slice(found, (1,), (2,)))
             low, high = round(goal.low * goal.steps), round(goal.high * goal.steps)
             assembly.push(g.Clip(found, low, high))
-        if goal.kind != "regress":
-            return Part(assembly.graph(), assembly.tensors)
 
         def floats(asked: Inputs) -> Floats:
-            found = model.predict(assembly.values(asked, features))
-            return np.asarray(np.clip(found, goal.low, goal.high), np.float64)[:, np.newaxis]
+            integers = assembly.values(asked, features)
+            if goal.kind == "regress":
+                found = model.predict(integers)[:, np.newaxis]
+                return np.asarray(np.clip(found, goal.low, goal.high), np.float64)
+            shares = np.asarray(model.predict_proba(integers), np.float64)
+            return shares if goal.kind == "classes" else shares[:, 1:2]
 
         return Part(assembly.graph(), assembly.tensors, floats)
 
@@ -132,6 +158,10 @@ class LinearLearner:
 
     name: str = "glm"
     strength: float = 1.0
+
+    def settings(self) -> str:
+        """How strongly it is regularised."""
+        return f"strength={self.strength}"
 
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
         """Fit in floats on the int8 inputs, then convert."""
@@ -152,7 +182,7 @@ class LinearLearner:
             offset = np.concatenate([-offset, offset]) * np.float32(0.5)
 
         def apply(x: jax.Array) -> jax.Array:
-            return LINKS[goal.kind](x.reshape(x.shape[0], -1) @ kernel + offset)
+            return LINKS[goal.kind].apply(x.reshape(x.shape[0], -1) @ kernel + offset)
 
         return converted(apply, inputs, goal)
 
@@ -162,7 +192,8 @@ class NetworkLearner:
     """A Flax network; `build(shape, rngs)` makes it with one output.
 
     `prepare(model, inputs, seed)` runs before training: the layers of a belief network.
-    `augment(key, batch)` distorts what it is trained on.
+    `augment(key, batch)` distorts what it is trained on. With `config.patience` a tenth of the
+    rows is held out to stop by.
     """
 
     name: str
@@ -170,30 +201,61 @@ class NetworkLearner:
     config: FitConfig = field(default_factory=FitConfig)
     prepare: Callable[[Network, Inputs, int], None] | None = None
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    checkpoints: Path | None = None
+
+    def settings(self) -> str:
+        """Every hyperparameter but the seed."""
+        fields = self.config.lineage().items()
+        return " ".join(f"{name[4:]}={value}" for name, value in fields if name != "fit.seed")
 
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
-        """Train with Optax, then convert after training."""
+        """Train with Optax and convert; train on rounded operands where rounding costs much."""
         model = self.build(tuple(inputs.shape[1:]), nnx.Rngs(seed))
         if self.prepare is not None:
             self.prepare(model, inputs, seed)
         wanted = (targets / goal.scale).astype(np.float32)[:, np.newaxis]
-        fit(
+        held = late_rows(targets, goal) if self.config.patience else np.zeros(len(inputs), bool)
+        link = LINKS[goal.kind]
+        found = fit_certified(
             model,
-            inputs,
-            wanted,
+            inputs[~held],
+            wanted[~held],
             replace(self.config, seed=seed),
+            goal.options(),
             loss=LOSSES[goal.kind],
+            validation=(inputs[held], wanted[held]) if held.any() else None,
             augment=self.augment,
+            link=link,
+            checkpoints=self.checkpoints,
         )
-        return converted(lambda x: LINKS[goal.kind](model(x)), inputs, goal)
+        conversion = found.conversion
+        floats = floats_of(lambda x: link.apply(model(x)), goal)
+        return Part(conversion.graph, conversion.tensors, floats, tuple(found.lines()))
+
+
+LEAST_SHARE = 2.0**-16
+
+
+def _log(share: jax.Array) -> jax.Array:
+    return jnp.log(jnp.maximum(share, LEAST_SHARE))
 
 
 LOSSES: dict[str, Loss] = {"regress": squared, "classify": bernoulli, "classes": cross_entropy}
-LINKS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "regress": lambda x: x,
-    "classify": nnx.sigmoid,
-    "classes": nnx.softmax,
+LINKS: dict[str, Link] = {
+    "regress": IDENTITY,
+    "classify": Link(nnx.sigmoid, lambda x: _log(x) - _log(1 - x)),
+    "classes": Link(nnx.softmax, _log),
 }
+
+
+def late_rows(targets: Floats, goal: Goal) -> NDArray[np.bool_]:
+    """The last tenth of the rows, of each class where there are some: neighbours stay together."""
+    held = np.zeros(len(targets), bool)
+    labels = np.zeros(len(targets)) if goal.kind == "regress" else targets
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        held[mine[len(mine) - len(mine) // 10 :]] = True
+    return held
 
 
 def _all_present(labels: NDArray[np.generic], count: int) -> None:
@@ -207,20 +269,19 @@ def _all_present(labels: NDArray[np.generic], count: int) -> None:
 
 def converted(model: Callable[[jax.Array], jax.Array], inputs: Inputs, goal: Goal) -> Part:
     """Convert a float callable into a part of the goal."""
-    options = Options(
-        gain=goal.scale if goal.kind == "regress" else 1.0,
-        steps_per_unit=goal.steps,
-        low=goal.low,
-        high=goal.high,
-    )
-    conversion = convert(model, inputs, options)
-    run = jax.jit(model)
+    conversion = convert(model, inputs, goal.options())
+    return Part(conversion.graph, conversion.tensors, floats_of(model, goal))
+
+
+def floats_of(model: Callable[[jax.Array], jax.Array], goal: Goal) -> Callable[[Inputs], Floats]:
+    """What a float callable says, in the goal's unit: `i8[n, *shape] -> f64[n, outputs]`."""
+    gain, run = goal.options().gain, jax.jit(model)
 
     def floats(asked: Inputs) -> Floats:
         found = np.asarray(run(np.asarray(asked, np.float32) / np.float32(127)), np.float64)
-        return np.asarray(np.clip(found * options.gain, goal.low, goal.high), np.float64)
+        return np.asarray(np.clip(found * gain, goal.low, goal.high), np.float64)
 
-    return Part(conversion.graph, conversion.tensors, floats)
+    return floats
 
 
 def predict(part: Part, inputs: Inputs, goal: Goal) -> Floats:
@@ -231,77 +292,33 @@ def predict(part: Part, inputs: Inputs, goal: Goal) -> Floats:
     return values if goal.kind == "classes" else values[:, 0]
 
 
-@dataclass(frozen=True, slots=True)
-class SuperFit:
-    """The combined part, each learner's weight, and predictions for choosing thresholds.
+def lineage_of(
+    learners: Sequence[Learner], weights: Sequence[tuple[str, float]] = ()
+) -> dict[str, str]:
+    """The hyperparameters of every learner and what it weighs, as lineage of a package."""
+    return {
+        **{f"learner.{learner.name}": learner.settings() for learner in learners},
+        **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
+    }
 
-    `held_out` are out-of-fold predictions; with a single learner, in-sample ones.
+
+def tuned(learners: Sequence[Learner], settings: Settings) -> tuple[Learner, ...]:
+    """The learners, networks among them with these settings.
+
+    Raises:
+        InvalidInput: BAD_REQUEST for settings of networks where there is none.
     """
-
-    part: Part
-    weights: tuple[tuple[str, float], ...]
-    held_out: Floats
-
-
-def super_learner(
-    learners: Sequence[Learner],
-    inputs: Inputs,
-    targets: Floats,
-    folds: NDArray[np.int64],
-    goal: Goal,
-    *,
-    seed: int = 0,
-    say: Callable[[str], None] | None = None,
-) -> SuperFit:
-    """Weigh learners on out-of-fold predictions, refit each on all data, and add them up.
-
-    `folds: i64[n]` names the fold of each row; rows of one machine or batch share a fold. With
-    one learner no folds are fitted.
-    """
-    wanted = goal.wanted(targets)
-    held = np.zeros((*wanted.shape, len(learners)))
-    for fold in np.unique(folds) if len(learners) > 1 else []:
-        out = folds == fold
-        for index, learner in enumerate(learners):
-            part = learner.fit(inputs[~out], targets[~out], goal, seed)
-            held[out, :, index] = predict(part, inputs[out], goal).reshape(-1, goal.outputs)
-        if say is not None:
-            say(f"fold {int(fold) + 1}/{len(np.unique(folds))}")
-    if len(learners) == 1:
-        part = learners[0].fit(inputs, targets, goal, seed)
-        return SuperFit(part, ((learners[0].name, 1.0),), predict(part, inputs, goal))
-    weights = convex_weights(held.reshape(-1, len(learners)), wanted.ravel())
-    kept = [i for i in range(len(learners)) if weights[i] > 0.01]
-    assembly = Assembly(tuple(inputs.shape[1:]))
-    values = []
-    for index in kept:
-        part = learners[index].fit(inputs, targets, goal, seed)
-        values.append(assembly.include(part.graph, part.tensors))
-        if say is not None:
-            say(f"{learners[index].name}: weight {weights[index]:.2f}")
-    if len(kept) > 1:
-        share = weights[kept] / weights[kept].sum()
-        assembly.weighted(values, [float(w) for w in share])
-    table = tuple((learner.name, float(w)) for learner, w in zip(learners, weights, strict=True))
-    mixed = held @ weights
-    return SuperFit(
-        Part(assembly.graph(), assembly.tensors),
-        table,
-        mixed if goal.kind == "classes" else mixed[:, 0],
+    is_network = [isinstance(learner, NetworkLearner) for learner in learners]
+    if settings != PLAIN and not any(is_network):
+        names = ", ".join(learner.name for learner in learners)
+        raise InvalidInput(
+            Code.BAD_REQUEST,
+            f"epochs, precision, patience and checkpoints are of networks; this trains {names}",
+            hint="leave them out, or choose a network with --model",
+        )
+    return tuple(
+        replace(learner, config=settings.applied(learner.config), checkpoints=settings.checkpoints)
+        if isinstance(learner, NetworkLearner)
+        else learner
+        for learner in learners
     )
-
-
-def convex_weights(held: Floats, targets: Floats) -> Floats:
-    """Non-negative least squares, scaled to sum 1; equal weights if all vanish."""
-    found, _ = nnls(held, targets)
-    total = float(found.sum())
-    count = held.shape[1]
-    return np.asarray(found / total if total > 0 else np.full(count, 1 / count), np.float64)
-
-
-def group_folds(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Assign whole groups to `count` folds at random."""
-    unique = np.unique(groups)
-    order = np.random.default_rng(seed).permutation(len(unique))
-    fold_of = {int(group): int(place % count) for group, place in zip(unique, order, strict=True)}
-    return np.array([fold_of[int(group)] for group in groups], np.int64)

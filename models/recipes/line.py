@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from models import graph as g
@@ -45,9 +46,7 @@ def train(folder: Path, stage: int, seed: int, say: Say) -> Result:
     assembly = Assembly((len(channels),))
     found = []
     for output in range(OUTPUTS):
-        model = HistGradientBoostingRegressor(
-            loss="absolute_error", max_iter=60, learning_rate=0.08, random_state=seed
-        ).fit(inputs[:cut].astype(np.int64), targets[:cut, output])
+        model = boosted(seed).fit(inputs[:cut].astype(np.int64), targets[:cut, output])
         found.append(assembly.forest(model, 0, STEPS))
         say(f"stage {stage}: output {output + 1}/{OUTPUTS}")
     assembly.push(g.Concat(tuple(found), 0))
@@ -67,7 +66,12 @@ def train(folder: Path, stage: int, seed: int, say: Say) -> Result:
         task="regress",
         scale_num=1,
         scale_den=STEPS,
-        training=(("data_sha256", table.sha256), ("seed", str(seed))),
+        training=(
+            ("data_sha256", table.sha256),
+            ("learner.boosted", " ".join(repr(boosted(seed)).split())),
+            ("recipe", f"models.recipes.line stage {stage}"),
+            ("seed", str(seed)),
+        ),
         card=card(
             f"Multistage line, stage {stage}",
             "15 measurements; output / 4096.",
@@ -80,6 +84,13 @@ def train(folder: Path, stage: int, seed: int, say: Say) -> Result:
         description, assembly.graph(), assembly.tensors, quantiser, inputs[:cut]
     )
     return Result(package=package, figures=figures, convention=CONVENTION)
+
+
+def boosted(seed: int) -> BaseEstimator:
+    """The trees of one output, not fitted."""
+    return HistGradientBoostingRegressor(
+        loss="absolute_error", max_iter=60, learning_rate=0.08, random_state=seed
+    )
 
 
 def inputs_of(table: Table, stage: int) -> tuple[str, ...]:

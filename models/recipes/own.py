@@ -25,16 +25,16 @@ from sklearn.ensemble import (
 from models.data.tables import Table, read_table
 from models.package import Description, Package, build_package
 from models.quantiser import Quantiser, edge_quantiser, linear_quantiser, quantise
-from models.recipes.anomaly import Autoencoder, reconstruction_part
+from models.recipes.anomaly import CONFIG, Autoencoder, reconstruction_part
 from models.recipes.learners import (
     Goal,
     Learner,
     LinearLearner,
     NetworkLearner,
     TreeLearner,
-    group_folds,
+    lineage_of,
     predict,
-    super_learner,
+    tuned,
 )
 from models.recipes.own_data import (
     FOLDS,
@@ -49,6 +49,8 @@ from models.recipes.own_data import (
 )
 from models.recipes.report import Say, card
 from models.recipes.scores import Figures, best_threshold, classification, detection, regression
+from models.recipes.settings import PLAIN, Settings
+from models.recipes.super_learner import group_folds, super_learner
 from models.train.fit import FitConfig
 from models.train.networks import FilterNet, Perceptron
 from models.train.step import Network
@@ -70,7 +72,7 @@ class Outcome:
     classes: tuple[str, ...] = ()
 
 
-def train_csv(request: Request, say: Say) -> Outcome:
+def train_csv(request: Request, say: Say, settings: Settings = PLAIN) -> Outcome:
     """Train on a CSV file.
 
     Raises:
@@ -89,14 +91,15 @@ def train_csv(request: Request, say: Say) -> Outcome:
     examples = examples_of(table, channels, request)
     say(f"{int((~examples.is_test).sum())} examples train, {int(examples.is_test.sum())} test")
     if request.task == "anomaly":
-        return _anomaly(request, table, channels, examples, say)
+        return _anomaly(request, table, channels, examples, say, settings=settings)
     classes = class_names(table, request)
     goal = _goal(request, examples, len(classes))
     quantiser = _quantiser(channels, examples, request.task)
     inputs = quantise(quantiser, examples.readings).values
     known = ~examples.is_test
+    learners = tuned(_learners(request.task, inputs.ndim - 1, goal.outputs), settings)
     found = super_learner(
-        _learners(request.task, inputs.ndim - 1, goal.outputs),
+        learners,
         inputs[known],
         examples.targets[known],
         group_folds(examples.groups[known], FOLDS, request.seed),
@@ -116,7 +119,8 @@ def train_csv(request: Request, say: Say) -> Outcome:
         figures = regression(predicted, actual, _naive(request, examples, middle))
     about = _describe(
         request, table, figures,
-        convention=examples.convention, weights=found.weights, steps=goal.steps,
+        convention=examples.convention, steps=goal.steps,
+        configured=lineage_of(learners, found.weights),
         classes=classes, cap=examples.cap,
     )  # fmt: skip
     package = build_package(about, found.part.graph, found.part.tensors, quantiser, inputs[known])
@@ -197,13 +201,14 @@ def _learners(task: str, axes: int, outputs: int) -> tuple[Learner, ...]:
 
 
 def _anomaly(
-    request: Request, table: Table, channels: tuple[str, ...], examples: Examples, say: Say
-) -> Outcome:
+    request: Request, table: Table, channels: tuple[str, ...], examples: Examples, say: Say,
+    *, settings: Settings,
+) -> Outcome:  # fmt: skip
     known = ~examples.is_test
     quantiser = _quantiser(channels, examples, request.task)
     inputs = quantise(quantiser, examples.readings).values
     model = Autoencoder(int(np.prod(inputs.shape[1:])), rngs=nnx.Rngs(request.seed))
-    part, goal = reconstruction_part(model, inputs[known], request.seed, say)
+    part, goal = reconstruction_part(model, inputs[known], request.seed, say, settings)
     scores = predict(part, inputs, goal)
     level = float(np.quantile(scores[known], 0.99))
     predicted, actual = scores[examples.is_test], examples.targets[examples.is_test]
@@ -215,7 +220,8 @@ def _anomaly(
         figures += detection(predicted, (actual == actual.max()).astype(float), level)
     about = _describe(
         request, table, figures,
-        convention=examples.convention, weights=(), steps=goal.steps,
+        convention=examples.convention, steps=goal.steps,
+        configured=settings.applied(CONFIG).lineage(),
     )  # fmt: skip
     package = build_package(about, part.graph, part.tensors, quantiser, inputs[known])
     return Outcome(
@@ -237,7 +243,7 @@ def _describe(
     figures: Figures,
     *,
     convention: str,
-    weights: tuple[tuple[str, float], ...],
+    configured: dict[str, str],
     steps: int,
     classes: tuple[str, ...] = (),
     cap: float = 0.0,
@@ -250,7 +256,7 @@ def _describe(
         "seed": str(request.seed),
         **({"classes": ",".join(classes)} if classes else {}),
         **({"cap": f"{cap:g}"} if cap else {}),
-        **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
+        **configured,
     }
     lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures)
     text = card(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from andon.core.errors import Code, InvalidInput
 from models.data.tables import Table
-from models.recipes.learners import group_folds
+from models.recipes.super_learner import group_folds
 
 TASKS = ("regress", "classify", "rul", "forecast", "anomaly")
 TEST_SHARE = 0.25

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from models.data.images import Images, read_images
 from models.package import Description, build_package
 from models.pictures import COLOUR, GREY
-from models.recipes.learners import Goal, Learner, NetworkLearner, predict
+from models.recipes.learners import Goal, Learner, NetworkLearner, lineage_of, predict, tuned
 from models.recipes.own import Outcome
 from models.recipes.own_data import TEST_SHARE, refuse
 from models.recipes.report import Say, card
 from models.recipes.scores import Figures, classification
+from models.recipes.settings import PLAIN, Settings
 from models.recipes.texture import TextureLearner
 from models.recipes.vision import image_quantiser, levels
 from models.train.fit import FitConfig
@@ -28,6 +29,7 @@ from models.train.step import Network
 MODELS = ("network", "texture")
 PER_CLASS_MIN = 8
 SIZE_STEP = 8
+EPOCHS = 40
 FEW_IMAGES = 1000
 """Below so many to train on, counts of patterns are the better guess than a network."""
 
@@ -39,7 +41,6 @@ class ImageRequest:
     folder: Path
     name: str
     size: int = 64
-    epochs: int = 40
     seed: int = 0
     model: str = ""
     """"network" (convolutions), "texture" (patterns; fast), or "": by the number of images."""
@@ -47,7 +48,7 @@ class ImageRequest:
     """Red, green and blue, for networks; patterns are of grey levels."""
 
 
-def train_images(request: ImageRequest, say: Say) -> Outcome:
+def train_images(request: ImageRequest, say: Say, settings: Settings = PLAIN) -> Outcome:
     """Train on a folder of folders of images.
 
     Raises:
@@ -72,7 +73,7 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
     goal = Goal(kind="classes", outputs=len(images.classes), low=0.0, high=1.0)
     inputs, labels = levels(images.pixels), images.labels.astype(np.float64)
     config = FitConfig(
-        epochs=request.epochs, rate=3e-3, batch=min(64, int((~is_test).sum())),
+        epochs=EPOCHS, rate=3e-3, batch=min(64, int((~is_test).sum())),
         noise=0.02, weight_decay=1e-2, average=0.98, seed=request.seed,
     )  # fmt: skip
 
@@ -82,13 +83,16 @@ def train_images(request: ImageRequest, say: Say) -> Outcome:
     learner: Learner = NetworkLearner("convolution", network, config, augment=nudge)
     if model == "texture":
         learner = TextureLearner()
+    (learner,) = tuned((learner,), settings)
     part = learner.fit(inputs[~is_test], labels[~is_test], goal, request.seed)
+    for line in part.notes:
+        say(line)
     predicted, actual = predict(part, inputs[is_test], goal), labels[is_test]
     figures = classification(predicted, actual)
     trained = replace(request, model=model)
     package = build_package(
         _describe(
-            trained, images, figures, convention=convention, config=config, steps=goal.steps
+            trained, images, figures, convention=convention, learner=learner, steps=goal.steps
         ),
         part.graph, part.tensors,
         image_quantiser(COLOUR if request.is_colour else GREY), inputs[~is_test],
@@ -134,7 +138,7 @@ def nudge(key: jax.Array, images: jax.Array) -> jax.Array:
 
 def _describe(
     request: ImageRequest, images: Images, figures: Figures, *, convention: str,
-    config: FitConfig, steps: int,
+    learner: Learner, steps: int,
 ) -> Description:  # fmt: skip
     classes = ", ".join(images.classes)
     lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures)
@@ -146,7 +150,7 @@ def _describe(
         "seed": str(request.seed),
         "model": request.model,
         "channels": ",".join(COLOUR if request.is_colour else GREY),
-        "fit.epochs": str(config.epochs),
+        **lineage_of([learner]),
     }
     text = card(
         request.name,

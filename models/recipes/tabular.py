@@ -17,21 +17,25 @@ from sklearn.ensemble import (
 from sklearn.feature_selection import f_classif
 from sklearn.model_selection import StratifiedKFold
 
+from andon.core.errors import Code, InvalidInput
 from models.data.tables import Table, read_table
 from models.package import Description, build_package
 from models.quantiser import Quantiser, edge_quantiser, linear_quantiser, quantise
 from models.recipes.learners import (
     Goal,
+    Inputs,
     Learner,
     LinearLearner,
     NetworkLearner,
-    SuperFit,
     TreeLearner,
+    lineage_of,
     predict,
-    super_learner,
+    tuned,
 )
 from models.recipes.report import Result, Say, card
 from models.recipes.scores import Figures, best_threshold, detection
+from models.recipes.settings import PLAIN, Settings
+from models.recipes.super_learner import SuperFit, super_learner
 from models.train.belief import BeliefNet, pretrain
 from models.train.fit import FitConfig
 from models.train.networks import TableConv
@@ -40,6 +44,7 @@ from models.train.step import Network
 Floats = NDArray[np.float64]
 PROBABILITY = Goal(kind="classify", low=0.0, high=1.0)
 FOLDS = 5
+MODELS = ("glm", "super")
 GRADES = {"L": 0, "M": 1, "H": 2}
 AI4I_INPUTS = (
     "Type",
@@ -97,18 +102,22 @@ def secom(folder: Path) -> Table2:
     )
 
 
-def cross_validated(task: Table2, seed: int, say: Say) -> tuple[Figures, Result]:
+def cross_validated(
+    task: Table2, seed: int, say: Say, settings: Settings = PLAIN
+) -> tuple[Figures, Result]:
     """Stratified 5-fold figures of certified integers, then a package fitted on everything."""
+    learners = tuned(failure_learners(), settings)
     splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     probability = np.zeros(len(task.labels))
     scores: list[Figures] = []
     for fold, (seen, held) in enumerate(splitter.split(task.readings, task.labels)):
         quantiser = edge_quantiser(task.channels, task.readings[seen])
         inputs = quantise(quantiser, task.readings).values
-        found = fit_probability(inputs[seen], task.labels[seen], failure_learners(), seed, None)
+        found = fit_probability(inputs[seen], task.labels[seen], learners, seed, None)
         probability[held] = predict(found.part, inputs[held], PROBABILITY)
         level = best_threshold(found.held_out, task.labels[seen])
         scores.append(detection(probability[held], task.labels[held], level))
+        scores[-1] += floats_beside(found, inputs[held], task.labels[held], level)
         say(f"fold {fold + 1}/{FOLDS}: " + ", ".join(f"{n} {v:.3f}" for n, v in scores[-1][:3]))
     names = [name for name, _ in scores[0]]
     figures: Figures = tuple(
@@ -117,14 +126,17 @@ def cross_validated(task: Table2, seed: int, say: Say) -> tuple[Figures, Result]
     )
     quantiser = edge_quantiser(task.channels, task.readings)
     inputs = quantise(quantiser, task.readings).values
-    found = fit_probability(inputs, task.labels, failure_learners(), seed, None)
+    found = fit_probability(inputs, task.labels, learners, seed, None)
     convention = f"stratified {FOLDS}-fold, seed {seed}; threshold from inner folds; certified"
     return figures, package_of(
-        task, quantiser, found, inputs, figures=figures, convention=convention
-    )
+        task, quantiser, found, inputs, figures=figures, convention=convention,
+        configured=lineage_of(learners, found.weights) | {"seed": str(seed)},
+    )  # fmt: skip
 
 
-def time_split(task: Table2, share: float, select: int, seed: int, say: Say) -> Result:
+def time_split(
+    task: Table2, share: float, select: int, seed: int, say: Say, *, learners: Sequence[Learner]
+) -> Result:
     """Train on the first `share` of rows, score the rest; `select` sensors by F-test on those."""
     cut = round(share * len(task.labels))
     filled = np.where(
@@ -137,12 +149,25 @@ def time_split(task: Table2, share: float, select: int, seed: int, say: Say) -> 
     lows, highs = np.nanpercentile(task.readings[:cut][:, chosen], [0.5, 99.5], axis=0)
     quantiser = linear_quantiser(channels, lows, highs)
     inputs = quantise(quantiser, filled[:, chosen]).values
-    found = fit_probability(inputs[:cut], task.labels[:cut], drift_learners(), seed, say)
+    found = fit_probability(inputs[:cut], task.labels[:cut], learners, seed, say)
     probability = predict(found.part, inputs[cut:], PROBABILITY)
     level = best_threshold(found.held_out, task.labels[:cut])
     figures = detection(probability, task.labels[cut:], level)
+    figures += floats_beside(found, inputs[cut:], task.labels[cut:], level)
     convention = f"first {share:.0%} of time trains, the rest tests; certified"
-    return package_of(task, quantiser, found, inputs, figures=figures, convention=convention)
+    configured = lineage_of(learners, found.weights) | {"seed": str(seed), "sensors": str(select)}
+    return package_of(
+        task, quantiser, found, inputs, figures=figures, convention=convention,
+        configured=configured,
+    )  # fmt: skip
+
+
+def floats_beside(found: SuperFit, inputs: Inputs, labels: Floats, level: float) -> Figures:
+    """The first two figures again, of what was there before conversion."""
+    if found.part.floats is None:
+        return ()
+    figures = detection(found.part.floats(inputs)[:, 0], labels, level)
+    return tuple((f"float {name}", value) for name, value in figures[:2])
 
 
 def fit_probability(
@@ -168,12 +193,10 @@ def package_of(
     *,
     figures: Figures,
     convention: str,
+    configured: dict[str, str],
 ) -> Result:
     """Wrap a fitted super learner."""
-    lineage = {
-        "data_sha256": task.sha256,
-        **{f"weight.{name}": f"{weight:.6f}" for name, weight in found.weights},
-    }
+    lineage = {"data_sha256": task.sha256, "recipe": "models.recipes.tabular", **configured}
     lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures)
     description = Description(
         name=task.name,
@@ -206,12 +229,20 @@ def failure_learners() -> tuple[Learner, ...]:
     )
 
 
-def drift_learners() -> tuple[Learner, ...]:
-    """A strongly regularised GLM alone.
+def drift_learners(model: str) -> tuple[Learner, ...]:
+    """A strongly regularised GLM alone ("glm"), or weighed with forest, boosting and networks.
 
-    Folds within the training time would reward trees for what the process then drifts away from.
+    Folds within the training time reward trees for what the process then drifts away from.
+
+    Raises:
+        InvalidInput: BAD_REQUEST for another name.
     """
-    return (LinearLearner("glm", 0.1),)
+    if model not in MODELS:
+        raise InvalidInput(
+            Code.BAD_REQUEST, f"no model {model!r} for secom", hint="models: " + ", ".join(MODELS)
+        )
+    linear = LinearLearner("glm", 0.1)
+    return (linear,) if model == "glm" else (linear, *failure_learners()[1:])
 
 
 def belief(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:

@@ -47,6 +47,10 @@ class TextureLearner:
     strength: float = 0.8
     flips: tuple[tuple[slice, slice], ...] = ()
 
+    def settings(self) -> str:
+        """Regularisation, flips, and what patterns are counted."""
+        return f"strength={self.strength} flips={len(self.flips)} thresholds={THRESHOLDS}"
+
     def fit(self, inputs: Inputs, targets: Floats, goal: Goal, seed: int) -> Part:
         """Count with the integer graph itself, then fit on those integers.
 
@@ -65,7 +69,13 @@ class TextureLearner:
             standard.apply(counted), np.tile(targets, 1 + len(self.flips)), goal, seed
         )
         assembly.include(part.graph, part.tensors, features)
-        return Part(assembly.graph(), assembly.tensors)
+
+        def floats(asked: Inputs) -> Floats:
+            assert part.floats is not None
+            roots = evaluate_graph(graph, assembly.tensors, certificate, asked)
+            return part.floats(standard.apply(roots))
+
+        return Part(assembly.graph(), assembly.tensors, floats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from flax import nnx
 
-from models.convert import Options, certify
+from models.convert import Options
 from models.data import cmapss, degradation
 from models.environment import prepare_environment
-from models.package import Description
+from models.package import Description, build_package
 from models.quantiser import linear_quantiser, quantise
 from models.recipes.report import Result, Say, card, say, values
-from models.train.fit import FitConfig, evaluate, fit, squared
+from models.train.certified import fit_certified
+from models.train.fit import FitConfig, evaluate, squared
 from models.train.networks import FilterNet
 
 MACHINES = 150
@@ -28,7 +29,7 @@ CONVENTION = (
 FIT = FitConfig(epochs=15, rate=5e-3, noise=0.02, weight_decay=1e-2, average=0.98)
 
 
-def train(config: FitConfig, report: Say) -> Result:
+def train(config: FitConfig, report: Say, checkpoints: Path | None = None) -> Result:
     """Simulate, train, certify, and score on other machines."""
     machines = degradation.fleet(MACHINES, seed=config.seed + 1)
     readings, rul = degradation.training_windows(machines)
@@ -39,28 +40,32 @@ def train(config: FitConfig, report: Say) -> Result:
     report(f"{len(machines)} simulated machines, {len(inputs)} windows")
     model = FilterNet(len(degradation.SENSORS), degradation.WINDOW, rngs=nnx.Rngs(config.seed))
     cap = degradation.RUL_CAP
-    fit(
+    found = fit_certified(
         model,
         inputs,
         (rul / cap).astype(np.float32)[:, np.newaxis],
         config,
+        Options(gain=cap, low=0, high=cap),
         loss=squared,
+        checkpoints=checkpoints,
         report=lambda epoch, loss: report(
             f"epoch {epoch + 1}/{config.epochs}  rmse {cap * loss**0.5:.2f}"
         ),
     )
-    options = Options(gain=cap, low=0, high=cap)
-    package = certify(model, inputs, quantiser, _describe(config), options)
+    for line in found.lines():
+        report(line)
+    made = found.conversion
+    package = build_package(_describe(config), made.graph, made.tensors, quantiser, inputs)
     tests = degradation.fleet(TEST_MACHINES, seed=config.seed + 7919)
     random = np.random.default_rng(config.seed)
     cuts = [int(random.integers(degradation.WINDOW, machine.cycles)) for machine in tests]
     seen = np.stack([degradation.window_at(m, cut) for m, cut in zip(tests, cuts, strict=True)])
     truth = np.array([min(m.remaining(c), cap) for m, c in zip(tests, cuts, strict=True)], float)
     questions = quantise(quantiser, seen).values
-    found = values(package, questions)[:, 0]
+    answers = values(package, questions)[:, 0]
     rough = np.clip(evaluate(model, questions)[:, 0].astype(np.float64) * cap, 0, cap)
     figures = (
-        ("certified RMSE (capped)", cmapss.rmse(found, truth)),
+        ("certified RMSE (capped)", cmapss.rmse(answers, truth)),
         ("float RMSE (capped)", cmapss.rmse(rough, truth)),
         ("RMSE of the constant mean", cmapss.rmse(np.full_like(truth, truth.mean()), truth)),
     )

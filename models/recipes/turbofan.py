@@ -28,10 +28,12 @@ from models.recipes.learners import (
     NetworkLearner,
     Part,
     TreeLearner,
-    group_folds,
-    super_learner,
+    lineage_of,
+    tuned,
 )
 from models.recipes.report import Result, Say, card, values
+from models.recipes.settings import PLAIN, Settings
+from models.recipes.super_learner import group_folds, super_learner
 from models.train.attention import AttentionNet
 from models.train.fit import FitConfig
 from models.train.networks import ConvNet1d, FilterNet, RecurrentNet
@@ -126,14 +128,16 @@ def windows_of(
     return np.asarray(series[places], np.int8)
 
 
-def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
+def train(
+    folder: Path, subset: str, model: str, seed: int, say: Say, *, settings: Settings = PLAIN
+) -> Result:
     """Train on the training engines, certify, and score the test engines.
 
     Raises:
         InvalidInput: BAD_REQUEST for a model that does not exist, BAD_DATASET when `folder` does
             not hold the subset.
     """
-    chosen = learners(model)
+    chosen = tuned(learners(model), settings)
     task = load(folder, subset, model)
     say(f"{subset}: {len(np.unique(task.engines))} engines, {len(task.inputs)} windows")
     found = super_learner(
@@ -146,7 +150,7 @@ def train(folder: Path, subset: str, model: str, seed: int, say: Say) -> Result:
         say=say,
     )
     package = build_package(
-        _describe(folder, subset, model, seed, found.weights),
+        _describe(folder, subset, model, seed, lineage_of(chosen, found.weights)),
         found.part.graph,
         found.part.tensors,
         task.quantiser,
@@ -259,14 +263,14 @@ def _boosted(seed: int) -> BaseEstimator:
 
 
 def _describe(
-    folder: Path, subset: str, model: str, seed: int, weights: tuple[tuple[str, float], ...]
+    folder: Path, subset: str, model: str, seed: int, configured: dict[str, str]
 ) -> Description:
     lineage = {
         "recipe": f"models.recipes.turbofan {model}",
         "data": f"C-MAPSS {subset}",
         "data_sha256": cmapss.data_digest(folder, subset),
         "seed": str(seed),
-        **{f"weight.{name}": f"{weight:.6f}" for name, weight in weights},
+        **configured,
     }
     steps, age = steps_of(model), " and the age in cycles" if model in TREES else ""
     text = card(

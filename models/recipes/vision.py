@@ -10,7 +10,8 @@ network's also turns, shifts and relights them.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -23,11 +24,14 @@ from andon.core.errors import Code, InvalidInput
 from models.package import Description, build_package
 from models.pictures import GREY
 from models.quantiser import Quantiser, Regime
-from models.recipes.learners import STEPS, Goal, Part, converted
+from models.recipes.learners import STEPS, Goal, Learner, NetworkLearner, lineage_of, tuned
 from models.recipes.report import Result, Say, card, values
+from models.recipes.scores import Figures
+from models.recipes.settings import PLAIN, Settings
 from models.recipes.texture import FLIPS, TextureLearner
-from models.train.fit import FitConfig, cross_entropy, fit
+from models.train.fit import FitConfig
 from models.train.networks import ConvNet2d
+from models.train.step import Network
 
 MODELS = ("texture", "network")
 SIZE = 64
@@ -66,8 +70,9 @@ def load(folder: Path) -> Task:
 
 
 def train(
-    folder: Path, seed: int, say: Say, model: str = "texture", config: FitConfig = CONFIG
-) -> Result:
+    folder: Path, seed: int, say: Say, model: str = "texture", config: FitConfig = CONFIG,
+    *, settings: Settings = PLAIN,
+) -> Result:  # fmt: skip
     """Train, certify and score on the fixed split.
 
     Raises:
@@ -80,22 +85,21 @@ def train(
     task = load(folder)
     known = ~task.is_test
     inputs, labels = task.inputs[known], task.labels[known]
-    if model == "texture":
-        learner = TextureLearner(flips=FLIPS)
-        settings = {"strength": str(learner.strength), "seed": str(seed)}
-        say(f"counting patterns of {len(inputs)} images, each also flipped twice")
-        goal = Goal(kind="classes", outputs=len(task.classes), low=0.0, high=1.0)
-        part = learner.fit(inputs, labels.astype(np.float64), goal, seed)
-    else:
-        chosen = replace(config, seed=seed)
-        settings = chosen.lineage()
-        part = _network_part(inputs, labels, len(task.classes), chosen, say)
+    network = NetworkLearner("network", _network(len(task.classes)), config, augment=distort)
+    learner: Learner = TextureLearner(flips=FLIPS) if model == "texture" else network
+    (learner,) = tuned((learner,), settings)
+    goal = Goal(kind="classes", outputs=len(task.classes), low=0.0, high=1.0)
+    say(f"{len(inputs)} images train, model {model}")
+    part = learner.fit(inputs, labels.astype(np.float64), goal, seed)
+    for line in part.notes:
+        say(line)
     lineage = {
         "recipe": f"models.recipes.vision {model}",
         "data": "NEU-CLS, 64 px",
         "data_sha256": task.sha256,
         "classes": ",".join(task.classes),
-        **settings,
+        "seed": str(seed),
+        **lineage_of([learner]),
     }
     description = Description(
         name="neu-defects",
@@ -115,28 +119,23 @@ def train(
     quantiser = image_quantiser(GREY)
     package = build_package(description, part.graph, part.tensors, quantiser, inputs)
     whole = values(package, task.inputs[task.is_test]).argmax(axis=1)
+    floats: Figures = ()
+    if part.floats is not None:
+        said = part.floats(task.inputs[task.is_test]).argmax(axis=1)
+        floats = (("float accuracy", float((said == task.labels[task.is_test]).mean())),)
     figures = (
         ("certified accuracy", float((whole == task.labels[task.is_test]).mean())),
+        *floats,
         ("test images", float(task.is_test.sum())),
     )
     return Result(package=package, figures=figures, convention=CONVENTION)
 
 
-def _network_part(
-    inputs: NDArray[np.int8], labels: NDArray[np.int64], classes: int, config: FitConfig, say: Say
-) -> Part:
-    model = ConvNet2d(SIZE, 1, classes, rngs=nnx.Rngs(config.seed))
-    fit(
-        model,
-        inputs,
-        labels.astype(np.float32)[:, np.newaxis],
-        config,
-        loss=cross_entropy,
-        augment=distort,
-        report=lambda epoch, loss: say(f"epoch {epoch + 1}/{config.epochs}  loss {loss:.4f}"),
-    )
-    goal = Goal(kind="classes", outputs=classes, low=0.0, high=1.0)
-    return converted(lambda x: nnx.softmax(model(x)), inputs, goal)
+def _network(classes: int) -> Callable[[tuple[int, ...], nnx.Rngs], Network]:
+    def build(shape: tuple[int, ...], rngs: nnx.Rngs) -> Network:
+        return ConvNet2d(shape[0], shape[-1], classes, rngs=rngs)
+
+    return build
 
 
 def image_quantiser(channels: tuple[str, ...]) -> Quantiser:

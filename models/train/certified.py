@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +18,27 @@ from flax import nnx
 
 from models.compile import evaluate_graph
 from models.convert import Conversion, Options, convert
-from models.train.fit import FitConfig, Floats, Inputs, evaluate, fit
+from models.train.fit import FitConfig, Floats, Inputs, evaluate, fit, run_name
 from models.train.step import Augment, Loss, Network
 
+Map = Callable[[jax.Array], jax.Array]
 LOSS_RATIO_MAX = 1.01
 JUDGED_MAX = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What turns a network's outputs into what is converted, and back for its loss."""
+
+    apply: Map
+    undo: Map
+
+
+def _same(x: jax.Array) -> jax.Array:
+    return x
+
+
+IDENTITY = Link(_same, _same)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +76,36 @@ def fit_certified(
     validation: tuple[Inputs, Floats] | None = None,
     augment: Augment | None = None,
     report: Callable[[int, float], None] | None = None,
+    link: Link = IDENTITY,
+    checkpoints: Path | None = None,
 ) -> Certified:
     """Train `model` in place as `fit` does, convert it, and train on rounded operands if need be.
 
-    The model keeps the weights whose integers are returned.
+    The model keeps the weights whose integers are returned. What is converted is the link of its
+    outputs. `checkpoints` is a folder that may be there: a run that was killed goes on from it.
 
     Raises:
         InvalidInput: as `models.train.fit.fit` and `models.convert.convert`.
     """
     held = validation if validation is not None else (inputs, targets)
-    rows, wanted = held[0][:JUDGED_MAX], held[1][:JUDGED_MAX]
+    # Spread, as rows may be sorted by class.
+    places = np.linspace(0, len(held[0]) - 1, min(len(held[0]), JUDGED_MAX)).astype(int)
+    rows, wanted = held[0][places], held[1][places]
 
     def train(settings: FitConfig) -> tuple[Conversion, float]:
         fit(
             model, inputs, targets, settings,
             loss=loss, validation=validation, augment=augment, report=report,
+            checkpoint=checkpoint_of(checkpoints, settings, (inputs, targets), validation),
         )  # fmt: skip
-        found = convert(model, inputs, options)
+        found = convert(lambda x: link.apply(model(x)), inputs, options)
         outputs = evaluate_graph(found.graph, found.tensors, found.certificate, rows)
         values = outputs.astype(np.float32) / np.float32(options.steps_per_unit * options.gain)
-        return found, _loss(loss, values, wanted)
+        return found, _loss(loss, link.undo(jnp.asarray(values)), wanted)
 
     rounded, rounded_loss = train(config)
-    float_loss = _loss(loss, evaluate(model, rows), wanted)
+    linked = link.apply(jnp.asarray(evaluate(model, rows)))
+    float_loss = _loss(loss, link.undo(linked), wanted)
     if rounded_loss <= LOSS_RATIO_MAX * float_loss:
         return Certified(
             conversion=rounded, float_loss=float_loss, rounded_loss=rounded_loss, tuned_loss=None
@@ -99,5 +123,18 @@ def fit_certified(
     )
 
 
-def _loss(loss: Loss, values: Floats, targets: Floats) -> float:
-    return float(loss(jnp.asarray(values), jnp.asarray(targets)))
+def checkpoint_of(
+    folder: Path | None,
+    config: FitConfig,
+    data: tuple[Inputs, Floats],
+    validation: tuple[Inputs, Floats] | None,
+) -> Path | None:
+    """The file of one run in a folder of many: folds, learners, training on rounded operands."""
+    if folder is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{run_name(config, *data, validation)[:16]}.checkpoint"
+
+
+def _loss(loss: Loss, values: jax.Array, targets: Floats) -> float:
+    return float(loss(values, jnp.asarray(targets)))

@@ -171,7 +171,7 @@ def fit(
         ),
     )
     judge = make_judge(structure, loss)
-    run = _run_name(config, inputs, targets, validation)
+    run = run_name(config, inputs, targets, validation)
     course = _Course(
         state, state.mean, state.rest, np.zeros(config.epochs), np.zeros(config.epochs), np.int64(0)
     )
@@ -244,7 +244,7 @@ def _is_over(course: _Course, epoch: int, config: FitConfig, has_validation: boo
     return has_validation and 0 < config.patience < epoch - int(course.kept)
 
 
-def _run_name(
+def run_name(
     config: FitConfig, inputs: Inputs, targets: Floats, validation: tuple[Inputs, Floats] | None
 ) -> str:
     """Digest of what a run is a function of, but the network: its shapes are compared."""

@@ -14,8 +14,9 @@ from andon.core.errors import Code, InvalidInput
 from models.__main__ import main
 from models.commands import open_package
 from models.interpreter import interpret
-from models.recipes.learners import Goal, LinearLearner, TreeLearner, predict, super_learner
+from models.recipes.learners import Goal, LinearLearner, TreeLearner, predict
 from models.recipes.scores import classification, confusion
+from models.recipes.super_learner import super_learner
 
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.integers(-127, 128, (300, 3)).astype(np.int8)

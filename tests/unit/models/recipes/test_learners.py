@@ -9,16 +9,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegress
 
 from models.certificate import certify_graph
 from models.interpreter import interpret
-from models.recipes.learners import (
-    Goal,
-    LinearLearner,
-    TreeLearner,
-    convex_weights,
-    group_folds,
-    predict,
-    super_learner,
-)
+from models.recipes.learners import Goal, LinearLearner, TreeLearner, predict
 from models.recipes.scores import best_threshold, detection, regression
+from models.recipes.super_learner import convex_weights, group_folds, super_learner
 
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.integers(-127, 128, (300, 4)).astype(np.int8)
