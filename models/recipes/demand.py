@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from models.data.tables import read_table
 from models.package import Description, build_package
 from models.quantiser import linear_quantiser, quantise
+from models.recipes.intermittent import POLICY, croston, sba, stock_of, tsb
 from models.recipes.learners import Goal, converted, predict
 from models.recipes.report import Result, Say, card
+from models.recipes.scores import Figures
 
 Floats = NDArray[np.float64]
 HORIZON = 12
@@ -30,7 +32,7 @@ TOP = 6.0
 GOAL = Goal(low=0.0, high=TOP, scale=1.0)
 CONVENTION = (
     "last 12 months are the test, flat forecast from one origin, missing months as zero, RMSSE "
-    "scale m=1, mean over series; certified integers"
+    "scale m=1, mean over series; certified integers; baselines smooth with 0.1; stock: " + POLICY
 )
 
 
@@ -70,9 +72,8 @@ def train(folder: Path, say: Say) -> Result:
     flat = predict(part, inputs, GOAL) * parts.scale
     figures = (
         ("certified RMSSE", rmsse(flat, parts)),
-        ("RMSSE of float smoothing", rmsse(smoothed(parts.train), parts)),
-        ("RMSSE of zero", rmsse(np.zeros(len(inputs)), parts)),
         ("certified bias, units a month", float((flat[:, np.newaxis] - parts.test).mean())),
+        *beside(flat, parts),
     )
     lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures)
     description = Description(
@@ -96,6 +97,26 @@ def train(folder: Path, say: Say) -> Result:
     )
     package = build_package(description, part.graph, part.tensors, quantiser, inputs)
     return Result(package=package, figures=figures, convention=CONVENTION)
+
+
+def beside(certified: Floats, parts: Parts) -> Figures:
+    """Errors of the baselines, and what each forecast is worth in a store room (`POLICY`)."""
+    others = {
+        "float smoothing": smoothed(parts.train),
+        "zero": np.zeros(len(parts.train)),
+        "Croston": croston(parts.train, ALPHA),
+        "SBA": sba(parts.train, ALPHA),
+        "TSB": tsb(parts.train, ALPHA, ALPHA),
+    }
+    figures = [(f"RMSSE of {name}", rmsse(flat, parts)) for name, flat in others.items()]
+    for name, flat in {"certified": certified, **others}.items():
+        stock = stock_of(flat, parts.train[:, -HISTORY:], parts.test)
+        figures += [
+            (f"fill rate, {name}", stock.fill_rate),
+            (f"months short, {name}", stock.short),
+            (f"mean stock, {name}", stock.mean),
+        ]
+    return tuple(figures)
 
 
 def rmsse(forecast: Floats, parts: Parts) -> float:
