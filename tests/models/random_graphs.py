@@ -6,7 +6,8 @@ import numpy as np
 
 from andon.core.errors import InvalidInput
 from models import graph as g
-from models.rules import OPERAND_MAX, Tensor, ValueType, rule
+from models.certificate import judge
+from models.rules import OPERAND_MAX, Tensor, ValueType
 
 SHAPES = ((7,), (24,), (9, 4), (12, 3), (6, 5, 2), (8, 8, 1))
 
@@ -27,7 +28,7 @@ class Sketch:
         return name
 
     def push(self, operation: g.Operation) -> int:
-        self.types.append(rule(operation, self.types, self.tensors).type)
+        self.types.append(judge(operation, self.types, self.tensors).type)
         self.operations.append(operation)
         return len(self.operations)
 
@@ -207,7 +208,39 @@ def trees(s: Sketch, v: int) -> int:
     return s.push(g.Trees(flat, names[0], names[1], names[2], names[3], names[4], 2))
 
 
+def scan(s: Sketch, v: int) -> int:
+    """A recurrent layer over the first axis: one carry through a table, or a sum as the second."""
+    v = s.operand(v)
+    shape = s.types[v].shape
+    if len(shape) == 1:
+        v, shape = s.push(g.Reshape(v, (*shape, 1))), (*shape, 1)
+    hidden = int(s.random.integers(1, 6))
+    carry = (*shape[1:-1], hidden)
+    shift = s.tensor(s.random.integers(7, 13, 1).astype(np.int32))
+    multiplier = s.tensor(np.ones(1, np.int32))
+    count = 1 if s.random.random() < 0.5 else 2
+    first = count + 1
+    body: list[g.Operation] = [
+        g.Dense(0, s.weight(shape[-1], hidden), s.bias(hidden)),
+        g.Dense(1, s.weight(hidden, hidden), s.bias(hidden)),
+        g.Add(first, first + 1),
+        g.Rescale(first + 2, multiplier, shift, -OPERAND_MAX, OPERAND_MAX),
+    ]
+    if count == 1:
+        body.append(g.Table(first + 3, s.table(255, OPERAND_MAX), -OPERAND_MAX))
+        results, bounds = (first + 4,), (OPERAND_MAX,)
+    else:
+        body += [g.Add(2, first + 3), g.Clip(first + 4, -9000, 9000)]
+        results, bounds = (first + 3, first + 5), (OPERAND_MAX, 9000)
+    flags = [bool(flag) for flag in s.random.random(2) < 0.5]
+    return s.push(
+        g.Scan(
+            v, (carry,) * count, bounds, tuple(body), results, emit_all=flags[0], reverse=flags[1]
+        )
+    )
+
+
 STEPS = (
     dense, dense, conv, conv, wide_dense, matmul, table, embed, combine, divide, square_root,
-    reduce, pool, argmax, move, clip, trees,
+    reduce, pool, argmax, move, clip, trees, scan,
 )  # fmt: skip

@@ -75,8 +75,23 @@ def test_the_random_graphs_reach_every_operation() -> None:
         for operation in random_graph(seed)[0].operations
     }
     every = {kind.__name__ for kind in g.Operation.__args__}  # type: ignore[attr-defined]
-    assert reached == every - {"Scan"}
+    assert reached == every
     assert len(STEPS) >= 15
+
+
+SCANS = [
+    seed
+    for seed in range(60)
+    if any(isinstance(operation, g.Scan) for operation in random_graph(seed)[0].operations)
+]
+
+
+@pytest.mark.parametrize(("seed", "plan"), list(zip(SCANS, PLANS, strict=False)), ids=str)
+def test_xla_equals_the_interpreter_on_random_recurrent_layers(seed: int, plan: Plan) -> None:
+    graph, tensors = random_graph(seed)
+    windows = windows_for(graph, seed)
+    found = jax.jit(build(graph, tensors, certify_graph(graph, tensors), plan))(windows)
+    np.testing.assert_array_equal(np.asarray(found), interpret(graph, tensors, windows))
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
