@@ -31,7 +31,8 @@ PAD_MAX = 64
 VALUES_MAX = 1 << 20
 WORK_MAX = 1 << 34
 """Multiply-adds that scoring one round may take, contributions included: about a minute."""
-ROWS_AT_ONCE = 64
+VALUES_AT_ONCE = 1 << 20
+"""Elements of one layer's values, over the records that are evaluated together: 8 MiB."""
 WEIGHT_MAX = 1 << 23
 VALUE_MAX = 1 << 26
 _ONE = 1 << SCALE_BITS
@@ -198,13 +199,14 @@ def make_scorer(
     inputs = inputs.reshape(validation.rows, *validation.shape)
     truths = np.frombuffer(validation.truths, "<i4").astype(np.int64)
     shift = fine_bits - SCALE_BITS
+    at_once = max(1, VALUES_AT_ONCE // _largest(validation))
 
     def score(model: Sums) -> int:
         units = model >> shift if shift >= 0 else model << -shift
         graph, tensors = _graph(validation, np.clip(units, -WEIGHT_MAX, WEIGHT_MAX))
         parts = [
-            interpret(graph, tensors, inputs[place : place + ROWS_AT_ONCE])
-            for place in range(0, len(inputs), ROWS_AT_ONCE)
+            interpret(graph, tensors, inputs[place : place + at_once])
+            for place in range(0, len(inputs), at_once)
         ]
         return _score(validation, np.concatenate(parts), truths)
 
@@ -258,6 +260,16 @@ def _graph(validation: Validation, weights: Sums) -> tuple[g.Graph, dict[str, Su
             case Flatten():
                 operations.append(g.Reshape(x, shape))
     return g.Graph(validation.shape, tuple(operations)), tensors
+
+
+def _largest(validation: Validation) -> int:
+    """Elements of the largest value of a record."""
+    shape = validation.shape
+    counts = [prod(shape)]
+    for layer in validation.layers:
+        shape = _measure(layer, shape)[0]
+        counts.append(prod(shape))
+    return max(counts)
 
 
 def _rescale(x: int, multiplier: str = "one", *, is_relu: bool) -> g.Rescale:
