@@ -176,4 +176,4 @@ def _integer(value: Value) -> int:
 
 
 def _pairs(value: Value) -> str:
-    return ", ".join(f"{name} {item!s}" for name, item in texts(value).items()) or "—"
+    return ", ".join(f"{name} {plain(item)}" for name, item in texts(value).items()) or "—"

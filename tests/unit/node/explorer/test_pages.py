@@ -79,7 +79,7 @@ async def test_a_federated_run_shows_rounds_members_and_privacy(door: Door) -> N
     run: Value = {
         "owner": MEMBER, "members": [[MEMBER, 0, 1]], "mode": "full", "elements": 12, "score": 7000,
         "state": bytes(32), "round": 2, "rounds_max": 5, "status": "RUNNING", "failures": 0,
-        "rho_budget": 2_000_000, "recipe": {"rule": "mean"},
+        "rho_budget": 2_000_000, "recipe": {"rule": "mean", "validation": b"\xab" * 32},
     }  # fmt: skip
     closed: Value = {"score": 7000, "kept": True, "flags": [MEMBER], "height": 4}
     door.node.put("training", "runs", {"line-7": run})
@@ -96,6 +96,7 @@ async def test_a_federated_run_shows_rounds_members_and_privacy(door: Door) -> N
     page = await door.get("/federated/line-7")
     assert "0.500 of 2.000" in page
     assert "plant-a" in page
+    assert "rule mean, validation abababababababab" in page
     assert "ABORTED: too few updates" in page
     assert "7,000" in page
     assert "round 2 of 5" in await door.get("/")
