@@ -237,14 +237,14 @@ class Demo:
         if not isinstance(result, dict):
             self.say(f"  round {number}: aborted, {value.get('reason')!r}")
             return
-        blob, flags = result["blob"], result["flags"]
+        blob = result["blob"]
         assert isinstance(blob, bytes)
-        assert isinstance(flags, list)
         error = self.error(state_from_bytes(await owner.blob(blob)))
         line = f"  round {number}: RMSE {error:6.2f}  updates {len(frozen)}/4"
         line += f"  {self.round_s[-1]:4.1f} s"
-        if flags:
-            line += "  flagged " + ", ".join(self.name_of(f) for f in flags)
+        for word, part in (("flagged", "flags"), ("left out", "left_out")):
+            if isinstance(names := result[part], list) and names:
+                line += f"  {word} " + ", ".join(self.name_of(name) for name in names)
         if act.local.mechanism:
             place = (act.run, number, value["attempt"], accounts[0])
             commit = await owner.state("commits", place)  # type: ignore[arg-type] # an int
