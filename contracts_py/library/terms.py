@@ -4,6 +4,7 @@ Conditions that `training.create` takes, all optional:
 
 data             digest of the dataset version that the run trains and scores on, 32 bytes
 cohort_min       fewer members than this in a round abort it; 3 at least
+score            of the state that the run begins with; without it the first round is kept whatever its score
 target           the run ends once its score reaches this
 stale_max        the run ends after so many rounds without a better score; 0: never
 reward, budget   units of `token` for each counted update; the run ends before it owes more than budget
@@ -63,7 +64,7 @@ def checked(given: dict, plan: dict) -> dict:
     assert len(plan["state"]) == 32 and len(plan["blob"]) == 32, "digests have 32 bytes"
     found = {
         "data": b"", "cohort_min": 3, "target": None, "stale_max": 0, "reward": 0, "budget": 0, "token": "token",
-        "reliability_min": 0, "routes": 0,
+        "reliability_min": 0, "routes": 0, "score": None,
     }
     for name in given:
         assert name in found, "unknown condition"
@@ -79,7 +80,8 @@ def checked(given: dict, plan: dict) -> dict:
         assert 0 < plan["rho_budget"] and plan["rho_budget"] <= ROUTE_RHO_MAX, "wandering models need differential privacy, epsilon 8 at most"
         assert plan["rounds_max"] % (found["routes"] + 1) == 0, "the last round averages"
     check_recipe(plan, found)
-    found["best"] = None
+    assert found["score"] is None or type_of(found["score"]) == "int", "a score is an integer"
+    found["best"] = found["score"]
     return found
 
 

@@ -107,15 +107,17 @@ async def create_run(
         InvalidInput: NOT_FOUND without such a function; what the contract refuses.
     """
     weights = np.asarray(_load(initial, "initial weights")(), np.float32)
-    judge = b""
+    start = initial_state(model_to_fine(weights, terms.fine_bits))
+    judge, score = b"", None
     if terms.validation:
         made = cast("Validation", _load(terms.validation, "validation")())
-        make_scorer(made, len(weights), terms.fine_bits)
+        score = make_scorer(made, len(weights), terms.fine_bits)(start.model)
         judge = await ledger.publish(validation_to_bytes(made))
-    start = initial_state(model_to_fine(weights, terms.fine_bits))
     blob = await ledger.publish(state_to_bytes(start))
     place = (state_digest(start), blob, judge)
-    await ledger.send("create", run_arguments(run, members, len(weights), place, terms))
+    await ledger.send(
+        "create", run_arguments(run, members, len(weights), place, terms, score=score)
+    )
     return len(weights)
 
 
@@ -125,10 +127,13 @@ def run_arguments(
     parameters: int,
     blobs: tuple[bytes, bytes, bytes],
     terms: Terms,
+    *,
+    score: int | None = None,
 ) -> dict[str, Value]:
     """The arguments of the contract's `create`.
 
-    `blobs` are digest and blob of the first state, and the blob of the validation set or nothing.
+    `blobs` are digest and blob of the first state, and the blob of the validation set or nothing;
+    `score` is that of the first state on it, so that even the first round can be rolled back.
 
     Raises:
         InvalidInput: BAD_ARGUMENTS for a strategy, a size or an epsilon that cannot be.
@@ -167,7 +172,7 @@ def run_arguments(
         "rounds_max": terms.rounds,
         "rho_budget": privacy.budget_micro_rho(terms.epsilon, DELTA) if terms.epsilon else 0,
         "tolerance": terms.tolerance,
-        "conditions": _conditions(terms),
+        "conditions": {**_conditions(terms), "score": score},
     }  # fmt: skip
 
 

@@ -314,6 +314,22 @@ async def test_a_round_that_makes_the_score_worse_is_rolled_back(tmp_path: Path)
     assert np.load(io.BytesIO(data)).tolist() == [1.0] * 5
 
 
+async def test_even_the_first_round_is_rolled_back_if_it_makes_the_model_worse(
+    tmp_path: Path,
+) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    judge = "tests.models.federated.test_service:judged"
+    terms = Terms(rounds=1, patience=100, validation=judge)
+    initial = "tests.models.federated.test_service:zeros"
+    await create_run(ChainLedger(chain, OWNER), "run", names, initial, terms)
+    await carried_out(chain, names, tmp_path, [-1.0, -1.0, -1.0])
+    closed = [e for e in chain.events("Closed") if isinstance(e, dict)]
+    assert [(e["score"], e["kept"]) for e in closed] == [(-2000, False)]
+    data, _ = await fetch_model(ChainLedger(chain, OWNER), "run")
+    assert np.load(io.BytesIO(data)).tolist() == [0.0] * 5
+
+
 @pytest.mark.parametrize("mode", ["plain", "full"])
 async def test_members_weigh_as_much_as_they_have_records(mode: str, tmp_path: Path) -> None:
     names = plants(3)
