@@ -216,6 +216,7 @@ class Node:
             network=self.network,
             worker=self.worker,
             store_used_ratio=opened.store.used_ratio,
+            store_reader_lag=opened.store.reader_lag,
             needs_worker=opened.signer is not None and config.worker_backend != NO_BACKEND,
             damage=self.upkeep.scrubber.trouble,
             is_halted=lambda: self.consensus.status().is_halted,

@@ -44,6 +44,7 @@ class Snapshot:
     traffic: dict[bytes, Counters]
     pending_bytes: dict[bytes, int]
     store_used_ratio: float
+    store_reader_lag: int
     worker_restarts: int
     validators: ValidatorSet
     """The set of the current epoch."""
@@ -200,6 +201,10 @@ class Metrics:
             "andon_worker_ready": ("1 if the worker answers", int(status.worker_state == "ready")),
             "andon_worker_restarts": ("Restarts of the worker", snapshot.worker_restarts),
             "andon_store_map_used_ratio": ("Used part of the map", snapshot.store_used_ratio),
+            "andon_store_reader_lag_commits": (
+                "Commits since the oldest open read began, whose pages stay taken",
+                snapshot.store_reader_lag,
+            ),
         }
         for name, (text, value) in values.items():
             self._set(name, text, value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -39,6 +40,8 @@ from node.rpc.bodies import read_body
 CLOCK_SKEW_MS = 60_000
 SWEEP_S = 1.0
 """How often a node looks whether something is to be purged."""
+SWEEP_COUNT_MAX = 256
+"""Envelopes of one look; the next goes on after them, and all have their turn."""
 
 log = structlog.get_logger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -66,6 +69,7 @@ class PrivatePayloads:
         self._key = key
         self._copies = copies
         self._now_ms = now_ms
+        self._to_sweep: deque[bytes] = deque()
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Routes to add."""
@@ -85,10 +89,13 @@ class PrivatePayloads:
             task.cancel()
 
     async def sweep(self) -> int:
-        """Delete every envelope that is to be purged; gives how many."""
+        """Look at the next envelopes and delete those that are to be purged; gives how many."""
         count = 0
-        for identity in await asyncio.to_thread(self._blobs.digests):
-            if _status(await self._entry(identity)) in PURGED:
+        if not self._to_sweep:
+            self._to_sweep.extend(await asyncio.to_thread(self._blobs.digests))
+        for _ in range(min(SWEEP_COUNT_MAX, len(self._to_sweep))):
+            identity = self._to_sweep.popleft()
+            if _status(await self._envelopes.entry(identity)) in PURGED:
                 await self._envelopes.remove(identity)
                 log.info("private.purged", payload=identity.hex())
                 count += 1

@@ -33,6 +33,7 @@ class Watched:
     network: Network
     worker: Supervisor
     store_used_ratio: Callable[[], float]
+    store_reader_lag: Callable[[], int]
     needs_worker: bool
     damage: Callable[[], str]
     is_halted: Callable[[], bool]
@@ -79,6 +80,7 @@ class Probes:
                 traffic=network.counters,
                 pending_bytes=network.pending_bytes(),
                 store_used_ratio=self._watched.store_used_ratio(),
+                store_reader_lag=self._watched.store_reader_lag(),
                 worker_restarts=self._watched.worker.restarts,
                 validators=execution.validators(),
                 certificate=certificate,

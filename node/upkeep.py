@@ -35,6 +35,7 @@ OFFERS_WAIT_S = 10.0
 OFFERS_POLL_S = 0.5
 HALT_LINGER_S = 5.0
 WORK_MAX = 8
+READERS_EVERY_S = 60.0
 
 log = structlog.get_logger()
 
@@ -109,6 +110,7 @@ class Upkeep:
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self.scrubber.run(), name="scrubber")
+            group.create_task(clear_readers(self._ports.opened.store), name="readers")
             await self._work_on()
 
     async def _work_on(self) -> None:
@@ -190,6 +192,18 @@ class Upkeep:
                     return fetched
             await asyncio.sleep(OFFERS_POLL_S)
         return None
+
+
+async def clear_readers(store: ChainStore) -> None:
+    """Free what other processes held when they were killed: `andon snapshot`, a backup.
+
+    Their pages would not be used again until the next start, and the map would grow.
+    """
+    while True:
+        count = await asyncio.to_thread(store.clear_dead_readers)
+        if count:
+            log.warning("store.dead_readers_cleared", count=count)
+        await asyncio.sleep(READERS_EVERY_S)
 
 
 def _install(store: ChainStore, fetched: Fetched) -> None:

@@ -226,6 +226,10 @@ class ChainStore:
         """Free what crashed readers hold; to be called about once a minute."""
         return self._environment.reader_check()
 
+    def reader_lag(self) -> int:
+        """How many commits ago the oldest open read began."""
+        return self._environment.reader_lag()
+
     def close(self) -> None:
         """Close; every snapshot must be closed."""
         self._environment.close()

@@ -91,6 +91,16 @@ class Environment:
             count: int = self._lmdb.reader_check()
         return count
 
+    def reader_lag(self) -> int:
+        """How many commits ago the oldest open read began; its pages are not used again."""
+        with mapped():
+            info, table = self._lmdb.info(), self._lmdb.readers()
+        # A head line, then `pid thread txnid` for each slot; a slot without a read has `-`.
+        fields = [line.split() for line in table.splitlines()[1:]]
+        begun = [int(field[2]) for field in fields if len(field) == 3 and field[2].isdecimal()]
+        newest: int = info["last_txnid"]
+        return max(0, newest - min(begun, default=newest))
+
     def size_bytes(self) -> int:
         """Bytes of the map in use."""
         with mapped():

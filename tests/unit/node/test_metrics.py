@@ -68,6 +68,7 @@ def scraped(ready: Health, **changes: object) -> Snapshot:
         traffic={},
         pending_bytes={},
         store_used_ratio=0.5,
+        store_reader_lag=3,
         worker_restarts=0,
         validators=MEMBERS,
         certificate=None,

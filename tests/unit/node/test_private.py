@@ -15,7 +15,6 @@ from andon.core.pieces import PIECE_BYTES
 from andon.core.state_key import state_key
 from node import private
 from node.envelopes import COPIES_PER_LOOK_MAX, Copies, Envelopes
-from node.facade import StateAnswer
 from node.storage import BlobStore
 from node.testing.memory_node import MemoryNode
 
@@ -58,18 +57,17 @@ class OtherKeepers:
         return found
 
 
-class Moody(MemoryNode):
+class Moody(Ledger):
     """Fails to read its state once, then says that every payload is to be purged."""
 
     def __init__(self, error: AndonError) -> None:
         super().__init__()
         self.errors = [error]
 
-    async def state(self, key: bytes) -> StateAnswer:
+    async def value(self, key: bytes) -> bytes | None:
         if self.errors:
             raise self.errors.pop()
-        entry: Value = {"status": "PURGING"}
-        return StateAnswer(key=key, value=encode_value(entry), proof=None, final=None)
+        return encode_value({"status": "PURGING"})
 
 
 @pytest.mark.parametrize(
@@ -82,11 +80,30 @@ async def test_a_state_that_cannot_be_read_now_does_not_end_the_sweep(
     blobs = BlobStore(tmp_path)
     blobs.put(b"an envelope")
     payloads = private.PrivatePayloads(
-        Moody(error), Envelopes(tmp_path, b"", Ledger()), PrivateKey(bytes(32))
+        MemoryNode(), Envelopes(tmp_path, b"", Moody(error)), PrivateKey(bytes(32))
     )
     async with asyncio.timeout(10), payloads.run():
         while list(blobs.digests()):  # noqa: ASYNC110 - the sweep runs beside
             await asyncio.sleep(0.01)
+
+
+async def test_each_look_is_bounded_and_every_envelope_has_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: Ledger
+) -> None:
+    monkeypatch.setattr(private, "SWEEP_COUNT_MAX", 3)
+    envelopes = Envelopes(tmp_path, b"one", ledger)
+    texts = [b"envelope %d" % number for number in range(7)]
+    for text in texts:
+        ledger.store(text, [b"one"])
+        envelopes.store.put(text)
+    payloads = private.PrivatePayloads(MemoryNode(), envelopes, PrivateKey(bytes(32)))
+    assert await payloads.sweep() == 0
+    for text in texts:
+        ledger.store(text, [b"one"], "PURGING")
+    found = [await payloads.sweep() for _ in range(5)]
+    assert max(found) == 3
+    assert sum(found) == len(texts)
+    assert list(envelopes.store.digests()) == []
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from andon.core.state_key import state_key, state_prefix
 from andon.core.state_proof import check_state_value
 from consensus.ledger import Overlay, build_block, parent_of, state_proof
 from node.storage import ChainStore, LmdbConsensusStore, StoredBlock
+from node.upkeep import clear_readers
 from tests.unit.consensus.ledger.world import NO_SKIPS, Chain, Turn, predict, put, signed
 
 MAP_BYTES = 64 * 1024 * 1024
@@ -346,3 +348,38 @@ def test_a_failed_write_ends_the_store_and_keeps_what_was_acknowledged(
     store.check(block_hash(chain.genesis.header))
     assert store.head_height() == int(first) > 0
     store.close()
+
+
+READER = """
+import sys, time
+from pathlib import Path
+from node.storage import ChainStore
+snapshot = ChainStore(Path(sys.argv[1]), int(sys.argv[2]), is_readonly=True).snapshot()
+print("reading", flush=True)
+time.sleep(30)
+"""
+
+
+def test_what_a_killed_reader_held_is_seen_and_freed(
+    tmp_path: Path, chain: Chain, store: ChainStore
+) -> None:
+    command = [sys.executable, "-c", READER, str(tmp_path / "chain"), str(MAP_BYTES)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"reading\n"
+        for block in make_blocks(chain, 1):
+            store.append([block])
+        lag = store.reader_lag()
+        assert lag >= 1
+        reader.kill()
+        reader.wait()
+    assert store.reader_lag() == lag
+
+    async def clear() -> None:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            task = group.create_task(clear_readers(store))
+            while store.reader_lag():  # noqa: ASYNC110 - a thread clears
+                await asyncio.sleep(0.01)
+            task.cancel()
+
+    asyncio.run(clear())
