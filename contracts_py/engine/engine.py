@@ -43,6 +43,7 @@ class Engine:
         self._limits = limits
         self._profile = profile
         self._compiled: OrderedDict[bytes, Contract] = OrderedDict()
+        self._compiled_bytes = 0
         sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
 
     def check(self, source: bytes) -> Contract:
@@ -54,12 +55,21 @@ class Engine:
         found = self._compiled.get(source)
         if found is None:
             found = compile_contract(source, self._limits, self._profile)
-            if len(self._compiled) >= self._limits.compiled_max:
-                self._compiled.popitem(last=False)
-            self._compiled[source] = found
+            self._keep(source, found)
         else:
             self._compiled.move_to_end(source)
         return found
+
+    def _keep(self, source: bytes, contract: Contract) -> None:
+        """Compiling costs a hundred times a call, so what a network has deployed should stay."""
+        limits, compiled = self._limits, self._compiled
+        self._compiled_bytes += len(source)
+        while compiled and (
+            len(compiled) >= limits.compiled_max or self._compiled_bytes > limits.compiled_bytes_max
+        ):
+            forgotten, _ = compiled.popitem(last=False)
+            self._compiled_bytes -= len(forgotten)
+        compiled[source] = contract
 
     def execute(  # noqa: PLR0917 - the ledger's order
         self,

@@ -34,7 +34,9 @@ class Limits:
     events_bytes_max: int = 256 * 1024
     entries_max: int = 1000
     message_bytes_max: int = 256
-    compiled_max: int = 256
+    compiled_max: int = 4096
+    compiled_bytes_max: int = 8 * 1024 * 1024
+    """Sources that stay compiled, by count and bytes; a compiled one takes 33 times its bytes."""
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from andon.core.codec import Dec, Value, encode_value
-from contracts_py.engine import Context, Engine, Mode
+from contracts_py.engine import DEFAULT_LIMITS, Context, Engine, Limits, Mode
 from tests.unit.contracts_py.world import ALICE, BOB, GAS, World, one
 
 COUNTER = """
@@ -324,11 +324,17 @@ def test_fault_of_the_host_passes_through() -> None:
         world.run("c", "f")
 
 
-def test_compile_cache_is_bounded() -> None:
-    engine = Engine()
-    for number in range(engine._limits.compiled_max + 10):
-        engine.check(f"x = {number}\n".encode())
-    assert len(engine._compiled) == engine._limits.compiled_max
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [(Limits(compiled_max=5), 5), (Limits(compiled_bytes_max=60), 10), (DEFAULT_LIMITS, 300)],
+)
+def test_what_stays_compiled_is_bounded_by_count_and_bytes(limits: Limits, kept: int) -> None:
+    engine = Engine(limits)
+    sources = [f"x={number}\n".encode() for number in range(100, 400)]
+    assert {len(source) for source in sources} == {6}
+    for source in sources:
+        engine.check(source)
+    assert len(engine._compiled) == kept
 
 
 def test_abi_describes_methods_variables_and_events() -> None:
