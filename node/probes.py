@@ -111,6 +111,7 @@ class Probes:
         disk = shutil.disk_usage(watched.data)
         return Facts(
             status=status,
+            idle_block_ms=watched.execution.params().idle_block_ms,
             tip_age_ms=max(0, time.time_ns() // 1_000_000 - status.time_ms),
             supported_height=watched.sync.supported_height,
             disk_free_ratio=disk.free / disk.total,

@@ -110,6 +110,7 @@ class Scrubber:
         self._ports = ports
         self._patrol = Patrol()
         self.tally = Tally()
+        self._seen: set[tuple[str, bytes]] = set()
 
     def trouble(self) -> str:
         """What is damaged and could not be repaired; empty if nothing is."""
@@ -134,6 +135,7 @@ class Scrubber:
 
     async def walk(self) -> None:
         """Read everything once; raises as `run`."""
+        self._seen.clear()
         while True:
             read, found = await asyncio.to_thread(self._step)
             await self._take(read, found)
@@ -141,6 +143,9 @@ class Scrubber:
                 break
         for identity in await asyncio.to_thread(self._ports.blobs.digests):
             await self._check_blob(identity)
+        # What was not found again is sound by other means, or pruned and of no concern.
+        for place in self.tally.troubles.keys() - self._seen:
+            del self.tally.troubles[place]
 
     def _step(self) -> tuple[int, list[Damage]]:
         with self._ports.store.snapshot() as snapshot:
@@ -171,6 +176,7 @@ class Scrubber:
 
     async def _repair(self, place: tuple[str, bytes], reason: str, repair: Awaitable[None]) -> None:
         part, key = place
+        self._seen.add(place)
         self.tally.found += 1
         self._ports.count(FOUND, 1)
         log.error("storage.damaged", part=part, key=key.hex()[:64], reason=reason[:300])

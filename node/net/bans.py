@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from node.net.limits import BAN_MAX_S, RECORDS_MAX, Ban, PeerScores
+from node.net.limits import BAN_MAX_S, BAN_MEMORY_S, RECORDS_MAX, Ban, PeerScores
 
 FILE_BYTES_MAX = 1024 * 1024
 
@@ -26,7 +26,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_bans(path: Path, scores: PeerScores, now_s: float) -> int:
-    """Put the bans of the file that still hold into `scores`; returns how many."""
+    """Put the bans of the file into `scores`; returns how many still hold."""
     try:
         with path.open("rb") as file:
             entries = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=list[_Entry])
@@ -39,14 +39,14 @@ def load_bans(path: Path, scores: PeerScores, now_s: float) -> int:
     count = 0
     for peer, entry in found:
         left_s = min(entry.until_ms / 1000 - time.time_ns() / 1e9, BAN_MAX_S)
-        if left_s > 0:
+        if left_s > -BAN_MEMORY_S:
             scores.restore(Ban(peer=peer, until_s=now_s + left_s, count=entry.bans))
-            count += 1
+            count += left_s > 0
     return count
 
 
 def save_bans(path: Path, scores: PeerScores, now_s: float) -> None:
-    """Write the bans that hold now; replaces the file whole."""
+    """Write the bans that hold or are remembered; replaces the file whole."""
     wall_ms = time.time_ns() // 1_000_000
     entries = [
         _Entry(ban.peer.hex(), wall_ms + int((ban.until_s - now_s) * 1000), ban.count)

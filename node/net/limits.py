@@ -14,6 +14,8 @@ SCORE_BAN = 100
 SCORE_DECAY_PER_S = 1.0
 BAN_S = 30.0
 BAN_MAX_S = 3600.0
+BAN_MEMORY_S = 7 * 86_400.0
+"""How long after its end a ban makes the next one longer, also over restarts."""
 PENALTY_MALFORMED = 50
 PENALTY_INVALID = 10
 PENALTY_RATE = 1
@@ -98,7 +100,7 @@ class _Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ban:
-    """A ban that holds; `count` is how many this peer has had, which sets the next one's length."""
+    """A ban; `count` is how many this peer has had, which sets the next one's length."""
 
     peer: bytes
     until_s: float
@@ -136,11 +138,11 @@ class PeerScores:
         return record is not None and now_s < record.banned_until_s
 
     def bans(self, now_s: float) -> list[Ban]:
-        """Bans that hold now."""
+        """Bans that hold now, or ended so lately that the next one will be longer."""
         return [
             Ban(peer=peer, until_s=record.banned_until_s, count=record.bans)
             for peer, record in self._records.items()
-            if now_s < record.banned_until_s
+            if record.bans and now_s < record.banned_until_s + BAN_MEMORY_S
         ]
 
     def restore(self, ban: Ban) -> None:

@@ -29,6 +29,7 @@ STATUS = NodeStatus(
 FACTS = Facts(
     status=STATUS,
     tip_age_ms=200,
+    idle_block_ms=1000,
     supported_height=101,
     disk_free_ratio=0.5,
     linked_weight=3,
@@ -79,6 +80,12 @@ def test_each_criterion_alone_makes_it_unready(changes: dict[str, object], name:
     facts = dataclasses.replace(FACTS, **changes)
     assert failing(facts) == [name]
     assert not ready(facts).is_ok
+
+
+def test_a_chain_that_is_slow_when_idle_is_ready_between_its_blocks() -> None:
+    slow = dataclasses.replace(FACTS, idle_block_ms=60_000)
+    assert failing(dataclasses.replace(slow, tip_age_ms=240_000)) == []
+    assert failing(dataclasses.replace(slow, tip_age_ms=240_001)) == ["tip_age"]
 
 
 def test_a_mismatch_names_model_input_and_element() -> None:

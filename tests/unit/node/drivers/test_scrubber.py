@@ -237,3 +237,15 @@ async def test_the_rate_bounds_what_is_read(lab: Lab) -> None:
         async with asyncio.timeout(0.2):
             await lab.scrubber.walk()
     assert 0 < lab.scrubber.tally.read <= 2 * STEP_VALUES
+
+
+async def test_damage_in_a_block_that_was_pruned_is_forgotten(lab: Lab) -> None:
+    lab.peers.clear()
+    lab.spoil("receipts", height_key(3))
+    await lab.scrubber.walk()
+    assert "block" in lab.scrubber.trouble()
+    await lab.scrubber.walk()
+    assert "block" in lab.scrubber.trouble()
+    lab.store.prune(6, 100)
+    await lab.scrubber.walk()
+    assert lab.scrubber.trouble() == ""

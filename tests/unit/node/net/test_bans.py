@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from node.net.bans import load_bans, save_bans
-from node.net.limits import BAN_MAX_S, BAN_S, SCORE_BAN, Ban, PeerScores
+from node.net.limits import BAN_MAX_S, BAN_MEMORY_S, BAN_S, SCORE_BAN, Ban, PeerScores
 
 PEER = b"\x01" * 32
 
@@ -30,9 +30,22 @@ def test_the_next_ban_after_a_restart_is_longer(tmp_path: Path) -> None:
     assert later.is_banned(PEER, 100.0 + 2 * BAN_S - 1)
 
 
-def test_bans_that_have_ended_are_not_kept(tmp_path: Path) -> None:
+def test_a_ban_that_has_ended_bans_nobody_and_makes_the_next_one_longer(tmp_path: Path) -> None:
     save_bans(tmp_path / "bans.json", banned(0.0), BAN_S + 1)
-    assert load_bans(tmp_path / "bans.json", PeerScores(), 0.0) == 0
+    later = PeerScores()
+    assert load_bans(tmp_path / "bans.json", later, 0.0) == 0
+    assert not later.is_banned(PEER, 0.0)
+    later.punish(PEER, SCORE_BAN, "again", 100.0)
+    assert later.is_banned(PEER, 100.0 + 2 * BAN_S - 1)
+
+
+def test_a_ban_of_long_ago_is_forgotten(tmp_path: Path) -> None:
+    scores = banned(0.0)
+    assert scores.bans(BAN_S + BAN_MEMORY_S + 1) == []
+    save_bans(tmp_path / "bans.json", scores, BAN_S + BAN_MEMORY_S + 1)
+    later = PeerScores()
+    load_bans(tmp_path / "bans.json", later, 0.0)
+    assert later.bans(0.0) == []
 
 
 def test_a_clock_that_was_wrong_cannot_ban_for_ever(tmp_path: Path) -> None:
