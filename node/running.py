@@ -7,15 +7,16 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import aiohttp
 import lmdb
 
 from andon.core.errors import Code, Corrupt
 from node.app import Node
 from node.home import note_damage, open_home
 from node.log import start_logging
+from node.net.fetch import fetching_client
 from node.reload import reload
 from node.tracing import open_tracing
+from node.wiring import dial_rules
 
 
 def as_it_is(node: Node) -> None:
@@ -56,9 +57,7 @@ async def _run(home: Path, prepare: Callable[[Node], None], worker_backend: str)
     with open_home(home, worker_backend) as opened:
         start_logging(opened.home.logs, opened.config.log_level, opened.home.path.name)
         loop = asyncio.get_running_loop()
-        async with aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
-        ) as client:
+        async with fetching_client(dial_rules(opened)) as client:
             node = Node(opened, client)
             name, key = opened.home.path.name, opened.validator_public
             tracing = open_tracing(name, opened.genesis.chain_id, key)

@@ -31,6 +31,7 @@ from andon.core.keys import PrivateKey, check_public_key
 from node.config import Config, Home, render_config
 from node.keystore import NODE_KEY, VALIDATOR_KEY, key_exists, load_key, save_key
 from node.local_network import ROLES
+from node.net.addresses import is_loopback
 from node.net.peers import parse_address
 from scripts.founding import Card, Member, from_hex, proposal, report, write_genesis
 
@@ -126,7 +127,7 @@ def make_home(home: Path, card: Card, accounts: Path | None = None) -> Path:
 
     Keys that are there already are kept, so the step may be repeated with another address.
     """
-    _, port = parse_address(card.address)
+    host, port = parse_address(card.address)
     at = Home(home)
     for folder in (at.path, at.keys, at.data, at.logs):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -136,7 +137,9 @@ def make_home(home: Path, card: Card, accounts: Path | None = None) -> Path:
         account = key_of(accounts / f"{card.organisation}-{role}.key") if accounts else node
         members.append(Member(account.public.hex(), [role]))
     if not at.config.exists():
-        config = Config(peer_host="0.0.0.0", peer_port=port)  # noqa: S104 - peers authenticate
+        # Peers authenticate; a trial on one machine stays there, or loopback would not be dialled.
+        listening = host if is_loopback(host) else "0.0.0.0"  # noqa: S104
+        config = Config(peer_host=listening, peer_port=port)
         at.config.write_text(render_config(config), encoding="utf-8")
     full = msgspec.structs.replace(
         card,

@@ -15,6 +15,7 @@ from andon.core.codec import R, decode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.pieces import PIECE_BYTES, PROOF_BYTES_MAX
 from andon.core.wire import AdoptableBlock, FinalBlock
+from node.net.addresses import CheckedResolver, DialRules
 from node.net.network import Network
 from node.net.server import (
     BLOCKS_BYTES_PER_FETCH_MAX,
@@ -168,6 +169,10 @@ class Fetcher:
             raise Unavailable(Code.UNREACHABLE, "the peer is not linked")
         peer, session = found
         try:
+            self._network.dial_rules.check(peer.host, peer.port)
+        except InvalidInput as error:
+            raise Unavailable(Code.UNREACHABLE, error.message) from None
+        try:
             async with (
                 asyncio.timeout(FETCH_S),
                 self._client.get(
@@ -222,7 +227,15 @@ def split_records(kind: type[R], data: bytes) -> list[R]:
 @asynccontextmanager
 async def open_fetcher(network: Network) -> AsyncIterator[Fetcher]:
     """A fetcher with its own HTTP session, closed at the end."""
-    async with aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
-    ) as client:
+    async with fetching_client(network.dial_rules) as client:
         yield Fetcher(network, client)
+
+
+def fetching_client(rules: DialRules) -> aiohttp.ClientSession:
+    """A session for fetches; `async with` closes it."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=CheckedResolver(rules)),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+    )

@@ -22,6 +22,7 @@ from aiohttp import web
 from andon.core.errors import Code, InvalidInput
 from andon.core.keys import PrivateKey
 from andon.core.wire import FRAME_BYTES_MAX, Message
+from node.net.addresses import CheckedResolver, DialRules
 from node.net.bans import load_bans, save_bans
 from node.net.handshake import (
     NONCE_BYTES,
@@ -60,6 +61,7 @@ class Settings:
     host: str
     port: int
     tls: ServerTls
+    dial: DialRules
     bans: Path | None = None
     """Where bans are kept; None forgets them at the end."""
 
@@ -79,6 +81,7 @@ class Network:
         jitter: random.Random,
     ) -> None:
         self._settings = settings
+        self.dial_rules = settings.dial
         self._table = table
         self._receive = receive
         self._linked = linked
@@ -105,7 +108,9 @@ class Network:
     async def run(self, started: asyncio.Event) -> None:
         """Serve and dial until cancelled; sets `started` once it listens."""
         context = client_context()
-        connector = aiohttp.TCPConnector(ssl=context, limit=0, force_close=True)
+        connector = aiohttp.TCPConnector(
+            ssl=context, limit=0, force_close=True, resolver=CheckedResolver(self.dial_rules)
+        )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=HANDSHAKE_S)
         async with (
             aiohttp.ClientSession(
@@ -225,6 +230,11 @@ class Network:
     async def _keep_dialled(self, peer: Peer) -> None:
         backoff = Backoff()
         loop = asyncio.get_running_loop()
+        try:
+            self.dial_rules.check(peer.host, peer.port)
+        except InvalidInput as error:
+            log.warning("peer.not_dialled", peer=peer.node_key.hex()[:16], reason=str(error))
+            return
         while True:
             if not self._table.should_dial(peer.node_key):
                 await asyncio.sleep(UNDIALLED_S)

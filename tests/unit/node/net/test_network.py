@@ -17,6 +17,7 @@ from andon.core.keys import PrivateKey
 from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
 from andon.core.wire import BlockWanted, Message, Status, Transactions, TransactionsWanted
 from node.net import fetch, limits, link, network, peers, server
+from node.net.addresses import DialRules
 from node.net.fetch import open_fetcher
 from node.net.network import Network, Settings
 from node.net.peers import Peer, PeerTable
@@ -82,7 +83,9 @@ class MemoryShelf:
 class Node:
     """A network with an inbox."""
 
-    def __init__(self, key: PrivateKey, chain: str = "plant-1") -> None:
+    def __init__(
+        self, key: PrivateKey, chain: str = "plant-1", dial_host: str = "127.0.0.1"
+    ) -> None:
         self.key = key
         self.inbox: asyncio.Queue[tuple[Peer, Message]] = asyncio.Queue()
         self.left: list[bytes] = []
@@ -97,6 +100,7 @@ class Node:
                 host="127.0.0.1",
                 port=0,
                 tls=make_server_tls(dt.datetime.now(dt.UTC)),
+                dial=DialRules(dial_host, {}),
             ),
             self.table,
             self.shelf,
@@ -228,6 +232,19 @@ async def test_whom_its_peer_should_dial_and_does_not_dials_by_itself_and_learns
         low.network.update_peers([low.as_peer(), high.as_peer()])
         await linked(low, high)
         assert high.network.refusals() == 0
+
+
+async def test_an_address_that_no_peer_should_have_is_not_dialled() -> None:
+    low, high = Node(KEYS[0], dial_host="0.0.0.0"), Node(KEYS[1])
+    async with running(low, high):
+        await asyncio.sleep(0.3)
+        assert low.network.linked_peers() == []  # registered as 127.0.0.1, which is this host
+        assert high.network.linked_peers() == []
+    low, high = Node(KEYS[0]), Node(KEYS[1], dial_host="0.0.0.0")
+    async with running(low, high), open_fetcher(high.network) as fetcher:
+        await linked(low, high)  # it was dialled, and now would fetch there
+        with pytest.raises(Unavailable, match="no address of a peer"):
+            await fetcher.snapshots(low.key.public)
 
 
 async def test_a_dropped_link_is_dialled_again() -> None:
