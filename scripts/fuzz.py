@@ -112,6 +112,12 @@ def seeds(name: str) -> list[bytes]:
     if name == "contract":
         library = ROOT / "contracts_py" / "library"
         found += [path.read_bytes() for path in sorted(library.glob("[a-z]*.py"))]
+    if name == "json-rpc":
+        found += [
+            b'{"jsonrpc": "2.0", "id": 1, "method": "%s", "params": {}}' % method.encode()
+            for method in ("status", "submit", "call", "state", "block", "transaction")
+        ]
+        found.append(b"[" + b",".join(found[-2:]) + b"]")
     if name == "config":
         found.append(b'peer_port = 1\nrpc_port = 2\nlog_level = "info"\n')
     return [seed for seed in found if len(seed) <= INPUT_BYTES_MAX][:SEEDS_MAX]

@@ -8,26 +8,38 @@ equal. Seeds come from the golden vectors.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NoReturn, cast
 
 import msgspec
 
+from andon.client.factory.passport import decode_passport, encode_passport
 from andon.core.block import Block, Header, Receipt
 from andon.core.certificate import Certificate, SignedVote
 from andon.core.codec import Record, decode, decode_value, encode, encode_value
-from andon.core.errors import Code, InvalidInput
-from andon.core.genesis import genesis_from_json, genesis_to_json
+from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.genesis import Genesis, genesis_from_json, genesis_to_json
 from andon.core.model import ModelManifest, validate_manifest
 from andon.core.proof import decode_bundle
+from andon.core.publisher import read_signature
 from andon.core.transaction import parse_transaction
 from andon.core.wire import AdoptableBlock, FinalBlock, decode_frame, encode_frame
 from andon.core.worker import decode_reply, decode_request
+from andon.gateway.quantise import read_quantiser
+from andon.gateway.reading import Stray
+from andon.gateway.sparkplug import read_payload
 from contracts_py.engine import Engine
 from node.config import parse_config, render_config
+from node.facade import NodeFacade
+from node.net.fetch import split_records
+from node.net.handshake import Answer, Confirm, Hello
 from node.net.peers import parse_address
 from node.rpc import jsonrpc
+from node.rpc.epcis import capture_transaction
+from node.rpc.limits import BATCH_MAX
 from node.rpc.methods import TABLE, parse_params
 from node.rpc.streams import parse_cursor
 from node.signer import protocol as signer_protocol
+from node.storage.portable import HistoryChunk, HistoryItem, Manifest, StateChunk, check_item
 from node.testing.chaos.plan import parse_plan
 
 Target = Callable[[bytes], None]
@@ -97,8 +109,32 @@ def _address(data: bytes) -> None:
     parse_address(_text(data))
 
 
+class _Closed:
+    """A node that does nothing: whatever it is asked, it says so."""
+
+    @property
+    def genesis(self) -> Genesis:
+        raise Unavailable(Code.NOT_READY, "genesis")
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        def refuse(*_: object, **__: object) -> NoReturn:
+            raise Unavailable(Code.NOT_READY, name)
+
+        return refuse
+
+
 def _json_rpc(data: bytes) -> None:
-    jsonrpc.batch_size(data)
+    """Requests get answers, and none is the mark of a bug."""
+    running = jsonrpc.answer(cast("NodeFacade", _Closed()), data)
+    try:
+        running.send(None)
+    except StopIteration as stopped:
+        if Code.INTERNAL.name.encode() in stopped.value:
+            raise AssertionError("a request brought the node to a bug") from None
+    else:
+        raise AssertionError("nothing of this waits")
+    if not 1 <= jsonrpc.batch_size(data) <= BATCH_MAX:
+        raise AssertionError("a body counts as no request, or too many")
 
 
 def _parameters(data: bytes) -> None:
@@ -127,6 +163,39 @@ def _plan(data: bytes) -> None:
     plan = parse_plan(data)
     if parse_plan(msgspec.json.encode(plan)) != plan:
         raise AssertionError("a plan does not read back")
+
+
+def _history_item(data: bytes) -> None:
+    check_item(decode(HistoryItem, data))
+
+
+def _blocks(data: bytes) -> None:
+    split_records(AdoptableBlock, data)
+
+
+def _package(data: bytes) -> None:
+    read_quantiser(data)
+
+
+def _signature(data: bytes) -> None:
+    read_signature(data)
+
+
+def _epcis(data: bytes) -> None:
+    capture_transaction(data, "supply")
+
+
+def _sparkplug(data: bytes) -> None:
+    try:
+        read_payload(data)
+    except Stray as stray:
+        raise InvalidInput(Code.MALFORMED, str(stray)) from None
+
+
+def _passport(data: bytes) -> None:
+    passport = decode_passport(data)
+    if decode_passport(encode_passport(passport)) != passport:
+        raise AssertionError("a passport does not read back")
 
 
 def _text(data: bytes) -> str:
@@ -159,5 +228,18 @@ TARGETS: Mapping[str, Target] = {
     "address": _address,
     "json-rpc": _json_rpc,
     "parameters": _parameters,
+    "hello": _record(Hello),
+    "hello-answer": _record(Answer),
+    "hello-confirm": _record(Confirm),
+    "snapshot-manifest": _record(Manifest),
+    "state-chunk": _record(StateChunk),
+    "history-chunk": _record(HistoryChunk),
+    "history-item": _history_item,
+    "block-list": _blocks,
+    "package": _package,
+    "signature": _signature,
+    "epcis": _epcis,
+    "sparkplug": _sparkplug,
+    "passport": _passport,
     "chaos-plan": _plan,
 }
