@@ -15,13 +15,14 @@ SPLITS_COUNT_MAX = 4096
 
 
 @lru_cache(SPLITS_COUNT_MAX)
-def split(count: int, multiply_adds: int) -> tuple[int, ...]:
+def split(count: int, multiply_adds: int, largest: int = BUCKETS[-1]) -> tuple[int, ...]:
     """Give the buckets that hold `count` rows at the least cost of calls and of padded rows.
 
     `multiply_adds` are those of one row; 0 where rows cost nothing beside a call, as on a GPU.
+    `largest` is the largest bucket that fits in memory.
     """
-    whole = (BUCKETS[-1],) * (count // BUCKETS[-1])
-    return whole + _cheapest(count % BUCKETS[-1], multiply_adds)[1]
+    whole = (largest,) * (count // largest)
+    return whole + _cheapest(count % largest, multiply_adds)[1]
 
 
 def call_cost(size: int, multiply_adds: int) -> int:

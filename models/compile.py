@@ -21,6 +21,7 @@ from models import graph as g
 from models.buckets import BUCKETS, SMALL_BATCH, split
 from models.carriers import Carried, clip, dot, plain, taps
 from models.certificate import Certificate, certify_graph
+from models.memory import rows_max
 from models.package import Package
 from models.rules import FLOAT_EXACT_MAX, Ruling, Tensors, ValueType, rescale_is_direct
 
@@ -119,6 +120,7 @@ class Compiled:
         self._shape = package.manifest.input_shape
         self._outputs = package.manifest.outputs
         self._row_cost = row_cost(package, backend)
+        self._rows_max = rows_max(package.row_bytes)
         self._ready: dict[int, jax.stages.Compiled] = {}
 
     def warm(self, bucket: int) -> jax.stages.Compiled:
@@ -136,7 +138,7 @@ class Compiled:
         """Evaluate `i8[batch, *input_shape]`; any batch size, split and padded into buckets."""
         parts = [np.zeros((0, self._outputs), np.int32)]
         start = 0
-        for bucket in split(len(windows), self._row_cost):
+        for bucket in split(len(windows), self._row_cost, self._rows_max):
             part = windows[start : start + bucket]
             start += bucket
             padding = [(0, bucket - len(part)), *((0, 0) for _ in self._shape)]

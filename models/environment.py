@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from importlib.metadata import version
 
 from andon.core import worker
@@ -36,3 +37,16 @@ def prepare_environment(backend: str) -> None:
     ]
     os.environ["XLA_FLAGS"] = " ".join([present, *missing]).strip()
     os.environ.setdefault("JAX_PLATFORMS", _PLATFORMS.get(backend, "cpu"))
+
+
+def cap_memory(mib: int) -> None:
+    """Have the system refuse this process more than `mib` MiB of memory of its own.
+
+    Address space that XLA reserves and does not write to is not counted (RLIMIT_DATA, not
+    RLIMIT_AS), nor is the memory of an accelerator.
+    """
+    size_bytes = mib * 1024 * 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        size_bytes = min(size_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))

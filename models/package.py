@@ -38,11 +38,15 @@ from andon.core.package import (
 from models.certificate import Certificate, certify_graph, describe
 from models.graph import Graph
 from models.interpreter import interpret
+from models.memory import row_bytes
 from models.quantiser import Quantiser, validate_quantiser
 from models.rules import Tensor
 from models.tensor_file import TensorFile
 
 GOLDEN_VECTORS_MAX = 256
+EDGES_MAX = 8
+CHECK_MULTIPLY_ADDS_MAX = 1 << 32
+"""Work of the interpreter on golden and on edge inputs, each: some ten seconds of a slow core."""
 GOLDEN_COUNT = 24
 CARD_BYTES_MAX = 64 * 1024
 
@@ -63,6 +67,8 @@ class Package:
     golden: Golden
     card: str
     certificate: Certificate
+    row_bytes: int
+    """What one window takes at most (`models.memory`); it bounds the windows of a call."""
 
     @property
     def id(self) -> ModelId:
@@ -115,6 +121,7 @@ class Package:
             golden=golden,
             card=parts.card,
             certificate=certificate,
+            row_bytes=row_bytes(graph, certificate, weights),
         )
 
     def save(self, folder: Path) -> None:
@@ -175,7 +182,9 @@ def build_package(
         InvalidInput: NOT_CERTIFIED, or BAD_MODEL_PACKAGE for a field of the description.
     """
     certificate = certify_graph(graph, weights)
-    golden = golden_vectors(graph, weights, samples)
+    row_bytes(graph, certificate, weights)  # refuses before anything runs
+    count = checks_max(certificate.multiply_adds, GOLDEN_COUNT)
+    golden = golden_vectors(graph, weights, samples, count)
     size = Size(graph.input_shape, certificate.output.shape[0], certificate.multiply_adds)
     parts = Parts(
         MAGIC,
@@ -262,14 +271,20 @@ def _validate_shape(manifest: ModelManifest, graph: Graph, certificate: Certific
 
 
 def _validate_golden(manifest: ModelManifest, golden: Golden) -> None:
-    if not 1 <= len(golden.windows) <= GOLDEN_VECTORS_MAX:
-        raise _bad(f"golden vectors number 1 to {GOLDEN_VECTORS_MAX}")
+    most = checks_max(manifest.multiply_adds, GOLDEN_VECTORS_MAX)
+    if not 1 <= len(golden.windows) <= most:
+        raise _bad(f"golden vectors of so large a model number 1 to {most}")
     if len(golden.windows) != len(golden.outputs):
         raise _bad("golden windows and outputs differ in number")
     for window, output in zip(golden.windows, golden.outputs, strict=True):
         validate_window(manifest, window)
         if len(output) != manifest.outputs:
             raise _bad("a golden output has another length than the model's")
+
+
+def checks_max(multiply_adds: int, most: int) -> int:
+    """How many windows of a model are checked when it is loaded, at least one."""
+    return max(1, min(most, CHECK_MULTIPLY_ADDS_MAX // max(1, multiply_adds)))
 
 
 def _bad(message: str) -> InvalidInput:

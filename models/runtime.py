@@ -21,7 +21,8 @@ from andon.core.package import open_parts
 from models.buckets import split
 from models.environment import BACKENDS, prepare_environment
 from models.interpreter import interpret
-from models.package import Package, edge_windows
+from models.memory import rows_max
+from models.package import EDGES_MAX, Package, checks_max, edge_windows
 
 if TYPE_CHECKING:
     from models.attested.package import FloatModel
@@ -115,12 +116,15 @@ class Runtime:
             return package.id
         golden = np.frombuffer(b"".join(package.golden.windows), np.int8)
         shape = package.manifest.input_shape
-        windows = np.concatenate([golden.reshape(-1, *shape), edge_windows(shape)])
-        expected = interpret(package.graph, package.weights, windows)
+        work = package.manifest.multiply_adds
+        edges = edge_windows(shape)[: checks_max(work, EDGES_MAX)]
+        windows = np.concatenate([golden.reshape(-1, *shape), edges])
+        expected = _meaning(package, windows)
         _check_golden(package, expected)
         model = _Model(package, self._executor(package), windows, expected)
         for bucket in WARM_BUCKETS if self.backend != "numpy" else ():
-            _conform(model, bucket)
+            if bucket <= min(rows_max(package.row_bytes), checks_max(work, bucket)):
+                _conform(model, bucket)
         self._models[package.id] = model
         return package.id
 
@@ -206,7 +210,7 @@ class Runtime:
 
     def _executor(self, package: Package) -> Executor:
         if self.backend == "numpy":
-            return lambda batch: interpret(package.graph, package.weights, batch).astype(np.int32)
+            return lambda batch: _meaning(package, batch).astype(np.int32)
         from models.compile import compile_package  # noqa: PLC0415 # imports jax
 
         return compile_package(package, self.backend)
@@ -226,7 +230,8 @@ class Runtime:
             return set()
         from models.compile import row_cost  # noqa: PLC0415 # imports jax
 
-        return set(split(count, row_cost(model.package, self.backend)))
+        package = model.package
+        return set(split(count, row_cost(package, self.backend), rows_max(package.row_bytes)))
 
     def _spot_check(
         self, model: _Model, batch: NDArray[np.int8], outputs: NDArray[np.int32]
@@ -239,6 +244,13 @@ class Runtime:
         graph, weights = model.package.graph, model.package.weights
         expected = interpret(graph, weights, batch[place : place + 1])
         _compare(model.package, batch[place : place + 1], expected, outputs[place : place + 1])
+
+
+def _meaning(package: Package, windows: NDArray[np.int8]) -> NDArray[np.int64]:
+    """What the interpreter says, a few windows at a time: they are held in int64."""
+    rows, starts = rows_max(package.row_bytes), range(len(windows))
+    parts = (windows[start : start + rows] for start in starts[::rows])
+    return np.concatenate([interpret(package.graph, package.weights, part) for part in parts])
 
 
 def _conform(model: _Model, bucket: int) -> None:

@@ -2,8 +2,9 @@
 
 One process a validator, so that XLA never runs in the node's event loop. It serves the records of
 `andon.core.worker` on a Unix domain socket in one plain loop; predictions that wait at the same
-time are evaluated as one batch a model. It listens before it imports JAX and answers pings
-meanwhile. It keeps no state on disk: after a restart the node loads the models again.
+time are evaluated as one batch a model. Loads and checks of models take seconds and have a thread
+of their own, one after another, so that predictions go on. It listens before it imports JAX and
+answers pings meanwhile. It keeps no state on disk: after a restart the node loads the models again.
 """
 
 from __future__ import annotations
@@ -19,23 +20,20 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 
 from andon.core import worker as protocol
-from andon.core.codec import encode
-from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
-from andon.core.model import validate_window
-from models.divergence import explain
-from models.environment import BACKENDS
+from andon.core.errors import AndonError, InvalidInput
+from models.environment import BACKENDS, cap_memory
 from models.runtime import Runtime
+from models.worker_jobs import FAULTS, Answer, Jobs, Order
 
 CONNECTIONS_MAX = 64
-BATCH_WINDOWS_MAX = 4096
 READ_BYTES = 1 << 20
 PARENT_CHECK_S = 2.0
 OUTPUT_BYTES_MAX = 256 * 1024 * 1024
-FAULTS = ("none", "wrong-output", "far-output")
-FAR = 1_000_000
-"""How far a worker with the fault "far-output" is off: beyond any sensible tolerance."""
+LOAD_NICE = 3
+"""Predictions, which votes wait for, come before loads where processors are few."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,7 +49,7 @@ class _Connection:
 class _Job:
     connection: _Connection
     number: int
-    body: protocol.Load | protocol.Predict | protocol.Conform | protocol.Explain | protocol.Unload
+    body: Order | protocol.Predict
 
 
 class Worker:
@@ -63,17 +61,18 @@ class Worker:
         self._path = path
         self._parent = parent
         self._runtime = runtime
-        self._fault = fault
+        self._jobs = Jobs(runtime, fault)
         self._state = protocol.WARMING
         self._detail = runtime.backend
-        self._jobs: deque[_Job] = deque()
+        self._waiting: deque[_Job] = deque()
+        self._slow: SimpleQueue[_Job | None] = SimpleQueue()
+        self._done: deque[tuple[_Job, Answer]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
         self._wake_write.settimeout(0)
         self._connections: set[_Connection] = set()
         self._stopping = False
-        self._counters = {"batches": 0, "errors": 0, "loads": 0, "predictions": 0, "requests": 0}
 
     def serve(self) -> None:
         """Listen and serve until `stop`; removes the socket file at the end."""
@@ -87,12 +86,14 @@ class Worker:
             self._selector.register(listener, selectors.EVENT_READ, None)
             self._selector.register(self._wake_read, selectors.EVENT_READ, None)
             threading.Thread(target=self._warm, name="warm", daemon=True).start()
+            threading.Thread(target=self._do_slow, name="slow", daemon=True).start()
             try:
                 while not self._stopping:
                     self._turn(listener)
             finally:
                 for connection in list(self._connections):
                     self._close(connection)
+                self._slow.put(None)
                 self._selector.close()
                 self._wake_read.close()
                 self._wake_write.close()
@@ -114,13 +115,24 @@ class Worker:
             self._detail = self._runtime.warm()
             self._state = protocol.READY
         except AndonError as error:
-            self._detail, self._state = error.message, protocol.BROKEN
+            self._break(error.message)
         except ImportError as error:
-            self._detail, self._state = f"{error}", protocol.BROKEN
+            self._break(f"{error}")
         self._wake(b"w")
 
+    def _break(self, reason: str) -> None:
+        self._jobs.broken = self._detail = reason
+        self._state = protocol.BROKEN
+
+    def _do_slow(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOAD_NICE)
+        while (job := self._slow.get()) is not None:
+            assert not isinstance(job.body, protocol.Predict)
+            self._done.append((job, self._jobs.perform(job.body)))
+            self._wake(b"l")
+
     def _turn(self, listener: socket.socket) -> None:
-        runnable = bool(self._jobs) and self._state != protocol.WARMING
+        runnable = bool(self._waiting) and self._state != protocol.WARMING
         for key, events in self._selector.select(0 if runnable else PARENT_CHECK_S):
             if key.fileobj is listener:
                 self._accept(listener)
@@ -128,7 +140,9 @@ class Worker:
                 self._wake_read.recv(64)
             else:
                 self._exchange(key.data, events)
-        if self._jobs and self._state != protocol.WARMING:
+        while self._done:
+            self._finish(*self._done.popleft())
+        if self._waiting and self._state != protocol.WARMING:
             self._work()
         if self._parent is not None and os.getppid() != self._parent:
             self._stopping = True
@@ -173,130 +187,51 @@ class Worker:
                 del connection.received[: prefix + length]
                 self._accept_request(connection, protocol.decode_request(data))
         except InvalidInput as error:
-            self._counters["errors"] += 1
+            self._jobs.counters["errors"] += 1
             self._answer(connection, 0, protocol.failed(error))
             connection.is_closing = True
 
     def _accept_request(self, connection: _Connection, request: protocol.Request) -> None:
-        self._counters["requests"] += 1
+        self._jobs.counters["requests"] += 1
         body = request.body
         if isinstance(body, protocol.Ping):
             self._answer(connection, request.number, protocol.Pong(self._state, self._detail))
         elif isinstance(body, protocol.Stats):
-            names = tuple(sorted(self._counters))
-            values = tuple(self._counters[name] for name in names)
+            names = tuple(sorted(self._jobs.counters))
+            values = tuple(self._jobs.counters[name] for name in names)
             self._answer(connection, request.number, protocol.Counters(names, values))
         else:
             connection.outstanding += 1
-            self._jobs.append(_Job(connection, request.number, body))
+            self._waiting.append(_Job(connection, request.number, body))
 
     def _work(self) -> None:
         """Do the oldest job, and with it every waiting prediction of the same model."""
-        job = self._jobs.popleft()
+        job = self._waiting.popleft()
+        if isinstance(job.body, protocol.Unload):
+            self._finish(job, self._jobs.perform(job.body))
+            return
         if not isinstance(job.body, protocol.Predict):
-            self._finish(job, self._perform(job.body))
+            self._slow.put(job)
             return
         batch, rest, windows = [job], deque[_Job](), len(job.body.windows)
-        while self._jobs:
-            other = self._jobs.popleft()
+        windows_max = self._jobs.windows_max(job.body.model_id)
+        while self._waiting:
+            other = self._waiting.popleft()
             same = isinstance(other.body, protocol.Predict) and (
                 other.body.model_id == job.body.model_id
             )
             size = len(other.body.windows) if isinstance(other.body, protocol.Predict) else 0
-            if same and windows + size <= BATCH_WINDOWS_MAX:
+            if same and windows + size <= windows_max:
                 batch.append(other)
                 windows += size
             else:
                 rest.append(other)
-        self._jobs = rest
-        self._predict(job.body.model_id, batch)
+        self._waiting = rest
+        answers = self._jobs.predict(job.body.model_id, _predictions(batch))
+        for one, answer in zip(batch, answers, strict=True):
+            self._finish(one, answer)
 
-    def _perform(
-        self, body: protocol.Load | protocol.Conform | protocol.Explain | protocol.Unload
-    ) -> protocol.Loaded | protocol.Done | protocol.Explained | protocol.Failed:
-        try:
-            self._require_ready()
-            if isinstance(body, protocol.Load):
-                model_id = self._runtime.load(body.blob)
-                self._counters["loads"] += 1
-                return protocol.Loaded(model_id, encode(self._runtime.manifest(model_id)))
-            if isinstance(body, protocol.Explain):
-                return self._explain(body)
-            if isinstance(body, protocol.Conform):
-                self._runtime.conformance(body.model_id)
-            else:
-                self._runtime.unload(body.model_id)
-            return protocol.Done()
-        except AndonError as error:
-            self._counters["errors"] += 1
-            return protocol.failed(error)
-
-    def _predict(self, model_id: bytes, jobs: list[_Job]) -> None:
-        windows: list[bytes] = []
-        sound: list[tuple[_Job, int]] = []
-        for job in jobs:
-            try:
-                self._require_ready()
-                windows_of_job = self._checked(job.body)
-            except AndonError as error:
-                self._counters["errors"] += 1
-                self._finish(job, protocol.failed(error))
-                continue
-            windows += windows_of_job
-            sound.append((job, len(windows_of_job)))
-        try:
-            outputs = self._runtime.predict(model_id, windows) if sound else []
-        except AndonError as error:
-            self._counters["errors"] += 1
-            for job, _ in sound:
-                self._finish(job, protocol.failed(error))
-            return
-        self._counters["batches"] += 1
-        self._counters["predictions"] += len(outputs)
-        outputs = self._told(outputs)
-        start = 0
-        for job, count in sound:
-            self._finish(job, protocol.Outputs(tuple(outputs[start : start + count])))
-            start += count
-
-    def _told(self, outputs: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """What this worker says: the truth, unless a test made it lie."""
-        if self._fault == "wrong-output":
-            return [(row[0] ^ 1, *row[1:]) for row in outputs]
-        if self._fault == "far-output":
-            return [(row[0] + FAR, *row[1:]) for row in outputs]
-        return outputs
-
-    def _explain(self, body: protocol.Explain) -> protocol.Explained:
-        package = self._runtime.package(body.model_id)
-        (found,) = self._told(self._runtime.predict(body.model_id, [body.window]))
-        return explain(package, body.window, body.committed, found, self._runtime.backend)
-
-    def _checked(self, body: object) -> list[bytes]:
-        """The windows of one request, checked alone: another's mistake must not fail them."""
-        assert isinstance(body, protocol.Predict)
-        if len(body.windows) > protocol.WINDOWS_MAX:
-            raise InvalidInput(
-                Code.TOO_MANY, f"{len(body.windows)} windows exceed {protocol.WINDOWS_MAX}"
-            )
-        manifest = self._runtime.manifest(body.model_id)
-        for window in body.windows:
-            validate_window(manifest, window)
-        return list(body.windows)
-
-    def _require_ready(self) -> None:
-        if self._state != protocol.READY:
-            raise Unavailable(Code.WORKER_DOWN, f"the backend is down: {self._detail}")
-
-    def _finish(
-        self,
-        job: _Job,
-        body: protocol.Loaded
-        | protocol.Outputs
-        | protocol.Done
-        | protocol.Explained
-        | protocol.Failed,
-    ) -> None:
+    def _finish(self, job: _Job, body: Answer) -> None:
         connection = job.connection
         connection.outstanding -= 1
         if connection in self._connections:
@@ -308,13 +243,7 @@ class Worker:
         self,
         connection: _Connection,
         number: int,
-        body: protocol.Pong
-        | protocol.Loaded
-        | protocol.Outputs
-        | protocol.Done
-        | protocol.Explained
-        | protocol.Counters
-        | protocol.Failed,
+        body: Answer | protocol.Pong | protocol.Counters,
     ) -> None:
         connection.sending += protocol.frame(protocol.Reply(number, body))
         if len(connection.sending) > OUTPUT_BYTES_MAX:
@@ -354,7 +283,11 @@ class Worker:
         self._connections.discard(connection)
         self._watch(connection, 0)
         connection.stream.close()
-        self._jobs = deque(job for job in self._jobs if job.connection is not connection)
+        self._waiting = deque(job for job in self._waiting if job.connection is not connection)
+
+
+def _predictions(jobs: list[_Job]) -> list[protocol.Predict]:
+    return [job.body for job in jobs if isinstance(job.body, protocol.Predict)]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -364,7 +297,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--backend", choices=BACKENDS, default="cpu")
     parser.add_argument("--fault", choices=FAULTS, default="none", help="a tool for chaos tests")
     parser.add_argument("--with-parent", action="store_true", help="end when the parent ends")
+    parser.add_argument(
+        "--memory-mib", type=int, default=0, help="refuse to take more memory; 0 for no cap"
+    )
     options = parser.parse_args(arguments)
+    if options.memory_mib:
+        cap_memory(options.memory_mib)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parent = os.getppid() if options.with_parent else None
     worker = Worker(options.socket, Runtime(options.backend), options.fault, parent)

@@ -53,7 +53,7 @@ from node.service import NodeService, Parts
 from node.storage import PortableFiles
 from node.upkeep import Upkeep, UpkeepPorts
 from node.wiring import network_settings
-from node.workers.supervisor import Supervisor, WorkerSettings
+from node.workers.supervisor import Supervisor, worker_settings
 
 STATUS_EVERY_S = 1.0
 LINKING_S = 3.0
@@ -84,13 +84,7 @@ class Node:
     # -- wiring ---------------------------------------------------------------------------
 
     def _make_worker(self) -> Supervisor:
-        config = self._opened.config
-        settings = WorkerSettings(
-            home=self._opened.home.path,
-            checkout=CHECKOUT,
-            backend=config.worker_backend,
-            fault=config.worker_fault,
-        )
+        settings = worker_settings(self._opened.home.path, CHECKOUT, self._opened.config)
         return Supervisor(settings, self._jitter)
 
     def _build_chain(self) -> None:

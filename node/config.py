@@ -42,6 +42,7 @@ _NOT_NEGATIVE = (
     "snapshots_kept",
     "keep_blocks",
     "halt_at_height",
+    "worker_memory_mib",
     "scrub_values_per_s",
 )
 ADOPT = "roots"
@@ -81,6 +82,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     pkcs11_label: str = ""
     pkcs11_pin_file: str = ""
     worker_backend: str = "cpu"
+    worker_memory_mib: int = 4096
+    """What a worker on a CPU may take; 0 for no cap. Beyond it loads and predictions fail."""
     worker_fault: str = "none"
     """A chaos tool: `wrong-output` makes this node's worker lie."""
     clock_skew_ms: int = 0

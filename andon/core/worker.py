@@ -4,6 +4,7 @@ A frame is a 4-byte big-endian length and that many bytes of one canonical `Requ
 The stream is a Unix domain socket. A client may have many requests in flight on one connection;
 each reply carries the number of its request, and replies may come in any order. A worker answers
 `Pong("warming")` until its backend is up; `Load`, `Predict` and `Conform` sent meanwhile wait.
+Loads run beside predictions: whoever predicts waits for `Loaded` first.
 An oversized or malformed frame gets a `Failed` numbered 0 and the connection is closed.
 """
 
@@ -17,6 +18,8 @@ from andon.core.errors import Code, InvalidInput
 LENGTH_BYTES = 4
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 WINDOWS_MAX = 4096
+BATCH_MULTIPLY_ADDS_MAX = 1 << 34
+"""A batch is seconds of work: a client that hears nothing for longer takes the worker for hung."""
 REQUESTS_IN_FLIGHT_MAX = 1024
 """Per connection; a worker stops reading a connection that has more outstanding."""
 
@@ -129,6 +132,11 @@ class Failed(Record, frozen=True, tag="failed"):
     message: str
     hint: str
     fields: tuple[tuple[str, str], ...]
+
+
+def windows_max(multiply_adds: int, most: int) -> int:
+    """How many windows of a model make one batch, by its work."""
+    return max(1, min(most, BATCH_MULTIPLY_ADDS_MAX // max(1, multiply_adds)))
 
 
 class Reply(Record, frozen=True):

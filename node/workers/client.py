@@ -52,6 +52,8 @@ class WorkerClient:
         self._waiting: dict[int, asyncio.Future[Body]] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._is_down = False
+        self.heard_s = asyncio.get_running_loop().time()
+        """When the worker last said anything, on the clock of the loop."""
 
     async def run(self) -> None:
         """Read replies until the worker goes away; then every waiting request fails."""
@@ -59,6 +61,7 @@ class WorkerClient:
             while True:
                 prefix = await self._reader.readexactly(protocol.LENGTH_BYTES)
                 data = await self._reader.readexactly(protocol.frame_length(prefix))
+                self.heard_s = asyncio.get_running_loop().time()
                 self._settle(protocol.decode_reply(data))
         except (asyncio.IncompleteReadError, OSError, InvalidInput):
             pass  # the supervisor sees the end and starts anew

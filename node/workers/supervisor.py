@@ -22,15 +22,18 @@ from typing import BinaryIO
 import structlog
 
 from andon.core import worker as protocol
+from andon.core.codec import decode
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
-from node.config import NO_BACKEND
+from andon.core.model import ModelManifest
+from node.config import NO_BACKEND, Config
 from node.net.limits import Backoff
 from node.workers.client import WorkerClient, connect, worker_down
 
 PREDICT_MS = 20_000
-"""A worker that takes longer hangs: it is killed and started anew."""
-LOAD_MS = 120_000
-PING_MS = 60_000  # one thread: a compilation delays the pong
+"""A worker that says nothing for longer hangs: it is killed and started anew."""
+LOAD_MS = 300_000
+"""Far above what checking a package may cost (`models.package.CHECK_MULTIPLY_ADDS_MAX`)."""
+PING_MS = 60_000  # a compilation delays the pong
 PING_EVERY_S = 5.0
 CONNECT_S = 20.0
 CONNECT_POLL_S = 0.02
@@ -51,6 +54,27 @@ class WorkerSettings:
     checkout: Path
     backend: str
     fault: str = "none"
+    memory_mib: int = 0
+    """What a worker on a CPU may take; 0 for no cap."""
+
+
+def worker_settings(home: Path, checkout: Path, config: Config) -> WorkerSettings:
+    """The settings of a node's worker."""
+    return WorkerSettings(
+        home=home,
+        checkout=checkout,
+        backend=config.worker_backend,
+        fault=config.worker_fault,
+        memory_mib=config.worker_memory_mib,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A model that a new worker is to load: how to read its package, and windows a request."""
+
+    reread: Callable[[], bytes]
+    windows: int
 
 
 class Supervisor:
@@ -65,8 +89,7 @@ class Supervisor:
         self._client: WorkerClient | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
-        self._models: dict[bytes, Callable[[], bytes]] = {}
-        """How to read each package again; the worker holds what is in them."""
+        self._models: dict[bytes, _Kept] = {}
         self.state = "none" if settings.backend == NO_BACKEND else "starting"
         self.detail = ""
         self.restarts = 0
@@ -127,6 +150,9 @@ class Supervisor:
         settings = self._settings
         command = [sys.executable, "-m", "models.worker", "--socket", str(path)]
         command += ["--backend", settings.backend, "--with-parent"]
+        if settings.memory_mib and settings.backend == "cpu":
+            # The driver of an accelerator maps more than any cap would allow.
+            command += ["--memory-mib", str(settings.memory_mib)]
         return [*command, "--fault", settings.fault] if settings.fault != "none" else command
 
     async def _tend(self, client: WorkerClient, backoff: Backoff) -> None:
@@ -145,9 +171,9 @@ class Supervisor:
 
     async def _load_again(self, client: WorkerClient) -> None:
         """Load all models into a new worker; one that does not load must not keep the others."""
-        for model_id, reread in list(self._models.items()):
+        for model_id, kept in list(self._models.items()):
             try:
-                blob = await asyncio.to_thread(reread)
+                blob = await asyncio.to_thread(kept.reread)
                 await client.ask(protocol.Load(blob=blob), LOAD_MS)
             except AndonError as error:
                 self._models.pop(model_id, None)
@@ -203,10 +229,17 @@ class Supervisor:
             raise Unavailable(
                 Code.TOO_MANY, f"{MODELS_MAX} models are loaded already", hint="retire some"
             )
-        loaded = await self._ask(protocol.Load(blob=blob), LOAD_MS)
+        try:
+            loaded = await self._ask(protocol.Load(blob=blob), LOAD_MS)
+        except Unavailable as error:
+            # Loads go one after another: what does not end keeps every other model out.
+            self._end_if_hung(error, silent_ms=0)
+            raise
         if not isinstance(loaded, protocol.Loaded):
             raise worker_down()
-        self._models[loaded.model_id] = reread
+        work = decode(ModelManifest, loaded.manifest).multiply_adds
+        windows = protocol.windows_max(work, WINDOWS_PER_REQUEST)
+        self._models[loaded.model_id] = _Kept(reread, windows)
         self.differing.pop(loaded.model_id, None)
         return loaded
 
@@ -250,30 +283,37 @@ class Supervisor:
         Raises:
             InvalidInput: BAD_MODEL_INPUT. Unavailable: WORKER_DOWN, MODEL_NOT_ACTIVE.
         """
-        if model_id not in self._models:
+        kept = self._models.get(model_id)
+        if kept is None:
             # Not the asker's fault: the registry has it, this node has not fetched it yet.
             raise Unavailable(
                 Code.MODEL_NOT_ACTIVE, f"model {model_id.hex()[:16]} is not loaded here yet"
             )
         outputs: list[tuple[int, ...]] = []
-        for start in range(0, len(windows), WINDOWS_PER_REQUEST):
-            piece = tuple(windows[start : start + WINDOWS_PER_REQUEST])
+        for start in range(0, len(windows), kept.windows):
+            piece = tuple(windows[start : start + kept.windows])
             question = protocol.Predict(model_id=model_id, windows=piece)
             try:
                 answer = await self._ask(question, self._predict_ms)
             except Unavailable as error:
-                self._end_if_hung(error)
+                self._end_if_hung(error, self._predict_ms)
                 raise
             if not isinstance(answer, protocol.Outputs) or len(answer.outputs) != len(piece):
                 raise Unavailable(Code.WORKER_DOWN, "the worker answered something else")
             outputs.extend(answer.outputs)
         return outputs
 
-    def _end_if_hung(self, error: Unavailable) -> None:
-        """Kill a worker that is connected and yet does not answer; `run` starts another."""
-        process = self._process
-        if "timed_out" in error.fields and process is not None and process.returncode is None:
-            log.error("worker.hung", timeout_ms=self._predict_ms)
+    def _end_if_hung(self, error: Unavailable, silent_ms: int) -> None:
+        """Kill a worker that did not answer in time and says nothing else; `run` starts another.
+
+        One that answers others meanwhile is busy: another would only have to do the same again.
+        """
+        process, client = self._process, self._client
+        if "timed_out" not in error.fields or process is None or client is None:
+            return
+        silent_s = asyncio.get_running_loop().time() - client.heard_s
+        if process.returncode is None and silent_s * 1000 >= silent_ms:
+            log.error("worker.hung", silent_s=round(silent_s, 1))
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
 

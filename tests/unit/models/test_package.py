@@ -15,8 +15,10 @@ from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain, digest
 from andon.core.model import ModelManifest
 from andon.core.package import Golden, Parts
+from models import package as package_module
 from models.interpreter import interpret
-from models.package import Package, edge_windows
+from models.package import Package, checks_max, edge_windows
+from tests.unit.models.conftest import tiny_package
 
 
 def reassembled(package: Package, **changes: object) -> bytes:
@@ -145,3 +147,15 @@ def test_the_id_covers_every_field_of_the_manifest(tiny: Package) -> None:
     other = msgspec.structs.replace(tiny.manifest, version="2")
     assert decode(ModelManifest, encode(other)) != tiny.manifest
     assert digest(Domain.MODEL, encode(other)) != tiny.id
+
+
+def test_a_large_model_brings_few_golden_vectors_so_that_checking_ends(
+    tiny: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_module, "CHECK_MULTIPLY_ADDS_MAX", 3 * tiny.manifest.multiply_adds)
+    assert len(tiny_package().golden.windows) == 3
+    with pytest.raises(InvalidInput) as caught:
+        Package.from_blob(tiny.to_blob())
+    assert caught.value.code is Code.BAD_MODEL_PACKAGE
+    assert checks_max(10**12, 8) == 1
+    assert checks_max(0, 8) == 8

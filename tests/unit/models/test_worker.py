@@ -17,11 +17,13 @@ import pytest
 from andon.core import worker as protocol
 from andon.core.codec import decode
 from andon.core.errors import Code, Unavailable
-from andon.core.model import ModelManifest
+from andon.core.model import ModelId, ModelManifest
 from models.interpreter import interpret
-from models.package import Package
+from models.package import Description, Package, build_package
+from models.quantiser import linear_quantiser
 from models.runtime import Executor, Runtime
 from models.worker import Worker
+from tests.unit.models.test_memory import wide
 
 OPEN: list[socket.socket] = []
 
@@ -101,6 +103,45 @@ class Lying(Runtime):
         return lambda batch: interpret(package.graph, package.weights, batch).astype(np.int32) + 1
 
 
+class Heavy(Runtime):
+    """Loads of "heavy" take until the test lets them go."""
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(backend)
+        self.is_loading, self.go = threading.Event(), threading.Event()
+
+    def load(self, blob: bytes) -> ModelId:
+        if blob == b"heavy":
+            self.is_loading.set()
+            assert self.go.wait(20)
+        return super().load(blob)
+
+
+class Failing(Runtime):
+    """Meets what no code foresaw."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("numpy")
+        self.error, self.fails = error, False
+
+    def load(self, blob: bytes) -> ModelId:
+        if self.fails:
+            raise self.error
+        return super().load(blob)
+
+    def predict(self, model_id: bytes, windows: object) -> list[tuple[int, ...]]:
+        raise self.error
+
+
+def hungry_package() -> Package:
+    """Its windows are checked nine at a time, and those take some 260 MB."""
+    graph, tensors = wide(16)
+    about = Description(name="hungry", version="1", task="rul", scale_num=1, scale_den=8)
+    samples = np.zeros((1, *graph.input_shape), np.int8)
+    quantiser = linear_quantiser(("x",), np.zeros(1), np.ones(1))
+    return build_package(about, graph, tensors, quantiser, samples)
+
+
 class Running:
     """A worker in a thread of this process."""
 
@@ -144,11 +185,10 @@ def test_it_answers_pings_while_warming_and_holds_work_until_ready(
     running, runtime = slow
     client = Client(running.path)
     client.send(1, protocol.Load(tiny.to_blob()))
-    client.send(2, protocol.Predict(tiny.id, (window(1),)))
+    client.send(2, protocol.Predict(bytes(32), (window(1),)))
     assert client.ask(protocol.Ping(), 3) == protocol.Pong(protocol.WARMING, "numpy")
     runtime.go.set()
-    loaded, outputs = client.receive(), client.receive()
-    assert (loaded.number, outputs.number) == (1, 2)
+    loaded, _ = sorted((client.receive(), client.receive()), key=lambda reply: reply.number)
     assert isinstance(loaded.body, protocol.Loaded)
     assert decode(ModelManifest, loaded.body.manifest) == tiny.manifest
     assert client.ask(protocol.Ping()) == protocol.Pong(protocol.READY, "numpy for tests")
@@ -159,14 +199,13 @@ def test_predictions_of_one_model_that_wait_together_run_as_one_batch(
 ) -> None:
     running, runtime = slow
     clients = [Client(running.path) for _ in range(3)]
-    clients[0].send(1, protocol.Load(tiny.to_blob()))
+    runtime.load(tiny.to_blob())
     for client in clients:
         # The answered ping shows that what was sent before it is queued.
         for number in (2, 3):
             client.send(number, protocol.Predict(tiny.id, (window(number * 40 - 120), window(90))))
         assert client.ask(protocol.Ping(), 4)
     runtime.go.set()
-    assert clients[0].receive().number == 1
     for client in clients:
         first, second = client.receive(), client.receive()
         assert isinstance(first.body, protocol.Outputs)
@@ -174,6 +213,61 @@ def test_predictions_of_one_model_that_wait_together_run_as_one_batch(
         assert first.body.outputs[1] == second.body.outputs[1]
         assert first.body.outputs[0] != second.body.outputs[0]
     assert runtime.batches == [12]
+
+
+def test_predictions_go_on_while_another_model_loads(tmp_path: Path, tiny: Package) -> None:
+    runtime = Heavy("numpy")
+    runtime.load(tiny.to_blob())
+    running = Running(tmp_path, runtime)
+    try:
+        loading, client = Client(running.path), Client(running.path)
+        loading.send(1, protocol.Load(b"heavy"))
+        assert runtime.is_loading.wait(20)
+        assert isinstance(client.ask(protocol.Predict(tiny.id, (window(3),))), protocol.Outputs)
+        assert isinstance(client.ask(protocol.Ping()), protocol.Pong)
+        runtime.go.set()
+        assert isinstance(loading.receive().body, protocol.Failed)
+    finally:
+        runtime.go.set()
+        running.stop()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED")])
+def test_what_goes_wrong_in_one_job_is_its_answer_and_not_the_end(
+    tmp_path: Path, tiny: Package, error: Exception, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runtime = Failing(error)
+    running = Running(tmp_path, runtime)
+    try:
+        client = Client(running.path)
+        for body in (protocol.Load(b"x"), protocol.Predict(tiny.id, (window(1),))):
+            runtime.fails = False
+            assert isinstance(client.ask(protocol.Load(tiny.to_blob())), protocol.Loaded)
+            runtime.fails = True
+            failed = client.ask(body)
+            assert isinstance(failed, protocol.Failed)
+            assert failed.code == Code.INTERNAL.value
+            assert "worker_memory_mib" in failed.hint
+            assert type(error).__name__ in capfd.readouterr().err
+    finally:
+        running.stop()
+
+
+def test_a_package_that_needs_more_memory_than_allowed_fails_alone(
+    tmp_path: Path, tiny: Package
+) -> None:
+    path = tmp_path / "w.sock"
+    command = [sys.executable, "-m", "models.worker", "--socket", str(path), "--with-parent"]
+    command += ["--backend", "numpy", "--memory-mib", "160"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            client = Client(path)
+            failed = client.ask(protocol.Load(hungry_package().to_blob()))
+            assert isinstance(failed, protocol.Failed)
+            assert failed.code == Code.INTERNAL.value
+            assert isinstance(client.ask(protocol.Load(tiny.to_blob())), protocol.Loaded)
+        finally:
+            process.terminate()
 
 
 def test_one_bad_request_does_not_fail_its_neighbours(

@@ -13,7 +13,7 @@ from andon.core.codec import decode
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.model import ModelManifest
 from andon.core.worker import BROKEN, READY
-from node.workers.supervisor import Supervisor, WorkerSettings
+from node.workers.supervisor import Supervisor, WorkerSettings, _Kept
 
 CHECKOUT = Path(__file__).resolve().parents[4]
 
@@ -46,7 +46,7 @@ async def test_a_killed_worker_is_started_again_and_leaves_no_process_behind(
             await supervisor.conform(b"m" * 32)
         assert error.value.code is not Code.WORKER_DOWN
         before = children_of(os.getpid())
-        supervisor._models[b"x" * 32] = gone
+        supervisor._models[b"x" * 32] = _Kept(gone, 1)
         os.kill(before[-1], signal.SIGKILL)
         async with asyncio.timeout(20):
             while supervisor.restarts == 0:  # noqa: ASYNC110 - polls
@@ -60,6 +60,15 @@ async def test_a_killed_worker_is_started_again_and_leaves_no_process_behind(
         after = children_of(os.getpid())
         assert len(after) == len(before)
     assert len(children_of(os.getpid())) == len(before) - 1
+
+
+@pytest.mark.parametrize(("backend", "is_capped"), [("cpu", True), ("gpu", False)])
+async def test_the_memory_of_a_worker_on_a_cpu_is_capped(
+    tmp_path: Path, backend: str, *, is_capped: bool
+) -> None:
+    settings = WorkerSettings(home=tmp_path, checkout=CHECKOUT, backend=backend, memory_mib=700)
+    command = Supervisor(settings, random.Random(1))._command(tmp_path / "s")
+    assert ("--memory-mib" in command) == is_capped
 
 
 async def test_without_a_backend_every_prediction_is_unavailable(tmp_path: Path) -> None:
