@@ -32,7 +32,7 @@ from node.explorer import Explorer
 from node.facade import Wait
 from node.finality import FinalityTracker
 from node.gossip import Gossip
-from node.home import Opened
+from node.home import BLOBS, Opened
 from node.mempool import Mempool, MempoolLimits, Verifier
 from node.metrics import Metrics
 from node.mismatch import MismatchLog, explain_mismatch
@@ -50,7 +50,7 @@ from node.rpc.epcis import Epcis
 from node.rpc.server import RpcServer
 from node.rpc.settings import rpc_settings
 from node.service import NodeService, Parts
-from node.storage import PortableFiles
+from node.storage import BlobQuota, PortableFiles
 from node.upkeep import Upkeep, UpkeepPorts
 from node.wiring import network_settings
 from node.workers.supervisor import Supervisor, worker_settings
@@ -227,6 +227,7 @@ class Node:
             gossip=self.gossip,
             finality=self.finality,
             blobs=opened.blobs,
+            quota=BlobQuota(opened.home.data / BLOBS, opened.config.blobs_mib * 1024 * 1024),
             worker=self.worker,
             network=self.network,
             table=self.table,

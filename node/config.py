@@ -43,6 +43,7 @@ _NOT_NEGATIVE = (
     "keep_blocks",
     "halt_at_height",
     "worker_memory_mib",
+    "blobs_mib",
     "scrub_values_per_s",
 )
 ADOPT = "roots"
@@ -94,6 +95,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A chaos tool: be an older release, which knows no later protocol."""
     log_level: str = "info"
     storage_map_mib: int = 4096
+    blobs_mib: int = 32_768
+    """What users may store as blobs on this node; 0 for no end."""
     state_sync: bool = False
     """Begin an empty chain from a peer's snapshot instead of from block 1."""
     sync_verify: str = ADOPT

@@ -25,6 +25,9 @@ from node.signer.ports import ValidatorSigner
 from node.storage import BlobStore, ChainStore, LmdbConsensusStore, scrub
 from node.storage.durable import flush
 
+BLOBS = "blobs"
+"""Folder of blobs in the data folder."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
@@ -75,7 +78,7 @@ def open_home(path: Path, worker_backend: str = "") -> Iterator[Opened]:
         votes = LmdbConsensusStore(home.data / "consensus", home.votes_mark)
         stack.callback(votes.close)
         with on_disk("blobs"):
-            blobs = BlobStore(home.data / "blobs")
+            blobs = BlobStore(home.data / BLOBS)
         yield Opened(
             home=home,
             config=config,

@@ -41,7 +41,7 @@ from node.mismatch import MismatchLog
 from node.net.network import Network
 from node.net.peers import PeerTable
 from node.queries import AFTER_BLOCK, Queries
-from node.storage import BlobStore
+from node.storage import BlobQuota, BlobStore
 from node.workers.supervisor import Supervisor
 
 WAIT_MS_MAX = 120_000
@@ -61,6 +61,7 @@ class Parts:
     gossip: Gossip
     finality: FinalityTracker
     blobs: BlobStore
+    quota: BlobQuota
     worker: Supervisor
     network: Network
     table: PeerTable
@@ -226,8 +227,8 @@ class NodeService:
     # -- blobs ----------------------------------------------------------------------------
 
     async def publish_blob(self, blob: bytes) -> bytes:
-        """Store a blob for peers to fetch."""
-        return await asyncio.to_thread(self._parts.blobs.put, blob)
+        """Store a blob for peers to fetch, within the quota of users."""
+        return await asyncio.to_thread(self._parts.quota.publish, self._parts.blobs, blob)
 
     async def blob(self, digest: bytes) -> bytes:
         """Read a stored blob."""

@@ -30,8 +30,8 @@ class Store(Protocol):
     def put(self, blob: bytes) -> bytes:
         """Store a blob."""
 
-    def mend(self, blob: bytes) -> None:
-        """Put sound content in the place of what is damaged."""
+    def remove(self, identity: bytes) -> None:
+        """Forget a blob."""
 
     def pieces_here(self, identity: bytes) -> int:
         """How many pieces of an unfinished blob are on disk."""

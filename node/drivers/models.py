@@ -205,6 +205,7 @@ class ModelsDriver:
             except (Corrupt, InvalidInput) as error:
                 # Damaged, or removed meanwhile. Peers have it: one file must not end a node.
                 log.warning("blob.not_read", blob=announced.blob.hex(), reason=str(error)[:200])
+                await asyncio.to_thread(store.remove, announced.blob)
         if announced.size > BLOB_BYTES_MAX:
             raise InvalidInput(Code.TOO_LARGE, f"a model blob has at most {BLOB_BYTES_MAX} bytes")
         source, peers = self._ports.source, self._ports.peers()
@@ -212,7 +213,7 @@ class ModelsDriver:
             blob = await fetch_pieces(store, source, peers, announced)
         else:
             blob = await fetch_blob(source, peers, announced.blob, announced.size)
-            await asyncio.to_thread(store.mend, blob)
+            await asyncio.to_thread(store.put, blob)
         log.info("blob.fetched", blob=announced.blob.hex(), size_bytes=len(blob))
         return blob
 

@@ -1,5 +1,6 @@
 """Durable storage: the chain, what consensus must remember, blobs."""
 
+from node.storage.blob_quota import BlobQuota
 from node.storage.blobs import BLOB_BYTES_MAX, BlobStore
 from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
 from node.storage.consensus_store import LmdbConsensusStore
@@ -13,6 +14,7 @@ from node.storage.snapshot import Snapshot
 __all__ = [
     "BLOB_BYTES_MAX",
     "MAP_BYTES",
+    "BlobQuota",
     "BlobStore",
     "ChainStore",
     "Damage",
