@@ -13,7 +13,7 @@ from andon.core.codec import decode
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.model import ModelManifest
 from andon.core.worker import BROKEN, READY
-from node.workers.supervisor import Supervisor, WorkerSettings, _Kept
+from node.workers.supervisor import DIFFERING_MAX, Supervisor, WorkerSettings, _Kept
 
 CHECKOUT = Path(__file__).resolve().parents[4]
 
@@ -112,3 +112,23 @@ async def test_a_worker_that_hangs_is_killed_and_its_model_loaded_again(tmp_path
                 with contextlib.suppress(Unavailable):
                     assert await supervisor.predict(loaded.model_id, [window]) == before
                     break
+        await supervisor.unload(loaded.model_id)
+        assert supervisor.models_loaded == 0
+        with pytest.raises(InvalidInput) as unknown:  # the worker has forgotten it, too
+            await supervisor.conform(loaded.model_id)
+        assert unknown.value.code is Code.MODEL_NOT_ACTIVE
+
+
+async def test_models_that_this_machine_computes_wrong_are_known_until_they_are_gone(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, "none") as supervisor:
+        error = Unavailable(Code.CONFORMANCE_FAILED, "another value", model=(b"m" * 32).hex())
+        supervisor._note_difference(error)
+        assert supervisor.differing == {b"m" * 32: "another value"}
+        for number in range(2 * DIFFERING_MAX):
+            error.fields["model"] = number.to_bytes(32, "big").hex()
+            supervisor._note_difference(error)
+        assert len(supervisor.differing) == DIFFERING_MAX
+        await supervisor.unload(b"m" * 32)
+        assert b"m" * 32 not in supervisor.differing
