@@ -15,7 +15,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,12 +69,13 @@ def worker_settings(home: Path, checkout: Path, config: Config) -> WorkerSetting
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
-    """A model that a new worker is to load: how to read its package, and windows a request."""
+    """A model that a new worker is to load; `reread` gives its package again."""
 
     reread: Callable[[], bytes]
-    windows: int
+    multiply_adds: int
+    is_loaded: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Supervisor:
@@ -89,6 +90,8 @@ class Supervisor:
         self._client: WorkerClient | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
+        self._loading = asyncio.Lock()
+        """Loads go one after another in the worker; none is to wait there on its own time."""
         self._models: dict[bytes, _Kept] = {}
         self.state = "none" if settings.backend == NO_BACKEND else "starting"
         self.detail = ""
@@ -117,6 +120,8 @@ class Supervisor:
                     self.detail = str(error)[:300]
                 self._ready.clear()
                 self._client = None
+                for kept in self._models.values():
+                    kept.is_loaded.clear()
                 self.state = "down"
                 self.restarts += 1
                 log.error("worker.ended", detail=self.detail, restarts=self.restarts)
@@ -156,28 +161,37 @@ class Supervisor:
         return [*command, "--fault", settings.fault] if settings.fault != "none" else command
 
     async def _tend(self, client: WorkerClient, backoff: Backoff) -> None:
-        """Load the models, open the door, then ping; returns when the worker does not answer."""
+        """Open the door, load the models, ping; returns when the worker does not answer."""
         try:
             await self._ping(client)
-            await self._load_again(client)
             self._client = client
             self._ready.set()
-            backoff.reset()
-            while True:
-                await self._ping(client)
-                await asyncio.sleep(PING_EVERY_S if self.state == protocol.READY else 0.25)
-        except (Unavailable, InvalidInput) as error:
-            self.detail = str(error)[:300]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._load_again(client))
+                group.create_task(self._keep_pinging(client, backoff))
+        except* (Unavailable, InvalidInput) as errors:
+            self.detail = str(errors.exceptions[0])[:300]
+
+    async def _keep_pinging(self, client: WorkerClient, backoff: Backoff) -> None:
+        backoff.reset()
+        while True:
+            await self._ping(client)
+            await asyncio.sleep(PING_EVERY_S if self.state == protocol.READY else 0.25)
 
     async def _load_again(self, client: WorkerClient) -> None:
-        """Load all models into a new worker; one that does not load must not keep the others."""
-        for model_id, kept in list(self._models.items()):
+        """Load all models into a new worker, small ones first: none must wait for a larger one.
+
+        One that does not load is forgotten; whoever wants it loads it again.
+        """
+        for model_id, kept in sorted(self._models.items(), key=lambda item: item[1].multiply_adds):
             try:
                 blob = await asyncio.to_thread(kept.reread)
-                await client.ask(protocol.Load(blob=blob), LOAD_MS)
+                async with self._loading:
+                    await client.ask(protocol.Load(blob=blob), LOAD_MS)
+                kept.is_loaded.set()
             except AndonError as error:
                 self._models.pop(model_id, None)
-                log.error("model.lost", model=model_id.hex(), reason=str(error)[:300])  # noqa: TRY400 - whoever wants it loads it again
+                log.error("model.lost", model=model_id.hex(), reason=str(error)[:300])  # noqa: TRY400 - no trace: a state of this machine
                 if error.code is Code.WORKER_DOWN:
                     raise
 
@@ -230,16 +244,17 @@ class Supervisor:
                 Code.TOO_MANY, f"{MODELS_MAX} models are loaded already", hint="retire some"
             )
         try:
-            loaded = await self._ask(protocol.Load(blob=blob), LOAD_MS)
+            async with self._loading:
+                loaded = await self._ask(protocol.Load(blob=blob), LOAD_MS)
         except Unavailable as error:
-            # Loads go one after another: what does not end keeps every other model out.
+            # What does not end keeps every other model out.
             self._end_if_hung(error, silent_ms=0)
             raise
         if not isinstance(loaded, protocol.Loaded):
             raise worker_down()
         work = decode(ModelManifest, loaded.manifest).multiply_adds
-        windows = protocol.windows_max(work, WINDOWS_PER_REQUEST)
-        self._models[loaded.model_id] = _Kept(reread, windows)
+        self._models[loaded.model_id] = kept = _Kept(reread, work)
+        kept.is_loaded.set()
         self.differing.pop(loaded.model_id, None)
         return loaded
 
@@ -285,13 +300,12 @@ class Supervisor:
         """
         kept = self._models.get(model_id)
         if kept is None:
-            # Not the asker's fault: the registry has it, this node has not fetched it yet.
-            raise Unavailable(
-                Code.MODEL_NOT_ACTIVE, f"model {model_id.hex()[:16]} is not loaded here yet"
-            )
+            raise _not_loaded(model_id)
+        await self._until_loaded(model_id, kept)
         outputs: list[tuple[int, ...]] = []
-        for start in range(0, len(windows), kept.windows):
-            piece = tuple(windows[start : start + kept.windows])
+        size = protocol.windows_max(kept.multiply_adds, WINDOWS_PER_REQUEST)
+        for start in range(0, len(windows), size):
+            piece = tuple(windows[start : start + size])
             question = protocol.Predict(model_id=model_id, windows=piece)
             try:
                 answer = await self._ask(question, self._predict_ms)
@@ -302,6 +316,13 @@ class Supervisor:
                 raise Unavailable(Code.WORKER_DOWN, "the worker answered something else")
             outputs.extend(answer.outputs)
         return outputs
+
+    async def _until_loaded(self, model_id: bytes, kept: _Kept) -> None:
+        try:
+            async with asyncio.timeout(self._predict_ms / 1000):
+                await kept.is_loaded.wait()
+        except TimeoutError:
+            raise _not_loaded(model_id) from None
 
     def _end_if_hung(self, error: Unavailable, silent_ms: int) -> None:
         """Kill a worker that did not answer in time and says nothing else; `run` starts another.
@@ -316,6 +337,11 @@ class Supervisor:
             log.error("worker.hung", silent_s=round(silent_s, 1))
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+def _not_loaded(model_id: bytes) -> Unavailable:
+    # Not the asker's fault: the registry has it, this node has not fetched or loaded it yet.
+    return Unavailable(Code.MODEL_NOT_ACTIVE, f"model {model_id.hex()[:16]} is not loaded here yet")
 
 
 def _open_log(home: Path) -> BinaryIO:

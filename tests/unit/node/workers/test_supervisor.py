@@ -3,6 +3,7 @@ import contextlib
 import os
 import random
 import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -101,6 +102,14 @@ async def test_a_worker_that_hangs_is_killed_and_its_model_loaded_again(tmp_path
         loaded = await supervisor.load(blob, lambda: blob)
         window = bytes(decode(ModelManifest, loaded.manifest).input_bytes)
         before = await supervisor.predict(loaded.model_id, [window])
+        release = threading.Event()
+
+        def blocked() -> bytes:
+            release.wait(120)
+            return gone()
+
+        # A larger model that takes long to load again must not keep this one waiting.
+        supervisor._models = {b"x" * 32: _Kept(blocked, 10**12), **supervisor._models}
         os.kill(children_of(os.getpid())[-1], signal.SIGSTOP)
         with pytest.raises(Unavailable):
             await supervisor.predict(loaded.model_id, [window])
@@ -112,6 +121,9 @@ async def test_a_worker_that_hangs_is_killed_and_its_model_loaded_again(tmp_path
                 with contextlib.suppress(Unavailable):
                     assert await supervisor.predict(loaded.model_id, [window]) == before
                     break
+        release.set()
+        while supervisor.models_loaded == 2:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0.02)
         await supervisor.unload(loaded.model_id)
         assert supervisor.models_loaded == 0
         with pytest.raises(InvalidInput) as unknown:  # the worker has forgotten it, too
