@@ -61,16 +61,11 @@ def train(folder: Path, stage: int, seed: int, say: Say) -> Result:
     whole = evaluate_graph(assembly.graph(), assembly.tensors, certificate, inputs[cut:]) / STEPS
     floats = np.stack([mix.forecast(asked) for mix in mixes], axis=1)
     recent = [recent_median(targets[:cut, i], minutes[:cut], LEVEL_MIN[-1]) for i in range(OUTPUTS)]
-    naive = np.abs(np.median(targets[:cut], axis=0) - targets[cut:]).mean(axis=0)
-
-    def over_naive(forecast: NDArray[np.float64]) -> float:
-        error = np.abs(forecast - targets[cut:]).mean(axis=0)
-        return float(np.mean(error / np.maximum(naive, 1e-9)))
-
+    truth, naive = targets[cut:], np.median(targets[:cut], axis=0)
     figures = (
-        ("certified MAE / naive MAE", over_naive(whole)),
-        ("float MAE / naive MAE", over_naive(floats)),
-        ("levels of the last minutes alone", over_naive(np.array(recent)[np.newaxis])),
+        ("certified MAE / naive MAE", _over_naive(whole, naive, truth)),
+        ("float MAE / naive MAE", _over_naive(floats, naive, truth)),
+        ("levels of the last minutes alone", _over_naive(np.array(recent), naive, truth)),
         ("training rows", float(cut)),
         ("test rows", float(len(order) - cut)),
     )
@@ -112,6 +107,14 @@ def append_mix(assembly: Assembly, mix: Mix) -> int:
         value = assembly.push(g.Clip(assembly.push(g.Slice(0, (0,), (1,))), 0, 0))
     level = assembly.tensor("level", np.array([round(mix.level * STEPS)], np.int32))
     return assembly.push(g.Add(value, assembly.push(g.Constant(level))))
+
+
+def _over_naive(
+    forecast: NDArray[np.float64], naive: NDArray[np.float64], truth: NDArray[np.float64]
+) -> float:
+    """MAE over that of a constant `naive` for each output, mean over the outputs."""
+    error, base = (np.abs(guess - truth).mean(axis=0) for guess in (forecast, naive))
+    return float(np.mean(error / np.maximum(base, 1e-9)))
 
 
 def boosted(seed: int) -> BaseEstimator:
