@@ -8,18 +8,17 @@ touched node is hashed once. Shape and byte forms: andon.core.state_proof.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Protocol
 
-from andon.core.hashing import DIGEST_BYTES, ZERO_DIGEST, Digest
+from andon.core.hashing import DIGEST_BYTES, ZERO_DIGEST, Digest, Domain, digests
 from andon.core.state_proof import (
     BITMAP_BYTES,
     LEAF_BYTES,
     NIBBLES,
     StateProof,
     child_of,
-    inner_hash,
     key_digest,
-    leaf_hash,
     value_digest,
 )
 
@@ -32,6 +31,7 @@ class TreeReader(Protocol):
         ...
 
 
+_LEAF_TAG, _INNER_TAG = Domain.STATE_LEAF.value, Domain.STATE_NODE.value
 _NIBBLE_OF = {ord(digit): value for value, digit in enumerate("0123456789abcdef")}
 _DIGITS = [digit.encode() for digit in "0123456789abcdef"]
 
@@ -48,8 +48,8 @@ def update_tree(
     a touched node plus three a changed key.
     """
     leaves: list[_Leaf] = []
-    for key, value in changes.items():
-        place = key_digest(key)
+    places = digests(Domain.STATE_KEY, changes)
+    for place, value in zip(places, changes.values(), strict=True):
         content = None if value is None else place + value_digest(value)
         leaves.append((place.hex().encode(), place, content))
     leaves.sort()
@@ -104,7 +104,9 @@ def _hash(content: bytes | None) -> Digest:
     if content is None:
         return ZERO_DIGEST
     # Inner contents are 2 + 32n bytes, so the length tells a leaf (64) from an inner node.
-    return leaf_hash(content) if len(content) == LEAF_BYTES else inner_hash(content)
+    # Written out: a block hashes thousands of nodes.
+    tag = _LEAF_TAG if len(content) == LEAF_BYTES else _INNER_TAG
+    return Digest(sha256(tag + content).digest())
 
 
 class _Batch:
@@ -120,6 +122,9 @@ class _Batch:
         """Rewrite the subtree at `path`; returns its new content, which `writes` holds too."""
         old = self._read(path)
         if old is None or len(old) == LEAF_BYTES:
+            if len(leaves) == 1 and old is not None and old[:DIGEST_BYTES] == leaves[0][1]:
+                content = self.writes[path] = leaves[0][2]  # The usual case: another value.
+                return content
             content = self._rebuild(path, old, leaves)
         else:
             content = self._descend(path, old, leaves)
