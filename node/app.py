@@ -136,7 +136,7 @@ class Node:
             jitter=self._jitter,
         )
         self.fetcher = Fetcher(self.network, client)
-        self.gossip = Gossip(self.mempool, self.network, self.network.punish)
+        self.gossip = Gossip(self.mempool, self.network, self.network.punish, lambda: self.sync.lag)
 
     def _build_voting(self) -> None:
         opened = self._opened

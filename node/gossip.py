@@ -21,6 +21,8 @@ FLUSH_S = 0.004
 BATCH_BYTES_MAX = 256 * 1024
 INCOMING_COUNT_MAX = 16_384
 ADMITTING_AT_ONCE = 256
+LAG_DEAF = 64
+"""Who is so many blocks behind has better things to do than to check signatures."""
 _BAD = (Code.BAD_SIGNATURE, Code.MALFORMED, Code.NOT_CANONICAL, Code.WRONG_CHAIN)
 """What no honest node passes on; all else (expired, full, duplicate) is a matter of timing."""
 
@@ -49,11 +51,17 @@ class Gossip:
     """Moves transactions. `receive` and `spread` are synchronous and bounded."""
 
     def __init__(
-        self, pool: Pool, outlet: Outlet, punish: Callable[[bytes, float, str], None]
+        self,
+        pool: Pool,
+        outlet: Outlet,
+        punish: Callable[[bytes, float, str], None],
+        lag: Callable[[], int] = int,
     ) -> None:
+        """`lag` says how many blocks this node is catching up."""
         self._pool = pool
         self._outlet = outlet
         self._punish = punish
+        self._lag = lag
         self._incoming: deque[tuple[bytes, bytes]] = deque()
         self._arrived = asyncio.Event()
         self._outgoing: list[bytes] = []
@@ -80,7 +88,13 @@ class Gossip:
             self._outlet.broadcast(Transactions(raws))
 
     def receive(self, node_key: bytes, message: Transactions) -> None:
-        """Queue transactions of a peer for admission; drops what exceeds the bound."""
+        """Queue transactions of a peer for admission; drops what exceeds the bound.
+
+        A node far behind drops all: it could propose none of them before they are final.
+        """
+        if self._lag() >= LAG_DEAF:
+            self.dropped += len(message.raws)
+            return
         for raw in message.raws:
             if len(self._incoming) >= INCOMING_COUNT_MAX:
                 self.dropped += 1

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from andon.core.block import Block, PredictionRecord, Receipt
 from andon.core.certificate import ValidatorSet, validators_hash
-from andon.core.codec import decode
+from andon.core.codec import decode_certified
 from andon.core.genesis import Params
 from andon.core.hashing import Digest
 from andon.core.merkle import merkle_root
@@ -41,7 +41,7 @@ def adopt_block(
     header = block.header
     receipts_root = _root("receipts_root", effects.receipts, header.receipts_root)
     predictions_root = _root("predictions_root", effects.predictions, header.predictions_root)
-    records = tuple(decode(PredictionRecord, leaf) for leaf in effects.predictions)
+    records = decode_certified(PredictionRecord, effects.predictions)
     if not _are_outputs_shown(block, records):
         return None
     overlay = _written(parent, effects.writes)
@@ -50,7 +50,7 @@ def adopt_block(
         raise bad_block("state_root", "the writes do not lead to the state in the header")
     overlay.tree_writes.update(nodes)
     mark("state_root")
-    receipts = tuple(decode(Receipt, leaf) for leaf in effects.receipts)
+    receipts = decode_certified(Receipt, effects.receipts)
     overlay.transaction_ids.update(
         receipt.transaction_id for receipt in receipts[: len(block.transactions)]
     )

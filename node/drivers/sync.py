@@ -116,6 +116,34 @@ class Offer:
     effects: Effects | None
 
 
+class Commits:
+    """Commits one behind another, each while the blocks above it are checked already (S7)."""
+
+    def __init__(self, group: asyncio.TaskGroup, chain: Chain) -> None:
+        self._group = group
+        self._chain = chain
+        self._running: asyncio.Task[Unavailable | None] | None = None
+
+    async def begin(self, certificates: list[Certificate]) -> None:
+        """Start one once the last has ended. Raises Unavailable as `settle`."""
+        await self.settle()
+        self._running = self._group.create_task(self._commit(certificates))
+
+    async def settle(self) -> None:
+        """Wait until what was begun is durable. Raises Unavailable if it cannot be committed."""
+        running, self._running = self._running, None
+        failure = None if running is None else await running
+        if failure is not None:
+            raise failure
+
+    async def _commit(self, certificates: list[Certificate]) -> Unavailable | None:
+        try:
+            await self._chain.commit(certificates[-1].vote.block, *certificates)
+        except Unavailable as error:
+            return error  # Not raised here: it ends a round, not the node.
+        return None
+
+
 class SyncDriver:
     """Follows the claims of peers."""
 
@@ -145,6 +173,7 @@ class SyncDriver:
         self._behind_since_s: float | None = None
         self._tip = chain.head()
         self._certificates: list[Certificate] = []
+        self._commits: Commits
         self._is_urgent = False
         self.is_syncing = False
 
@@ -168,6 +197,11 @@ class SyncDriver:
     def claimed(self, node_key: bytes) -> int:
         """Height a peer claimed last; 0 if none."""
         return self._claims.height(node_key)
+
+    @property
+    def lag(self) -> int:
+        """Blocks that peers claim above our head while we catch up, else 0."""
+        return self.best_claim - self._chain.head().height if self.is_syncing else 0
 
     @property
     def best_claim(self) -> int:
@@ -246,6 +280,7 @@ class SyncDriver:
         fetching: deque[asyncio.Task[list[Offer]]] = deque()
         self._tip, self._certificates = self._chain.head(), []
         async with asyncio.TaskGroup() as group:
+            self._commits = Commits(group, self._chain)
             try:
                 while begin <= target or fetching:
                     while begin <= target and len(fetching) < WINDOWS_AHEAD_MAX:
@@ -257,11 +292,11 @@ class SyncDriver:
                         await self._apply(offer)
                     if len(window) < WINDOW_BLOCKS:
                         break  # the end of what anybody proves, or a gap: look again
-                await self._flush()
+                await self._flush(is_awaited=True)
             except Unavailable as error:
                 log.info("sync.interrupted", reason=str(error)[:200])
                 with contextlib.suppress(Unavailable):
-                    await self._flush()
+                    await self._flush(is_awaited=True)
             finally:
                 for task in fetching:
                     task.cancel()
@@ -326,13 +361,15 @@ class SyncDriver:
         self._certificates.append(final.certificate)
         # The next epoch's validators are known only once its closing block is final.
         if len(self._certificates) >= BLOCKS_PER_COMMIT or header.closes_epoch:
-            await self._flush()
+            await self._flush(is_awaited=header.closes_epoch)
 
-    async def _flush(self) -> None:
+    async def _flush(self, *, is_awaited: bool) -> None:
         """Make what is validated and certified durable, in one step of the disk."""
         certificates, self._certificates = self._certificates, []
         if certificates:
-            await self._chain.commit(certificates[-1].vote.block, *certificates)
+            await self._commits.begin(certificates)
+        if is_awaited:
+            await self._commits.settle()
 
 
 def _now_s() -> float:

@@ -147,3 +147,18 @@ async def test_too_many_wanted_ids_are_refused() -> None:
             b"v", TransactionsWanted(tuple(bytes(32) for _ in range(TRANSACTIONS_WANTED_MAX + 1)))
         )
     assert error.value.code is Code.TOO_MANY
+
+
+async def test_a_node_far_behind_takes_no_transactions_until_it_is_near() -> None:
+    pool, lag = Pool(), gossip.LAG_DEAF
+    near = Gossip(pool, Outlet(), lambda *_: None, lambda: lag)
+    near.receive(b"p", Transactions((make(1).raw, make(2).raw)))
+    assert near.dropped == 2
+    lag -= 1
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(near.run())
+        near.receive(b"p", Transactions((make(3).raw,)))
+        while not pool.held:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0.001)
+        task.cancel()
+    assert list(pool.held) == [make(3).id]

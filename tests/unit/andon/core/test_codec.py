@@ -16,6 +16,7 @@ from andon.core.codec import (
     Dec,
     Value,
     decode,
+    decode_certified,
     decode_value,
     encode,
     encode_arguments,
@@ -230,3 +231,20 @@ def test_named_plain_values_decode_in_their_one_order_only(
     if given_order != right:
         with pytest.raises(InvalidInput):
             decode_value(given_order)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**63), st.binary(max_size=40)), max_size=20))
+def test_leaves_decoded_at_once_are_those_decoded_one_by_one(
+    votes: list[tuple[int, bytes]],
+) -> None:
+    leaves = [encode(Vote(VoteKind.FINAL, 0, slot, block)) for slot, block in votes]
+    assert decode_certified(Vote, leaves) == tuple(decode(Vote, leaf) for leaf in leaves)
+
+
+@pytest.mark.parametrize(
+    "leaves", [[b""], [b"\x90"], [encode(Vote(VoteKind.SKIP, 0, 1, b"")), b"x"]]
+)
+def test_leaves_of_another_shape_are_refused(leaves: list[bytes]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode_certified(Vote, leaves)
+    assert caught.value.code is Code.MALFORMED

@@ -294,3 +294,42 @@ async def test_the_sign_state_is_advanced_before_blocks_are_stored() -> None:
     await chain.validate(final.block, adopts=True, effects=None)
     await chain.commit(final.certificate.vote.block, final.certificate)
     assert events == ["advanced to 1", "stored"]
+
+
+async def test_the_lag_is_that_of_a_catch_up_and_of_no_claim_alone() -> None:
+    chain = make_chain(3 * WINDOW_BLOCKS)
+    world = World(Peers(a=chain))
+    world.claim(b"a", 3 * WINDOW_BLOCKS)
+    assert world.driver.lag == 0
+    lags: list[int] = []
+    commit = world.chain.commit
+
+    async def noted(identity: bytes, *certificates: Certificate) -> Header:
+        lags.append(world.driver.lag)
+        return await commit(identity, *certificates)
+
+    world.chain.commit = noted  # type: ignore[method-assign] # listens
+    await world.driver.catch_up()
+    assert lags[0] == 3 * WINDOW_BLOCKS
+    assert lags == sorted(lags, reverse=True)
+    assert world.driver.lag == 0
+
+
+async def test_a_commit_that_cannot_be_made_ends_the_round_and_not_the_node() -> None:
+    chain = make_chain(2 * WINDOW_BLOCKS)
+    world = World(Peers(a=chain))
+    world.claim(b"a", 2 * WINDOW_BLOCKS)
+    commit, refusals = world.chain.commit, [1]
+
+    async def failing(identity: bytes, *certificates: Certificate) -> Header:
+        await asyncio.sleep(0)
+        if refusals and refusals.pop():
+            raise Unavailable(Code.NOT_FOUND, "the branch is gone")
+        return await commit(identity, *certificates)
+
+    world.chain.commit = failing  # type: ignore[method-assign] # fails once
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    world.claim(b"a", 2 * WINDOW_BLOCKS)
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.chain.head() == chain[-1].block.header
+    assert not refusals
