@@ -57,6 +57,7 @@ PORT = 31_956
 NODE = "node-1"
 SEED = 7
 READINGS = 500
+NUMBER_BITS = 16
 
 
 class _NoModels:
@@ -68,8 +69,13 @@ class _NoModels:
 class GeneratedChain:
     """Makes the next block upon the head of a store whose only validator's key is at hand."""
 
-    def __init__(self, home: Path, store: ChainStore, validator: PrivateKey) -> None:
+    def __init__(
+        self, home: Path, store: ChainStore, validator: PrivateKey, machines: int = 0
+    ) -> None:
+        """With `machines` each block with transactions has a window of every one of so many."""
         self._validator = validator
+        self._machines = machines or MACHINES
+        self._windows = machines or 1
         self._sender = load_key(home / "accounts" / "org-1-operator.key")
         self._engine = ContractEngine()
         genesis = genesis_from_json((home / "genesis.json").read_bytes())
@@ -142,31 +148,22 @@ class GeneratedChain:
 
     def _transactions(self, height: int) -> list[Transaction]:
         if height == 1:
+            calls = [_registration(number) for number in range(self._machines)]
+            starts = range(0, len(calls), MACHINES)
             return [
-                self._transaction(
-                    height,
-                    *(
-                        make_call(
-                            "maintenance",
-                            "register",
-                            {
-                                "machine": machine_name(number),
-                                "path": f"works/north/hall-1/line-{number % 4}/{number}",
-                                "maintainer": "org-1",
-                                "subscribers": [],
-                            },
-                        )
-                        for number in range(MACHINES)
-                    ),
-                )
+                self._transaction(height, start, *calls[start : start + MACHINES])
+                for start in starts
             ]
-        return [self._transaction(height, _window(height))]
+        return [
+            self._transaction(height, number, _window(height, (height + number) % self._machines))
+            for number in range(self._windows)
+        ]
 
-    def _transaction(self, height: int, *calls: Call) -> Transaction:
+    def _transaction(self, height: int, number: int, *calls: Call) -> Transaction:
         body = TransactionBody(
             chain_id=self._chain_id,
             sender=self._sender.public,
-            nonce=height.to_bytes(8, "big"),
+            nonce=(height << NUMBER_BITS | number).to_bytes(8, "big"),
             expires_height=height + 10,
             gas_limit=GAS,
             calls=calls,
@@ -179,12 +176,25 @@ def machine_name(number: int) -> str:
     return f"press-{number}"
 
 
-def _window(height: int) -> Call:
+def _registration(number: int) -> Call:
+    return make_call(
+        "maintenance",
+        "register",
+        {
+            "machine": machine_name(number),
+            "path": f"works/north/hall-1/line-{number % 4}/{number}",
+            "maintainer": "org-1",
+            "subscribers": [],
+        },
+    )
+
+
+def _window(height: int, machine: int) -> Call:
     return make_call(
         "telemetry",
         "record",
         {
-            "machine": machine_name(height % MACHINES),
+            "machine": machine_name(machine),
             "sequence": height,
             "start_ms": height * BLOCK_MS,
             "end_ms": (height + 1) * BLOCK_MS,
