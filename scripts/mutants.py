@@ -28,6 +28,7 @@ CAMPAIGNS = {
     "signer": "tests/unit/node/signer",
     "intake": "tests/unit/node/drivers/test_intake.py",
     "ledger": "tests/unit/consensus/ledger/test_native.py",
+    "adoption": "tests/unit/consensus/ledger/test_adoption.py",
     "light": "tests/unit/andon/client/test_light.py",
 }
 BY_SEEDS = ("sim", "crash", "forger", "twins")
