@@ -22,6 +22,7 @@ from andon.core.certificate import Certificate, ValidatorSet, Vote, VoteKind, ch
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
 from node.drivers.claims import Claims
+from node.drivers.commits import Commits
 
 WINDOW_BLOCKS = 32
 WINDOWS_AHEAD_MAX = 4
@@ -114,34 +115,6 @@ class Offer:
     peer: bytes
     final: FinalBlock
     effects: Effects | None
-
-
-class Commits:
-    """Commits one behind another, each while the blocks above it are checked already (S7)."""
-
-    def __init__(self, group: asyncio.TaskGroup, chain: Chain) -> None:
-        self._group = group
-        self._chain = chain
-        self._running: asyncio.Task[Unavailable | None] | None = None
-
-    async def begin(self, certificates: list[Certificate]) -> None:
-        """Start one once the last has ended. Raises Unavailable as `settle`."""
-        await self.settle()
-        self._running = self._group.create_task(self._commit(certificates))
-
-    async def settle(self) -> None:
-        """Wait until what was begun is durable. Raises Unavailable if it cannot be committed."""
-        running, self._running = self._running, None
-        failure = None if running is None else await running
-        if failure is not None:
-            raise failure
-
-    async def _commit(self, certificates: list[Certificate]) -> Unavailable | None:
-        try:
-            await self._chain.commit(certificates[-1].vote.block, *certificates)
-        except Unavailable as error:
-            return error  # Not raised here: it ends a round, not the node.
-        return None
 
 
 class SyncDriver:
