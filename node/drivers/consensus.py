@@ -39,13 +39,11 @@ from node.drivers.consensus_ports import (
     Transport,
     base_of,
 )
-from node.drivers.inbox import Inbox
+from node.drivers.inbox import LATER_COUNT_MAX, LATER_PER_PEER_MAX, Inbox
 from node.drivers.intake import Intake, Taken, epoch_of, find_bad
 from node.drivers.vote_log import VoteLog
 from node.drivers.workbench import Workbench
 
-LATER_COUNT_MAX = 512
-"""Messages of the next epoch that wait until it starts."""
 INLINE_CHECKS_MAX = 4
 """Up to so many signatures are verified on the loop; more go to a thread."""
 BATCH_COUNT_MAX = 64
@@ -87,7 +85,7 @@ class ConsensusDriver:
         self._bench = Workbench(chain, self._bodies, hooks, clock_ms)
         self._intake = Intake(chain_id, chain.validators, clock_ms)
         self._messages = Inbox()
-        self._later: deque[tuple[bytes, Message]] = deque(maxlen=LATER_COUNT_MAX)
+        self._later = Inbox(LATER_COUNT_MAX, LATER_PER_PEER_MAX)
         self._events: deque[bft.Event] = deque()
         self._commits: asyncio.Queue[bft.Commit] = asyncio.Queue(COMMITS_MAX)
         self._wake = asyncio.Event()
@@ -204,7 +202,7 @@ class ConsensusDriver:
 
     def _take_foreign(self, peer_key: bytes, message: Message, epoch: int) -> None:
         if epoch == self._state.base.epoch + 1:
-            self._later.append((peer_key, message))
+            self._later.put(peer_key, message)
         if epoch > self._state.base.epoch:
             self._hooks.on_behind()
 
@@ -347,8 +345,7 @@ class ConsensusDriver:
                 self._post(bft.BlockCommitted(vote.slot, vote.epoch, self._chain.params()))
             else:
                 self._post(bft.EpochStarted(self._position()))
-                self._messages.extend(self._later)
-                self._later.clear()
+                self._later.move_to(self._messages)
 
     async def _take_synced(self, header: Header, certificate: Certificate) -> None:
         await self.advance(certificate.vote)

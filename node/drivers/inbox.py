@@ -7,18 +7,22 @@ turn, not behind thousands of the flooder's.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
 
 from andon.core.wire import Message
 
 COUNT_MAX = 8192
 PER_PEER_MAX = 512
+LATER_COUNT_MAX = 2048
+LATER_PER_PEER_MAX = 64
+"""Messages of the next epoch, which wait until it starts."""
 
 
 class Inbox:
     """First in, first out for each peer; `dropped` counts what had no room."""
 
-    def __init__(self) -> None:
+    def __init__(self, count_max: int = COUNT_MAX, per_peer_max: int = PER_PEER_MAX) -> None:
+        self._count_max = count_max
+        self._per_peer_max = per_peer_max
         self._queues: OrderedDict[bytes, deque[Message]] = OrderedDict()
         self._count = 0
         self.dropped = 0
@@ -29,7 +33,8 @@ class Inbox:
     def put(self, peer_key: bytes, message: Message) -> None:
         """Queue a message; drops it if too many wait, of this peer or in all."""
         queue = self._queues.get(peer_key)
-        if self._count >= COUNT_MAX or (queue is not None and len(queue) >= PER_PEER_MAX):
+        is_flood = queue is not None and len(queue) >= self._per_peer_max
+        if is_flood or self._count >= self._count_max:
             self.dropped += 1
             return
         if queue is None:
@@ -37,10 +42,10 @@ class Inbox:
         queue.append(message)
         self._count += 1
 
-    def extend(self, items: Iterable[tuple[bytes, Message]]) -> None:
-        """Queue several."""
-        for peer_key, message in items:
-            self.put(peer_key, message)
+    def move_to(self, other: Inbox) -> None:
+        """Queue all that waits here there."""
+        while self._count:
+            other.put(*self.take())
 
     def take(self) -> tuple[bytes, Message]:
         """Take the next message of the peer whose turn it is; there must be one."""

@@ -24,8 +24,11 @@ def test_a_flood_delays_its_sender_alone() -> None:
 
 
 def test_the_messages_of_a_peer_stay_in_order_and_nothing_is_lost() -> None:
-    inbox = Inbox()
-    inbox.extend((bytes([number % 3]), wish(number)) for number in range(30))
+    inbox, later = Inbox(), Inbox(100, 10)
+    for number in range(30):
+        later.put(bytes([number % 3]), wish(number))
+    later.move_to(inbox)
+    assert (len(later), later.dropped) == (0, 0)
     taken = [inbox.take() for _ in range(len(inbox))]
     assert len(inbox) == 0
     for peer in range(3):
