@@ -276,6 +276,26 @@ class NodeFacade(Protocol):
     async def blob(self, digest: bytes) -> bytes:
         """Read a stored blob. Raises InvalidInput NOT_FOUND."""
 
+    async def append_blob(self, digest: bytes, offset: int, part: bytes) -> int:
+        """Append a part of a large blob; returns how much of it is here.
+
+        Raises:
+            InvalidInput: BAD_ARGUMENTS at another offset, TOO_LARGE.
+        """
+
+    async def complete_blob(self, digest: bytes) -> int:
+        """Keep what was appended if it is the blob; returns its size.
+
+        Raises:
+            InvalidInput: DIGEST_MISMATCH, NOT_FOUND.
+        """
+
+    async def blob_size(self, digest: bytes) -> int:
+        """How many bytes of a blob are here, whole or not yet."""
+
+    async def blob_part(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes]:
+        """The total size of a stored blob, and part of it. Raises InvalidInput NOT_FOUND."""
+
     def status(self) -> NodeStatus:
         """Where the node stands."""
 

@@ -234,6 +234,23 @@ class NodeService:
         """Read a stored blob."""
         return await asyncio.to_thread(self._parts.blobs.get, digest)
 
+    async def append_blob(self, digest: bytes, offset: int, part: bytes) -> int:
+        """Append a part of a large blob, within the quota of users."""
+        parts = self._parts
+        return await asyncio.to_thread(parts.quota.append, parts.blobs, digest, offset, part)
+
+    async def complete_blob(self, digest: bytes) -> int:
+        """Keep what was appended if it is the blob."""
+        return await asyncio.to_thread(self._parts.blobs.complete, digest)
+
+    async def blob_size(self, digest: bytes) -> int:
+        """How many bytes of a blob are here, whole or not yet."""
+        return await asyncio.to_thread(self._parts.blobs.size, digest)
+
+    async def blob_part(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes]:
+        """Part of a stored blob."""
+        return await asyncio.to_thread(self._parts.blobs.piece, digest, offset, size)
+
     # -- the node -------------------------------------------------------------------------
 
     def status(self) -> NodeStatus:

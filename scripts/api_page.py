@@ -41,8 +41,12 @@ to `submit` always has the hash, also when the waiting time is over.
 Other paths: `GET /v1/events` streams events (server-sent events; the id of each is its cursor, and
 `Last-Event-ID` goes on after it; a cursor older than the log gets 410 with the oldest that is left,
 a reader that is too slow `SLOW_READER` with its cursor), `GET /v1/ws` is a WebSocket for the same
-requests, with `subscribe` and `unsubscribe` for events, `PUT /v1/blob` takes a blob as bytes,
-`/metrics` is for Prometheus, `/health/live`, `/health/ready` and `/health/startup` are probes.
+requests, with `subscribe` and `unsubscribe` for events, `PUT /v1/blob` takes a blob as bytes. One
+above 48 MiB (4 GiB at most) goes in parts of 8 MiB at most: `PUT /v1/blob/{{digest}}?offset=N`
+appends, `GET /v1/blob/{{digest}}/here` says where to go on after a break,
+`POST /v1/blob/{{digest}}/complete` checks the whole, `GET /v1/blob/{{digest}}/bytes?offset=N`
+gives a part. `/metrics` is for Prometheus, `/health/live`, `/health/ready` and `/health/startup`
+are probes.
 
 This page is written by `{REMAKE}`. Do not edit it.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Self
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from andon.client.credentials import Credentials
 from andon.client.defaults import GAS_LIMIT
 from andon.client.events import follow_events
+from andon.client.large_blobs import fetch_file, publish_file
 from andon.client.results import (
     Event,
     Outcome,
@@ -352,6 +354,14 @@ class AsyncClient:
         if from_hex(reply.digest) != expected:
             raise Unavailable(Code.DIGEST_MISMATCH, "the node stored something else")
         return expected
+
+    async def publish_file(self, path: Path) -> bytes:
+        """Store a file of any size with the node, in parts; returns its digest (`large_blobs`)."""
+        return await publish_file(self._transport, path)
+
+    async def fetch_file(self, identity: bytes, path: Path) -> int:
+        """Fetch a blob of any size into a file, in parts; returns its size (`large_blobs`)."""
+        return await fetch_file(self._transport, identity, path)
 
     async def blob(self, identity: bytes) -> bytes:
         """Fetch a blob and check its digest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http
 import io
 from collections.abc import Sequence
 from typing import TypeVar
@@ -115,6 +116,29 @@ class Transport:
     async def post(self, path: str, body: bytes, kind: type[T]) -> T:
         """Send bytes with POST."""
         return await self._send("POST", path, body, kind)
+
+    async def get(self, path: str, kind: type[R]) -> R:
+        """Ask with GET."""
+        return await self._send("GET", path, b"", kind)
+
+    async def get_bytes(self, path: str) -> bytes:
+        """Ask for bytes with GET; the node that is asked first answers, or nobody.
+
+        Raises:
+            Unavailable: UNREACHABLE. AndonError: what the node answers.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self.session().get(self.endpoint + path) as response,
+            ):
+                answer = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise Unavailable(Code.UNREACHABLE, f"{self.endpoint}: {reason}") from None
+        if response.status != http.HTTPStatus.OK:
+            raise problem_error(answer)
+        return answer
 
     async def _send(self, verb: str, path: str, body: bytes, kind: type[T]) -> T:
         answer = await self._try_all(verb, path, body, 0)

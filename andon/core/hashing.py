@@ -53,6 +53,14 @@ def digests(domain: Domain, contents: Iterable[bytes], head: bytes = b"") -> lis
     return [sha256(prefix + content).digest() for content in contents]  # type: ignore[misc] # digests
 
 
+def digest_of_parts(domain: Domain, parts: Iterable[bytes]) -> Digest:
+    """The `digest` of a content that comes in parts, in the memory of one part."""
+    state = hashlib.sha256(domain)
+    for part in parts:
+        state.update(part)
+    return Digest(state.digest())
+
+
 def digest_many(domain: Domain, *parts: bytes) -> Digest:
     """Hash fixed-size `parts` in order; callers must not pass parts whose joints are ambiguous."""
     return Digest(hashlib.sha256(b"".join((domain, *parts))).digest())

@@ -25,10 +25,9 @@ from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
 from andon.core.state_proof import check_state_proof, value_digest
 from andon.core.wire import FinalBlock
 from consensus.ledger import MemoryState, update_tree
-from node.drivers.blob_fetch import fetch_unsized
+from node.drivers.blob_parts import fetch_in_parts
 from node.drivers.sync import check_final_block
 from node.storage import (
-    BLOB_BYTES_MAX,
     BlobStore,
     ChainStore,
     Damage,
@@ -281,7 +280,7 @@ class Scrubber:
     async def _check_blob(self, identity: bytes) -> None:
         blobs = self._ports.blobs
         try:
-            size = len(await asyncio.to_thread(blobs.get, identity))
+            size = await asyncio.to_thread(blobs.check, identity)
         except Corrupt as error:
             await self._repair(("blob", identity), error.message, self._mend_blob(identity))
             return
@@ -294,8 +293,7 @@ class Scrubber:
     async def _mend_blob(self, identity: bytes) -> None:
         ports = self._ports
         asked = ports.peers()[:PEERS_ASKED_MAX]
-        blob = await fetch_unsized(ports.source, asked, identity, BLOB_BYTES_MAX)
-        await asyncio.to_thread(ports.blobs.mend, blob)
+        await fetch_in_parts(ports.blobs, ports.source, asked, identity)
 
     def _count_read(self, read: int) -> None:
         self.tally.read += read

@@ -14,18 +14,16 @@ import structlog
 from aiohttp import web
 
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
-from andon.core.json_value import to_hex
-from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
 from node.gas_budget import GasBudgets
 from node.listening import Bounds, Listener
 from node.rpc import jsonrpc, rest, streams, websocket
-from node.rpc.access import CHALLENGE, METRICS, SUBMIT, Access, ApiKey, is_health, require
-from node.rpc.bodies import body_deadline, read_body
+from node.rpc.access import CHALLENGE, METRICS, Access, ApiKey, is_health, require
+from node.rpc.blobs import Blobs
+from node.rpc.bodies import read_body
 from node.rpc.bulk import Bulk
 from node.rpc.failures import describe, http_status, problem, protocol_error
 from node.rpc.limits import (
-    BLOB_BYTES_MAX,
     BODY_BYTES_MAX,
     FIRST_REQUEST_S,
     KEEPALIVE_S,
@@ -180,7 +178,7 @@ class RpcServer:
                 web.post("/rpc", self._rpc),
                 web.get("/v1/events", self._event_stream),
                 web.get("/v1/ws", self._socket),
-                web.put("/v1/blob", self._put_blob),
+                *Blobs(self._node).routes(),
                 web.get("/metrics", self._metrics),
                 web.get("/health", self._health),
                 web.get("/health/{probe}", self._health),
@@ -260,18 +258,6 @@ class RpcServer:
             return await websocket.Session(
                 self._node, request, self._charge, self._settings.write_timeout_s
             ).run()
-
-    async def _put_blob(self, request: web.Request) -> web.StreamResponse:
-        require(SUBMIT)
-        blob = bytearray()
-        async with body_deadline():
-            async for chunk in request.content.iter_chunked(1 << 16):
-                blob += chunk
-                if len(blob) > BLOB_BYTES_MAX:
-                    raise InvalidInput(Code.TOO_LARGE, f"a blob has at most {BLOB_BYTES_MAX} bytes")
-        digest = await self._node.publish_blob(bytes(blob))
-        reply = BlobReply(digest=to_hex(digest), size_bytes=len(blob), blob=None)
-        return web.Response(body=_encoder.encode(reply), content_type="application/json")
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         del request

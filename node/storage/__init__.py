@@ -1,7 +1,7 @@
 """Durable storage: the chain, what consensus must remember, blobs."""
 
 from node.storage.blob_quota import BlobQuota
-from node.storage.blobs import BLOB_BYTES_MAX, BlobStore
+from node.storage.blobs import BLOB_BYTES_MAX, WHOLE_BYTES_MAX, BlobStore
 from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
 from node.storage.consensus_store import LmdbConsensusStore
 from node.storage.effects import adoptable_block
@@ -14,6 +14,7 @@ from node.storage.snapshot import Snapshot
 __all__ = [
     "BLOB_BYTES_MAX",
     "MAP_BYTES",
+    "WHOLE_BYTES_MAX",
     "BlobQuota",
     "BlobStore",
     "ChainStore",

@@ -41,6 +41,15 @@ class BlobQuota:
             self.admit(len(blob))
         return store.put(blob)
 
+    def append(self, store: BlobStore, identity: bytes, offset: int, part: bytes) -> int:
+        """Store a part of a user's blob; returns how much of it is here.
+
+        Raises:
+            InvalidInput: BAD_ARGUMENTS, TOO_LARGE. Unavailable: BLOB_QUOTA, STORAGE_FULL.
+        """
+        self.admit(len(part))
+        return store.append(identity, offset, part)
+
     def admit(self, size_bytes: int) -> None:
         """Count one more blob of a user.
 

@@ -1,24 +1,33 @@
-"""Blobs (model packages) as content-addressed files: the name is the digest of the content.
+"""Blobs (packages, updates, states) as content-addressed files: the name is the content's digest.
 
 A blob is written to a temporary file, synced and renamed, so a file under its final name is whole;
 reading it whole checks its digest, so rot is found before use. A blob that is still on its way from
-peers grows as `<digest>.partial`, piece by piece, and survives a kill.
+peers grows as `<digest>.partial`, proved piece by piece; one that a client sends in parts grows as
+`<digest>.upload`, unproved, so that it cannot spoil the former. Both survive a kill. Whatever may
+be large is read and checked a piece at a time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 from andon.core.errors import Code, InvalidInput, Unavailable
-from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest
-from andon.core.pieces import PIECE_BYTES, piece_digests, piece_proof
+from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest, digest_of_parts
+from andon.core.pieces import PIECE_BYTES, piece_proof
 from node.storage.durable import flush, make_folder, replace_file
 from node.storage.values import damaged
 
-BLOB_BYTES_MAX = 256 * 1024 * 1024
+BLOB_BYTES_MAX = 4 * 1024 * 1024 * 1024
+WHOLE_BYTES_MAX = 256 * 1024 * 1024
+"""What is put or read at once, in memory; larger blobs come and go in parts."""
+
 LEAVES_KEPT_MAX = 8
 PARTIALS_MAX = 16
+"""Blobs that are not whole yet, of each kind."""
 
 
 class BlobStore:
@@ -27,12 +36,12 @@ class BlobStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._leaves: dict[bytes, list[Digest]] = {}
+        self._growing = Lock()
         make_folder(folder)
         for leftover in folder.glob("*.part"):
             leftover.unlink()
-        growing = sorted(folder.glob("*.partial"), key=lambda path: path.stat().st_mtime)
-        for forgotten in growing[:-PARTIALS_MAX]:
-            forgotten.unlink()
+        self._forget_oldest("*.partial", PARTIALS_MAX)
+        self._forget_oldest("*.upload", PARTIALS_MAX)
 
     def put(self, blob: bytes) -> Digest:
         """Store durably; storing the same content again changes nothing.
@@ -40,10 +49,8 @@ class BlobStore:
         Raises:
             InvalidInput: TOO_LARGE. Unavailable: STORAGE_FULL.
         """
-        if len(blob) > BLOB_BYTES_MAX:
-            raise InvalidInput(
-                Code.TOO_LARGE, f"blob of {len(blob)} bytes exceeds {BLOB_BYTES_MAX}"
-            )
+        if len(blob) > WHOLE_BYTES_MAX:
+            raise _too_large(len(blob))
         identity = digest(Domain.BLOB, blob)
         path = self._path(identity)
         if path.exists():
@@ -63,10 +70,13 @@ class BlobStore:
         """Read a whole blob and check it.
 
         Raises:
-            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED.
+            InvalidInput: NOT_FOUND, TOO_LARGE. Corrupt: STORAGE_DAMAGED.
         """
         try:
-            blob = self._path(identity).read_bytes()
+            with self._path(identity).open("rb") as file:
+                if (size := os.fstat(file.fileno()).st_size) > WHOLE_BYTES_MAX:
+                    raise _too_large(size)
+                blob = file.read()
         except FileNotFoundError:
             raise _not_found(identity) from None
         if digest(Domain.BLOB, blob) != identity:
@@ -95,7 +105,8 @@ class BlobStore:
         """
         leaves = self._leaves.get(identity)
         if leaves is None:
-            leaves = piece_digests(self.get(identity))
+            leaves = []
+            self._check(identity, leaves)
             if len(self._leaves) >= LEAVES_KEPT_MAX:
                 self._leaves.pop(next(iter(self._leaves)))
             self._leaves[identity] = leaves
@@ -128,26 +139,83 @@ class BlobStore:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise Unavailable(
-                Code.STORAGE_FULL, f"piece cannot be stored: {error.strerror}", hint="free space"
-            ) from None
+            raise _full("piece", error) from None
 
     def finish(self, identity: bytes) -> bytes:
-        """Take the pieces as the blob if they are it; otherwise drop them all.
+        """Take the pieces as the blob if they are it, and read it; otherwise drop them all.
 
         Raises:
-            InvalidInput: DIGEST_MISMATCH. Unavailable: STORAGE_FULL.
+            InvalidInput: DIGEST_MISMATCH, TOO_LARGE. Unavailable: STORAGE_FULL.
         """
-        path = self._partial(identity)
-        blob = path.read_bytes()
-        if digest(Domain.BLOB, blob) != identity:
-            path.unlink()
-            raise InvalidInput(
-                Code.DIGEST_MISMATCH, f"the pieces are not blob {identity.hex()[:16]}; fetch again"
-            )
-        path.replace(self._path(identity))
-        flush(self._folder)
-        return blob
+        self._accept(self._partial(identity), identity)
+        return self.get(identity)
+
+    def uploaded(self, identity: bytes) -> int:
+        """How many bytes of a blob that a client sends in parts are on disk."""
+        try:
+            return self._upload(identity).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, identity: bytes, offset: int, part: bytes) -> int:
+        """Append a part durably at `offset`, where the last one ended; returns how much is here.
+
+        Raises:
+            InvalidInput: BAD_ARGUMENTS elsewhere, TOO_LARGE. Unavailable: STORAGE_FULL.
+        """
+        with self._growing:
+            here = self.uploaded(identity)
+            if offset != here:
+                raise InvalidInput(
+                    Code.BAD_ARGUMENTS,
+                    f"a part at {offset}, and {here} bytes are here",
+                    hint="go on where the node says that it is",
+                )
+            if offset + len(part) > BLOB_BYTES_MAX:
+                raise _too_large(offset + len(part))
+            if not here:
+                self._forget_oldest("*.upload", PARTIALS_MAX - 1)
+            try:
+                with self._upload(identity).open("ab") as file:
+                    file.write(part)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                # What was written of the part would be taken for a whole one.
+                with contextlib.suppress(OSError):
+                    os.truncate(self._upload(identity), here)
+                raise _full("part", error) from None
+            return here + len(part)
+
+    def size(self, identity: bytes) -> int:
+        """How many bytes of a blob are here, whole or sent so far."""
+        try:
+            return self._path(identity).stat().st_size
+        except FileNotFoundError:
+            return self.uploaded(identity)
+
+    def complete(self, identity: bytes) -> int:
+        """Take what was sent as the blob if it is it, else drop it all; returns its size.
+
+        Cost: it is read once, in the memory of a piece.
+
+        Raises:
+            InvalidInput: DIGEST_MISMATCH, NOT_FOUND if nothing was sent. Unavailable: STORAGE_FULL.
+        """
+        with self._growing:
+            if not self._upload(identity).exists():
+                if self.has(identity):
+                    return self._path(identity).stat().st_size
+                raise _not_found(identity)
+            return self._accept(self._upload(identity), identity)
+
+    def check(self, identity: bytes) -> int:
+        """Read a blob a piece at a time and compare its digest; returns its size.
+
+        Raises:
+            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED.
+        """
+        return self._check(identity, [])
 
     def has(self, identity: bytes) -> bool:
         """Tell whether the blob is here."""
@@ -161,21 +229,79 @@ class BlobStore:
         """Forget a blob; nothing happens if it is not here."""
         self._path(identity).unlink(missing_ok=True)
 
+    def _accept(self, path: Path, identity: bytes) -> int:
+        if digest_of_parts(Domain.BLOB, _pieces_of(path)) != identity:
+            path.unlink()
+            raise InvalidInput(
+                Code.DIGEST_MISMATCH, f"the parts are not blob {identity.hex()[:16]}; start again"
+            )
+        try:
+            size = path.stat().st_size
+            path.replace(self._path(identity))
+            flush(self._folder)
+        except OSError as error:
+            raise _full("blob", error) from None
+        return size
+
+    def _check(self, identity: bytes, leaves: list[Digest]) -> int:
+        size = 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal size
+            for piece in _pieces_of(self._path(identity)):
+                leaves.append(digest(Domain.LEAF, piece))
+                size += len(piece)
+                yield piece
+
+        try:
+            found = digest_of_parts(Domain.BLOB, pieces())
+        except FileNotFoundError:
+            raise _not_found(identity) from None
+        if found != identity:
+            raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
+        return size
+
+    def _forget_oldest(self, pattern: str, kept: int) -> None:
+        growing = sorted(self._folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+        for forgotten in growing[: max(0, len(growing) - kept)]:
+            forgotten.unlink()
+
     def _replace(self, path: Path, blob: bytes) -> None:
         try:
             replace_file(path, blob)
         except OSError as error:
-            raise Unavailable(
-                Code.STORAGE_FULL, f"blob cannot be stored: {error.strerror}", hint="free space"
-            ) from None
+            raise _full("blob", error) from None
 
     def _partial(self, identity: bytes) -> Path:
         return self._path(identity).with_suffix(".partial")
+
+    def _upload(self, identity: bytes) -> Path:
+        return self._path(identity).with_suffix(".upload")
 
     def _path(self, identity: bytes) -> Path:
         if len(identity) != DIGEST_BYTES:
             raise _not_found(identity)
         return self._folder / f"{identity.hex()}.blob"
+
+
+def _pieces_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def _full(what: str, error: OSError) -> Unavailable:
+    return Unavailable(
+        Code.STORAGE_FULL, f"{what} cannot be stored: {error.strerror}", hint="free space"
+    )
+
+
+def _too_large(size: int) -> InvalidInput:
+    return InvalidInput(
+        Code.TOO_LARGE,
+        f"blob of {size} bytes exceeds {WHOLE_BYTES_MAX} at once or {BLOB_BYTES_MAX} in all",
+        hint="send and fetch it in parts",
+    )
 
 
 def _not_found(identity: bytes) -> InvalidInput:

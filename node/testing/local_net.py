@@ -234,6 +234,10 @@ class LocalNet:
         process = self._processes.get(name)
         return process is not None and process.returncode is None
 
+    def pid(self, name: str) -> int:
+        """The number of the node's process."""
+        return self._processes[name].pid
+
     # -- looking --------------------------------------------------------------------------
 
     async def statuses(self, names: Collection[str] = ()) -> dict[str, StatusReply]:

@@ -35,7 +35,7 @@ from andon.core.certificate import (
 from andon.core.codec import Key, Value, decode_value, encode, encode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.genesis import Genesis, Params, contract_at_genesis, genesis_hash
-from andon.core.hashing import ZERO_DIGEST, Domain, digest
+from andon.core.hashing import ZERO_DIGEST
 from andon.core.keys import PrivateKey
 from andon.core.merkle import merkle_root
 from andon.core.proof import FinalHeader
@@ -60,6 +60,7 @@ from node.facade import (
     TransactionAnswer,
     Wait,
 )
+from node.testing.memory_blobs import MemoryBlobs
 from node.testing.memory_ledger import MemoryTree, events_of, execute
 
 TIME_MS = 1_700_000_000_000
@@ -67,10 +68,11 @@ VIEW_GAS_MAX = 50_000_000
 CHAIN_ID = "memory-1"
 
 
-class MemoryNode:
+class MemoryNode(MemoryBlobs):
     """A `NodeFacade` whose chain is a list."""
 
     def __init__(self, validators: int = 4, chain_id: str = CHAIN_ID) -> None:
+        super().__init__()
         keys = [PrivateKey(bytes([index + 1]) * 32) for index in range(validators)]
         self.keys = sorted(keys, key=lambda key: key.public)
         self._set = make_validator_set(tuple(Validator(key.public, 1) for key in self.keys))
@@ -81,7 +83,6 @@ class MemoryNode:
         self._raws: dict[bytes, bytes] = {}
         self._changes: dict[bytes, tuple[Change, ...]] = {}
         self._places: dict[bytes, tuple[int, int]] = {}
-        self._blobs: dict[bytes, bytes] = {}
         self._grown = asyncio.Condition()
         self._host: MemoryHost | None = None
         self.is_holding = False
@@ -248,18 +249,6 @@ class MemoryNode:
                 height += 1
             async with self._grown:
                 await self._grown.wait()
-
-    async def publish_blob(self, blob: bytes) -> bytes:
-        """Keep a blob."""
-        identity = digest(Domain.BLOB, blob)
-        self._blobs[identity] = blob
-        return identity
-
-    async def blob(self, digest: bytes) -> bytes:
-        """Read a blob."""
-        if digest not in self._blobs:
-            raise InvalidInput(Code.NOT_FOUND, f"no blob {digest.hex()[:16]}")
-        return self._blobs[digest]
 
     def status(self) -> NodeStatus:
         """Where the chain stands."""

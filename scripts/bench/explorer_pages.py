@@ -48,6 +48,7 @@ from node.queries import Queries
 from node.rpc import RpcServer
 from node.storage import ChainStore
 from node.testing.lab.chain import CHAIN_ID, LabChain
+from node.testing.memory_blobs import MemoryBlobs
 from scripts.bench.conditions import print_conditions
 from scripts.cluster import Cluster
 
@@ -66,10 +67,11 @@ FAR_BLOCKS = (40_000, 20_000, 4_000, 400)
 NOT_KEPT = b"no longer kept"
 
 
-class StoreNode:
+class StoreNode(MemoryBlobs):
     """A node that only reads its store: what the explorer needs, from the node's own queries."""
 
     def __init__(self, store: ChainStore, chain: LabChain) -> None:
+        super().__init__()
         self._queries = Queries(store, ChainQueries(store))
         self._store = store
         self._validators = chain.genesis.executed.next_validators
@@ -150,16 +152,6 @@ class StoreNode:
         none: tuple[EventAnswer, ...] = ()
         for event in none:
             yield event
-
-    async def publish_blob(self, blob: bytes) -> bytes:
-        """Nothing is taken."""
-        del blob
-        raise _only_reads()
-
-    async def blob(self, digest: bytes) -> bytes:
-        """There are none."""
-        del digest
-        raise _only_reads()
 
     def status(self) -> NodeStatus:
         """Where the store stands."""

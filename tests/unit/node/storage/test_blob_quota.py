@@ -54,3 +54,12 @@ def test_what_is_stored_already_may_be_published_again_at_the_quota(tmp_path: Pa
     with pytest.raises(Unavailable):
         quota.publish(store, b"x")
     assert store.digests() == [identity]
+
+
+def test_parts_of_a_large_blob_count_as_they_come(tmp_path: Path) -> None:
+    store, quota = BlobStore(tmp_path), BlobQuota(tmp_path, 1000)
+    assert quota.append(store, bytes(32), 0, bytes(600)) == 600
+    with pytest.raises(Unavailable) as caught:
+        quota.append(store, bytes(32), 600, bytes(401))
+    assert caught.value.code is Code.BLOB_QUOTA
+    assert quota.append(store, bytes(32), 600, bytes(400)) == 1000

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from andon.core.errors import Code, Corrupt, InvalidInput
 from andon.core.hashing import Domain, digest
+from andon.core.pieces import PIECE_BYTES
 from node.storage import BlobStore
+from node.storage.blobs import PARTIALS_MAX
 
 
 def test_a_blob_comes_back_by_its_digest(tmp_path: Path) -> None:
@@ -42,3 +46,72 @@ def test_leftovers_of_a_crash_are_removed(tmp_path: Path) -> None:
     part.write_bytes(b"half")
     BlobStore(tmp_path)
     assert not part.exists()
+
+
+def test_a_blob_that_comes_in_parts_goes_on_where_it_broke_off(tmp_path: Path) -> None:
+    parts = [b"first ", b"second ", b"third"]
+    blob = b"".join(parts)
+    identity = digest(Domain.BLOB, blob)
+    store = BlobStore(tmp_path)
+    assert store.append(identity, 0, parts[0]) == 6
+    # Killed, and opened again.
+    store = BlobStore(tmp_path)
+    assert (store.uploaded(identity), store.size(identity), store.has(identity)) == (6, 6, False)
+    for offset in (0, 5, 7):
+        with pytest.raises(InvalidInput, match="6 bytes are here"):
+            store.append(identity, offset, parts[1])
+    assert store.append(identity, 6, parts[1]) == 13
+    with pytest.raises(InvalidInput) as caught:
+        BlobStore(tmp_path / "other").complete(identity)
+    assert caught.value.code is Code.NOT_FOUND
+    store.append(identity, 13, parts[2])
+    assert store.complete(identity) == len(blob) == store.complete(identity)
+    assert store.get(identity) == blob
+    assert store.check(identity) == len(blob)
+    assert store.uploaded(identity) == 0
+
+
+def test_parts_that_are_another_blob_are_dropped(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    identity = digest(Domain.BLOB, b"weights")
+    store.append(identity, 0, b"wejghts")
+    with pytest.raises(InvalidInput) as caught:
+        store.complete(identity)
+    assert caught.value.code is Code.DIGEST_MISMATCH
+    assert (store.size(identity), store.has(identity)) == (0, False)
+
+
+def test_of_too_many_uploads_the_oldest_is_forgotten(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    for number in range(PARTIALS_MAX + 2):
+        identity = digest(Domain.BLOB, b"%d" % number)
+        store.append(identity, 0, b"x")
+        os.utime(tmp_path / f"{identity.hex()}.upload", (number, number))
+    assert len(list(tmp_path.glob("*.upload"))) == PARTIALS_MAX
+    assert store.uploaded(digest(Domain.BLOB, b"0")) == 0
+    assert store.uploaded(identity) == 1
+
+
+def test_a_blob_of_a_gibibyte_is_taken_checked_and_given_in_the_memory_of_a_piece(
+    tmp_path: Path,
+) -> None:
+    size, last = 1024 * 1024 * 1024, b"the last part"
+    # The digest of so many zeros and the last part, as computed once.
+    identity = bytes.fromhex("ad7220f19332426780f9c2292f8d339fcaa2a25778201a5cec9e0f3f3ff10b2d")
+    store = BlobStore(tmp_path)
+    # Its first gibibyte has been sent; on disk it is a hole.
+    with (tmp_path / f"{identity.hex()}.upload").open("wb") as file:
+        file.truncate(size)
+    tracemalloc.start()
+    try:
+        assert store.append(identity, size, last) == size + len(last)
+        assert store.complete(identity) == size + len(last)
+        assert store.piece(identity, size - 3, 100) == (size + len(last), b"\0\0\0" + last)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * PIECE_BYTES
+    # What would need all of it in memory is refused.
+    with pytest.raises(InvalidInput) as caught:
+        store.get(identity)
+    assert caught.value.code is Code.TOO_LARGE

@@ -1,0 +1,103 @@
+"""Blobs as bytes over HTTP: whole if they are small, else in parts that resume after a break.
+
+`PUT /v1/blob` stores a body. A larger blob is named before it comes:
+`PUT /v1/blob/{digest}?offset=N` appends a part, `GET /v1/blob/{digest}/here` says how much is
+here, `POST /v1/blob/{digest}/complete` checks the whole. `GET /v1/blob/{digest}/bytes?offset=N`
+gives a part. A node holds no more of a blob in memory than one part.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from andon.core.errors import Code, InvalidInput
+from andon.core.hashing import DIGEST_BYTES
+from andon.core.json_value import from_hex, to_hex
+from andon.core.rpc_schema import BlobReply
+from node.facade import NodeFacade
+from node.rpc.access import SUBMIT, require
+from node.rpc.bodies import body_deadline
+from node.rpc.limits import BLOB_BYTES_MAX, BLOB_PART_BYTES_MAX
+
+TOTAL_HEADER = "X-Andon-Total"
+_encoder = msgspec.json.Encoder()
+
+
+class Blobs:
+    """The routes."""
+
+    def __init__(self, node: NodeFacade) -> None:
+        self._node = node
+
+    def routes(self) -> list[web.RouteDef]:
+        """Routes to add."""
+        return [
+            web.put("/v1/blob", self._put),
+            web.put("/v1/blob/{digest}", self._append),
+            web.get("/v1/blob/{digest}/here", self._here),
+            web.post("/v1/blob/{digest}/complete", self._complete),
+            web.get("/v1/blob/{digest}/bytes", self._bytes),
+        ]
+
+    async def _put(self, request: web.Request) -> web.StreamResponse:
+        require(SUBMIT)
+        blob = await _body(request, BLOB_BYTES_MAX)
+        return _reply(await self._node.publish_blob(blob), len(blob))
+
+    async def _append(self, request: web.Request) -> web.StreamResponse:
+        require(SUBMIT)
+        identity, offset = _digest(request), _offset(request)
+        part = await _body(request, BLOB_PART_BYTES_MAX)
+        return _reply(identity, await self._node.append_blob(identity, offset, part))
+
+    async def _here(self, request: web.Request) -> web.StreamResponse:
+        identity = _digest(request)
+        return _reply(identity, await self._node.blob_size(identity))
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        require(SUBMIT)
+        identity = _digest(request)
+        return _reply(identity, await self._node.complete_blob(identity))
+
+    async def _bytes(self, request: web.Request) -> web.StreamResponse:
+        identity, offset = _digest(request), _offset(request)
+        total, part = await self._node.blob_part(identity, offset, BLOB_PART_BYTES_MAX)
+        return web.Response(
+            body=part,
+            content_type="application/octet-stream",
+            headers={TOTAL_HEADER: str(total)},
+        )
+
+
+async def _body(request: web.Request, bytes_max: int) -> bytes:
+    body = bytearray()
+    async with body_deadline():
+        async for chunk in request.content.iter_chunked(1 << 16):
+            body += chunk
+            if len(body) > bytes_max:
+                raise InvalidInput(
+                    Code.TOO_LARGE,
+                    f"more than {bytes_max} bytes at once",
+                    hint="send the blob in parts",
+                )
+    return bytes(body)
+
+
+def _digest(request: web.Request) -> bytes:
+    data = from_hex(request.match_info["digest"])
+    if len(data) != DIGEST_BYTES:
+        raise InvalidInput(Code.BAD_REQUEST, f"a digest has {DIGEST_BYTES} bytes")
+    return data
+
+
+def _offset(request: web.Request) -> int:
+    text = request.query.get("offset", "0")
+    if not text.isdecimal() or len(text) > 18:
+        raise InvalidInput(Code.BAD_REQUEST, "an offset is a number of bytes")
+    return int(text)
+
+
+def _reply(identity: bytes, size: int) -> web.Response:
+    reply = BlobReply(digest=to_hex(identity), size_bytes=size, blob=None)
+    return web.Response(body=_encoder.encode(reply), content_type="application/json")
