@@ -101,6 +101,7 @@ class AsyncClient:
         urls = [endpoints] if isinstance(endpoints, str) else list(endpoints)
         self._transport = Transport(urls, timeout_ms, credentials)
         self._genesis = genesis
+        self._verifier: Verifier | None = None
         self._key = key
         self._height = 0
         self._height_uses = HEIGHT_AGE_MAX
@@ -129,6 +130,11 @@ class AsyncClient:
                 raise InvalidInput(Code.BAD_GENESIS, "the node's genesis does not fit its hash")
             self._genesis = genesis
         return self._genesis
+
+    async def _verify(self) -> Verifier:
+        if self._verifier is None:
+            self._verifier = Verifier(await self.genesis())
+        return self._verifier
 
     async def status(self) -> StatusReply:
         """Where the node stands."""
@@ -238,7 +244,7 @@ class AsyncClient:
         params = TransactionParams(hash=to_hex(identity), proof=True)
         reply = await self._transport.ask("tx", params, TransactionReply)
         if reply.state == "final":
-            verifier = Verifier(await self.genesis())
+            verifier = await self._verify()
             verifier.transaction(reply.transaction_proof or "", identity)
             _, subject = verifier.receipt(reply.receipt_proof or "", identity)
             if reply.receipt is None or outcome_of(reply.receipt) != outcome_proved(
@@ -290,14 +296,14 @@ class AsyncClient:
         """
         wanted = state_key(contract, variable, key)
         reply = await self._transport.ask("state", StateParams(raw_key=to_hex(wanted)), StateReply)
-        _, value = Verifier(await self.genesis()).state(reply.proof, wanted)
+        _, value = (await self._verify()).state(reply.proof, wanted)
         return None if value is None else decode_value(value)
 
     async def state_proof(self, contract: str, variable: str, key: Key) -> str:
         """Proof of an entry, present or absent, in hex: to hand over, checked with `Verifier`."""
         wanted = state_key(contract, variable, key)
         reply = await self._transport.ask("state", StateParams(raw_key=to_hex(wanted)), StateReply)
-        Verifier(await self.genesis()).state(reply.proof, wanted)
+        (await self._verify()).state(reply.proof, wanted)
         return reply.proof
 
     async def prediction(self, identity: bytes) -> Prediction:
@@ -308,7 +314,7 @@ class AsyncClient:
         """
         params = PredictionParams(id=to_hex(identity))
         reply = await self._transport.ask("prediction", params, PredictionReply)
-        verified, bundle = Verifier(await self.genesis()).prediction(reply.proof or "", identity)
+        verified, bundle = (await self._verify()).prediction(reply.proof or "", identity)
         assert isinstance(verified.subject, PredictionSubject)
         return Prediction.of(verified, verified.subject.record, bundle)
 

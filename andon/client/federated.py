@@ -6,6 +6,7 @@ that more than two thirds of the validators have frozen. Outbound connections on
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Self
@@ -37,6 +38,7 @@ _STATE = {
 }
 GAS_LIMIT = 50_000_000
 SEND_TIMEOUT_MS = 30_000
+EVENTS_MAX = 100
 
 
 def contract_of(method: str) -> str:
@@ -65,6 +67,7 @@ class TrainingLedger:
         self._stores = [AsyncClient(url, genesis=genesis) for url in endpoints]
         self._account = key.public
         self._owners: dict[int, bytes] = {}
+        self._cursor = ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,6 +96,21 @@ class TrainingLedger:
     async def publish(self, blob: bytes) -> bytes:
         """Store a blob with the first node that takes it."""
         return await self._client.publish_blob(blob)
+
+    async def changed(self, wait_s: float) -> None:
+        """Wait until a run has moved, at most `wait_s`: a hint, nothing is believed of it.
+
+        What happened between two calls counts; the first one only takes its place.
+        """
+        wait_ms = int(1000 * wait_s) if self._cursor else 0
+        try:
+            _, self._cursor = await self._client.events_page(
+                self._cursor, limit=EVENTS_MAX, wait_ms=wait_ms, contract=CONTRACT
+            )
+        except AndonError:
+            # The node is away, or that history is pruned: look, and follow from then on.
+            self._cursor = ""
+            await asyncio.sleep(wait_s)
 
     async def spread(self, blob: bytes) -> None:
         """Store a blob with every node that takes it.

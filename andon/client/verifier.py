@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import Genesis
 from andon.core.json_value import from_hex
 from andon.core.proof import (
+    Finality,
     PredictionSubject,
     ProofBundle,
     ReceiptSubject,
     StateSubject,
     TransactionSubject,
     Verified,
+    check_finality,
     decode_bundle,
     subject_transaction,
-    verify_bundle,
+    verify_subject,
 )
 
+KNOWN_MAX = 8
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Verifier:
-    """Checks bundles of one network."""
+    """Checks bundles of one network; remembers the headers that it last found final."""
 
     genesis: Genesis
+    _known: deque[Finality] = field(default_factory=lambda: deque(maxlen=KNOWN_MAX))
+
+    def _verify(self, bundle: ProofBundle) -> Verified:
+        known = next((found for found in self._known if found.covers(bundle)), None)
+        if known is None:
+            known = check_finality(self.genesis, bundle)
+            self._known.append(known)
+        return verify_subject(self.genesis.chain_id, bundle, known)
 
     def prediction(self, proof: str, identity: bytes) -> tuple[Verified, ProofBundle]:
         """Check that a bundle proves this prediction.
@@ -33,7 +46,7 @@ class Verifier:
             InvalidInput: BAD_PROOF and what `verify_bundle` raises.
         """
         bundle = decode_bundle(from_hex(proof))
-        verified = verify_bundle(self.genesis, bundle)
+        verified = self._verify(bundle)
         subject = verified.subject
         if not isinstance(subject, PredictionSubject) or subject.record.id != identity:
             raise _other()
@@ -45,7 +58,7 @@ class Verifier:
         Raises:
             InvalidInput: BAD_PROOF and what `verify_bundle` raises.
         """
-        verified = verify_bundle(self.genesis, decode_bundle(from_hex(proof)))
+        verified = self._verify(decode_bundle(from_hex(proof)))
         subject = verified.subject
         if not isinstance(subject, StateSubject) or subject.key != key:
             raise _other()
@@ -57,7 +70,7 @@ class Verifier:
         Raises:
             InvalidInput: BAD_PROOF and what `verify_bundle` raises.
         """
-        verified = verify_bundle(self.genesis, decode_bundle(from_hex(proof)))
+        verified = self._verify(decode_bundle(from_hex(proof)))
         subject = verified.subject
         if not isinstance(subject, ReceiptSubject):
             raise _other()
@@ -71,7 +84,7 @@ class Verifier:
         Raises:
             InvalidInput: BAD_PROOF and what `verify_bundle` raises.
         """
-        verified = verify_bundle(self.genesis, decode_bundle(from_hex(proof)))
+        verified = self._verify(decode_bundle(from_hex(proof)))
         subject = verified.subject
         if not isinstance(subject, TransactionSubject):
             raise _other()

@@ -125,6 +125,25 @@ class TrustedSet:
     validators: ValidatorSet
 
 
+@dataclass(frozen=True, slots=True)
+class Finality:
+    """What was checked of a bundle but for its subject: it holds for all subjects of the header."""
+
+    genesis_hash: bytes
+    changes: tuple[EpochChange, ...]
+    final: FinalHeader
+    trust: TrustedSet
+    block: Digest
+
+    def covers(self, bundle: ProofBundle) -> bool:
+        """Whether the same header, certificate and epochs stand in another bundle."""
+        return (
+            self.genesis_hash == bundle.genesis_hash
+            and self.final == bundle.final
+            and self.changes == bundle.changes
+        )
+
+
 def final_header(final: FinalBlock) -> FinalHeader:
     """Keep of a final block what a proof needs."""
     return FinalHeader(header=final.block.header, path=final.path, certificate=final.certificate)
@@ -231,6 +250,15 @@ def verify_bundle(genesis: Genesis, bundle: ProofBundle) -> Verified:
     Raises:
         InvalidInput: WRONG_CHAIN for another network, BAD_PROOF and what certificates raise.
     """
+    return verify_subject(genesis.chain_id, bundle, check_finality(genesis, bundle))
+
+
+def check_finality(genesis: Genesis, bundle: ProofBundle) -> Finality:
+    """Check of a bundle that its header is final, and nothing about its subject.
+
+    Raises:
+        InvalidInput: WRONG_CHAIN for another network, BAD_PROOF and what certificates raise.
+    """
     if bundle.genesis_hash != genesis_hash(genesis):
         raise InvalidInput(
             Code.WRONG_CHAIN,
@@ -243,11 +271,21 @@ def verify_bundle(genesis: Genesis, bundle: ProofBundle) -> Verified:
     for change in bundle.changes:
         trust = follow_change(genesis.chain_id, trust, change)
     identity = check_final_header(genesis.chain_id, trust, bundle.final)
+    return Finality(bundle.genesis_hash, bundle.changes, bundle.final, trust, identity)
+
+
+def verify_subject(chain_id: str, bundle: ProofBundle, finality: Finality) -> Verified:
+    """Check the rest of a bundle whose finality is known; `finality` must cover it.
+
+    Raises:
+        InvalidInput: BAD_PROOF and what certificates raise.
+    """
+    trust, identity = finality.trust, finality.block
     check_subject(bundle.final.header, bundle.subject)
     signers = [signer.validator for signer in bundle.final.certificate.signers]
     voters = list(signers)
     if bundle.notar is not None:
-        _check_notar(genesis.chain_id, trust, bundle.notar, identity)
+        _check_notar(chain_id, trust, bundle.notar, identity)
         voters += [signer.validator for signer in bundle.notar.signers]
     members = trust.validators.validators
     return Verified(

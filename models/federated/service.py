@@ -33,6 +33,9 @@ from models.federated.strategies import ServerState, state_from_bytes
 from models.federated.validation import make_scorer, validation_from_bytes
 
 POLL_S = 0.2
+WAIT_S = 1.0
+"""A deadline passes without an event: look at least so often."""
+
 AWAY_S = 1.0
 REFUSALS_MAX = 50
 STATES_MAX = 4
@@ -60,6 +63,9 @@ class Ledger(Protocol):
 
     async def height(self) -> int:
         """Height of the last final block."""
+
+    async def changed(self, wait_s: float) -> None:
+        """Wait until a run may have moved since the last call, at most `wait_s`."""
 
     async def send(self, method: str, arguments: dict[str, Value]) -> None:
         """Submit a call and wait until it is final. Raises: AndonError."""
@@ -303,7 +309,7 @@ async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, repo
             if refusals > REFUSALS_MAX:
                 raise
             said = _said(error, said, report)
-        await asyncio.sleep(POLL_S)
+        await ledger.changed(WAIT_S)
 
 
 async def run_validator(
@@ -348,7 +354,7 @@ async def run_validator(
             if refusals > REFUSALS_MAX:
                 raise
             said = _said(error, said, report)
-        await asyncio.sleep(POLL_S)
+        await ledger.changed(WAIT_S)
 
 
 def _said(error: AndonError, said: str, report: Report) -> str:

@@ -53,6 +53,9 @@ class ChainLedger:
     async def height(self) -> int:
         return self.chain.height
 
+    async def changed(self, wait_s: float) -> None:
+        await asyncio.sleep(min(wait_s, 0.05))
+
     async def send(self, method: str, arguments: dict[str, Value]) -> None:
         await asyncio.sleep(0)
         self.chain.height += 1
