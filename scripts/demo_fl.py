@@ -104,8 +104,8 @@ class Demo:
             start,
         )
         rounds = 6
-        noise = privacy.noise_for(EPSILON, DELTA, rate=SAMPLE_RATE, steps=rounds * PRIVATE_STEPS)
-        mechanism = privacy.Mechanism(clip=0.1, noise=noise, rate=SAMPLE_RATE)
+        steps = rounds * PRIVATE_STEPS
+        mechanism = privacy.mechanism_for(EPSILON, DELTA, clip=0.1, rate=SAMPLE_RATE, steps=steps)
         private = await self.federate(
             Act(
                 run="private",
@@ -250,7 +250,8 @@ class Demo:
             commit = await owner.state("commits", place)  # type: ignore[arg-type] # an int
             if isinstance(commit, dict) and isinstance(commit["rho"], int):
                 self.spent += commit["rho"]
-            line += f"  epsilon spent {privacy.epsilon_of(self.spent, DELTA):.2f}"
+            epsilon = privacy.epsilon_of(self.spent, DELTA, act.local.mechanism.order)
+            line += f"  epsilon spent {epsilon:.2f}"
         if not result["kept"]:
             line += "  rolled back by the validation gate"
         self.say(line)

@@ -6,6 +6,10 @@ of the subsampled Gaussian at integer orders, declared as one number rho with
 `RDP(order) <= rho * order` for every order up to ORDER_MAX, which adds up over rounds: the
 contract sums it in integers (micro-rho) and refuses what exceeds the budget.
 
+Below a noise multiplier of 2 high orders cost far more than low ones. A run with a budget needs the
+one order alone at which its whole budget gives the smallest epsilon (`order_of`): a mechanism that
+carries it declares its cost there, which also adds up, and `epsilon_of` must be told.
+
 Noise comes from a ChaCha20 stream over a seed of `secrets`: a seed from configuration, round or
 chain could be subtracted by anybody. Source: Mironov et al. 1908.10530; Bun and Steinke 2016;
 reference 5.2 and pitfalls 8 and 9.
@@ -42,12 +46,14 @@ class Mechanism:
     """One step of noisy training: records are taken with probability `rate`.
 
     `noise` is the noise multiplier: standard deviation over `clip`, the bound on one record's
-    gradient norm, which is the sensitivity of the sum. The two are never set apart.
+    gradient norm, which is the sensitivity of the sum. The two are never set apart. The cost is
+    declared at `order`; 0: so that it holds at every order to ORDER_MAX.
     """
 
     clip: float
     noise: float
     rate: float
+    order: int = 0
 
     def deviation(self) -> float:
         """Standard deviation of the noise on the sum of clipped gradients."""
@@ -64,6 +70,8 @@ def check_mechanism(mechanism: Mechanism) -> None:
         raise InvalidInput(
             Code.BAD_ARGUMENTS, "clip and noise must be positive and the rate in (0, 1]"
         )
+    if mechanism.order and not 2 <= mechanism.order <= ORDER_MAX:
+        raise InvalidInput(Code.BAD_ARGUMENTS, f"an order is 2 to {ORDER_MAX}, or 0")
 
 
 def renyi(mechanism: Mechanism, order: int) -> float:
@@ -82,26 +90,30 @@ def renyi(mechanism: Mechanism, order: int) -> float:
 
 
 def cost_micro_rho(mechanism: Mechanism, steps: int) -> int:
-    """What `steps` steps cost, in micro-rho, rounded up: holds at every order to ORDER_MAX."""
-    rho = max(renyi(mechanism, order) / order for order in range(2, ORDER_MAX + 1))
-    return ceil(steps * rho * MICRO)
+    """What `steps` steps cost, in micro-rho, rounded up: at the mechanism's order, or at all."""
+    orders = [mechanism.order] if mechanism.order else range(2, ORDER_MAX + 1)
+    return ceil(steps * max(renyi(mechanism, order) / order for order in orders) * MICRO)
 
 
-def epsilon_of(micro_rho: int, delta: float) -> float:
-    """The (epsilon, delta) that follows from a spent budget; an upper bound.
+def epsilon_of(micro_rho: int, delta: float, order: int = 0) -> float:
+    """The (epsilon, delta) that follows from costs declared at `order` (0: at all); an upper bound.
 
     Source: Canonne, Kamath, Steinke 2004.00010, proposition 12, at integer orders.
     """
     if micro_rho == 0:
         return 0.0
+    orders = [order] if order else range(2, ORDER_MAX + 1)
+    return max(0.0, min(_epsilon_at(one, micro_rho, delta) for one in orders))
+
+
+def _epsilon_at(order: int, micro_rho: int, delta: float) -> float:
     rho = micro_rho / MICRO
-    return max(
-        0.0,
-        min(
-            rho * order + log1p(-1 / order) + (log(1 / delta) - log(order)) / (order - 1)
-            for order in range(2, ORDER_MAX + 1)
-        ),
-    )
+    return rho * order + log1p(-1 / order) + (log(1 / delta) - log(order)) / (order - 1)
+
+
+def order_of(budget: int, delta: float) -> int:
+    """The order at which a whole budget, in micro-rho, gives the smallest epsilon."""
+    return min(range(2, ORDER_MAX + 1), key=lambda order: _epsilon_at(order, budget, delta))
 
 
 def epsilon_of_steps(mechanism: Mechanism, steps: int, delta: float) -> float:
@@ -129,17 +141,23 @@ def budget_micro_rho(epsilon: float, delta: float) -> int:
     return low
 
 
-def noise_for(epsilon: float, delta: float, *, rate: float, steps: int) -> float:
-    """The smallest noise multiplier (to 0.1 %) whose budgeted cost stays within epsilon."""
-    low, high = 0.1, 1000.0
+def mechanism_for(
+    epsilon: float, delta: float, *, clip: float, rate: float, steps: int
+) -> Mechanism:
+    """The mechanism with the least noise (to 0.1 %) whose cost stays within the budget of epsilon.
+
+    Its cost is declared at the budget's order.
+    """
+    budget = budget_micro_rho(epsilon, delta)
+    order, low, high = order_of(budget, delta), 0.1, 1000.0
     while high / low > 1.001:
         middle = sqrt(low * high)
-        spent = cost_micro_rho(Mechanism(clip=1.0, noise=middle, rate=rate), steps)
-        if epsilon_of(spent, delta) <= epsilon:
+        tried = Mechanism(clip=clip, noise=middle, rate=rate, order=order)
+        if cost_micro_rho(tried, steps) <= budget:
             high = middle
         else:
             low = middle
-    return high
+    return Mechanism(clip=clip, noise=high, rate=rate, order=order)
 
 
 class Noise:

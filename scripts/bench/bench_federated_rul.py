@@ -113,8 +113,8 @@ def private(network: Network, owned: tuple[Data, ...], epsilon: float, seed: int
 
     The result is the mean of the last models: it costs no privacy and evens their noise out.
     """
-    noise = privacy.noise_for(epsilon, DELTA, rate=SAMPLE_RATE, steps=ROUNDS * PRIVATE_STEPS)
-    mechanism = privacy.Mechanism(clip=CLIP, noise=noise, rate=SAMPLE_RATE)
+    steps = ROUNDS * PRIVATE_STEPS
+    mechanism = privacy.mechanism_for(epsilon, DELTA, clip=CLIP, rate=SAMPLE_RATE, steps=steps)
     federation = Federation.start(network.initial(seed), ENCODING)
     federation.is_masked = True
     models = []

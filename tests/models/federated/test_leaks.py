@@ -85,8 +85,7 @@ def test_a_loss_tells_members_of_an_overfitted_model_and_hardly_those_of_a_priva
     generator = trial.Generator(4, noise=2.0)
     members, others = generator.draw(100, rng), generator.draw(1000, rng)
     open_model = trained(members, 200, None)
-    noise = privacy.noise_for(2.0, 1e-5, rate=1.0, steps=60)
-    mechanism = privacy.Mechanism(clip=1.0, noise=noise, rate=1.0)
+    mechanism = privacy.mechanism_for(2.0, 1e-5, clip=1.0, rate=1.0, steps=60)
     private = trained(members, 60, mechanism)
     assert advantage(open_model, members, others) > 0.5
     assert advantage(private, members, others) < 0.25
