@@ -13,6 +13,8 @@ from collections.abc import Coroutine
 import structlog
 import uvloop
 
+from node.allocator import keep_freed_memory
+
 YOUNG_OBJECTS_MAX = 50_000
 """Objects between two looks at the young ones; a large block decodes into some 10,000."""
 LOOKS_PER_MIDDLE = 20
@@ -23,6 +25,7 @@ log = structlog.get_logger()
 
 def run(main: Coroutine[None, None, None]) -> None:
     """Run a coroutine to its end in a loop of its own."""
+    keep_freed_memory()
     gc.collect()
     gc.freeze()  # modules and classes live as long as the process: never look at them again
     gc.set_threshold(YOUNG_OBJECTS_MAX, LOOKS_PER_MIDDLE, LOOKS_PER_FULL)

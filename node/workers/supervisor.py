@@ -25,6 +25,7 @@ from andon.core import worker as protocol
 from andon.core.codec import decode
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.model import ModelManifest
+from node.allocator import ENVIRONMENT
 from node.config import NO_BACKEND, Config
 from node.net.limits import Backoff
 from node.workers.client import WorkerClient, connect, worker_down
@@ -132,6 +133,7 @@ class Supervisor:
             process = await asyncio.create_subprocess_exec(
                 *self._command(path),
                 cwd=self._settings.checkout,
+                env=ENVIRONMENT | os.environ,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
