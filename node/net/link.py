@@ -36,6 +36,8 @@ BLOCK_COST = 250
 CPU_S_PER_S = 0.5
 CPU_S_BURST = 5.0
 """Processor time of the event loop that reading one peer's frames may take."""
+COMPANY_S = 0.01
+"""How long a message that may wait does so for one that may not; a send costs as much as both."""
 
 Socket = aiohttp.ClientWebSocketResponse[bool] | web.WebSocketResponse[bool]
 Receive = Callable[[Peer, Message], None]
@@ -78,6 +80,7 @@ class Link:
         self._punish_peer = punish
         self._queue = OutgoingQueue()
         self._queued = asyncio.Event()
+        self._late: asyncio.TimerHandle | None = None
         self._messages = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST, now_s)
         self._bytes = TokenBucket(BYTES_PER_S, BYTES_BURST, now_s)
         self._wanted = TokenBucket(WANTED_PER_S, WANTED_BURST, now_s)
@@ -89,14 +92,24 @@ class Link:
         """Bytes that wait to be sent."""
         return self._queue.urgent_bytes + self._queue.gossip_bytes
 
-    def put(self, encoded: bytes, kind: Class) -> None:
-        """Queue one encoded message; a peer that lets urgent ones pile up is disconnected."""
+    def put(self, encoded: bytes, kind: Class, *, waits: bool = False) -> None:
+        """Queue one encoded message; a peer that lets urgent ones pile up is disconnected.
+
+        One that `waits` keeps its place and leaves with the next, or by itself after `COMPANY_S`.
+        """
         outcome = self._queue.put(encoded, kind)
         if outcome is Put.OVERFLOW:
             self.close("overflow")
             return
         if outcome is Put.DROPPED:
             self.counters.dropped += 1
+        if not waits:
+            self._queued.set()
+        elif self._late is None:
+            self._late = asyncio.get_running_loop().call_later(COMPANY_S, self._send_late)
+
+    def _send_late(self) -> None:
+        self._late = None
         self._queued.set()
 
     def close(self, reason: str) -> None:
@@ -116,6 +129,8 @@ class Link:
                 await self._read()
             finally:
                 writer.cancel()
+                if self._late is not None:
+                    self._late.cancel()
         return self._reason or "closed by the peer"
 
     async def _write(self) -> None:

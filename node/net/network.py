@@ -36,7 +36,7 @@ from node.net.handshake import (
 from node.net.limits import Backoff, PeerScores
 from node.net.link import Counters, Link, Receive, receive_handshake
 from node.net.peers import Peer, PeerTable
-from node.net.queue import class_of, encode_message
+from node.net.queue import class_of, encode_message, may_wait
 from node.net.server import PeerServer, Shelf
 from node.net.tls import ServerTls, client_context
 
@@ -176,9 +176,9 @@ class Network:
     def broadcast(self, message: Message) -> None:
         """Queue a message for every linked peer; encodes once."""
         encoded = encode_message(message)
-        kind = class_of(message)
+        kind, waits = class_of(message), may_wait(message)
         for link in self._links.values():
-            link.put(encoded, kind)
+            link.put(encoded, kind, waits=waits)
 
     def send(self, peer_key: bytes, message: Message) -> None:
         """Queue a message for the peer with this validator key; dropped if it is not linked."""

@@ -16,6 +16,7 @@ import msgspec
 from andon.core.wire import (
     FRAME_BYTES_MAX,
     FRAME_MESSAGES_MAX,
+    CertificateMessage,
     Message,
     Transactions,
 )
@@ -47,6 +48,14 @@ class Put(Enum):
 def class_of(message: Message) -> Class:
     """Service class by type."""
     return Class.GOSSIP if isinstance(message, Transactions) else Class.URGENT
+
+
+def may_wait(message: Message) -> bool:
+    """Tell whether a message may wait for company on its way out.
+
+    Nobody waits for a certificate who got its votes; who did not has it a little later.
+    """
+    return isinstance(message, CertificateMessage)
 
 
 def encode_message(message: Message) -> bytes:

@@ -11,11 +11,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from andon.core.certificate import Certificate, Vote, VoteKind
 from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
-from andon.core.wire import BlockWanted, Message, Status, Transactions, TransactionsWanted
+from andon.core.wire import (
+    BlockWanted,
+    CertificateMessage,
+    Message,
+    Status,
+    Transactions,
+    TransactionsWanted,
+)
 from node.net import fetch, limits, link, network, peers, server
 from node.net.addresses import DialRules
 from node.net.fetch import open_fetcher
@@ -183,6 +191,23 @@ async def test_a_stream_of_messages_arrives_complete_and_in_order_in_few_frames(
         heights = [(await asyncio.wait_for(high.inbox.get(), 5))[1] for _ in range(5000)]
         assert [m.height for m in heights if isinstance(m, Status)] == list(range(5000))
         assert low.network.counters[high.key.public].frames_out < 50
+
+
+async def test_a_certificate_leaves_with_the_next_message_or_soon_by_itself() -> None:
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    vote = Vote(VoteKind.NOTAR, 0, 1, b"b" * 32)
+    certificate = CertificateMessage(Certificate(vote, ()))
+    async with running(low, high):
+        await linked(low, high)
+        before = low.network.counters[high.key.public].frames_out
+        low.network.broadcast(certificate)
+        await asyncio.sleep(0)
+        low.network.broadcast(Status(7, 0, 3, b"h" * 32))
+        arrived = [(await asyncio.wait_for(high.inbox.get(), 5))[1] for _ in range(2)]
+        assert arrived == [certificate, Status(7, 0, 3, b"h" * 32)]
+        assert low.network.counters[high.key.public].frames_out == before + 1
+        low.network.broadcast(certificate)
+        assert (await asyncio.wait_for(high.inbox.get(), 5))[1] == certificate
 
 
 async def test_an_unregistered_node_is_refused() -> None:
