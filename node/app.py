@@ -373,10 +373,9 @@ class Node:
             transactions=len(committed.transactions),
             predictions=len(committed.predictions),
         )
-        self.models.notice(committed.receipts)
-        if header.closes_epoch or any(
-            event.contract == IDENTITY for item in committed.receipts for event in item.events
-        ):
+        touched = {event.contract for item in committed.receipts for event in item.events}
+        self.models.notice(touched)
+        if header.closes_epoch or IDENTITY in touched:
             self._refresh_peers()
 
     def _refresh_peers(self) -> None:

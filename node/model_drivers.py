@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from andon.core.block import Receipt
+from andon.core.attestation import COMMITTEES, CONTRACT
 from andon.core.keys import SEED_BYTES, PrivateKey
 from node.attestation_journal import AttestationJournal
 from node.drivers.attestations import AttestationDriver
@@ -21,6 +22,8 @@ from node.net.fetch import Fetcher
 from node.own_calls import OwnCalls
 from node.queries import Queries
 from node.workers.supervisor import Supervisor
+
+ATTESTING = frozenset((COMMITTEES, CONTRACT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +40,12 @@ class ModelDrivers:
             if self.attestations is not None:
                 group.create_task(self.attestations.run())
 
-    def notice(self, receipts: Sequence[Receipt]) -> None:
-        """A block is final: deadlines have come nearer, and the registry may have changed."""
-        if self.attestations is not None:
-            self.attestations.notice()
-        if any(event.contract == MODELS for item in receipts for event in item.events):
+    def notice(self, touched: AbstractSet[str]) -> None:
+        """A block is final that has events of these contracts: deadlines have come nearer."""
+        attestations = self.attestations
+        if attestations is not None and (attestations.is_engaged or touched & ATTESTING):
+            attestations.notice()
+        if MODELS in touched:
             self.models.notice()
 
 

@@ -93,6 +93,9 @@ class AttestationDriver:
         self._changed = asyncio.Event()
         self._sent_at: dict[tuple[str, bytes | int], float] = {}
         self._abstained: set[int] = set()
+        self._kept: set[int] | None = None
+        self.is_engaged = True
+        """Whether every block may bring a deadline: we sit in a committee, or a request is open."""
 
     def notice(self) -> None:
         """A block is final: look soon."""
@@ -111,11 +114,16 @@ class AttestationDriver:
 
     async def look(self) -> None:
         """Go once through committees and open requests."""
+        is_member = False
         for model_id, committee in await self._committees():
             if self._ports.validator_key in committee.members:
+                is_member = True
                 await self._guard(self._sit(model_id, committee), model_id.hex()[:16])
         numbers = await self._open_numbers()
-        await asyncio.to_thread(self._ports.journal.keep_only, set(numbers))
+        self.is_engaged = is_member or bool(numbers)
+        if self._kept != set(numbers):
+            await asyncio.to_thread(self._ports.journal.keep_only, set(numbers))
+            self._kept = set(numbers)
         for number in numbers:
             request = parse_request(number, await self._read("requests", number))
             if request is not None and request.index_of(self._ports.validator_key) is not None:

@@ -66,8 +66,8 @@ class Network:
         self.folder = folder
         self.drivers = [self.driver(place) for place in range(len(roundings))]
 
-    def driver(self, place: int) -> AttestationDriver:
-        key = self.committee.members[place]
+    def driver(self, place: int, account: bytes = b"") -> AttestationDriver:
+        key = account or self.committee.members[place]
 
         async def send(call: Call) -> None:
             self.sent.append((key, call.method))
@@ -123,6 +123,18 @@ async def test_honest_members_settle_a_request(tmp_path: Path) -> None:
     await network.blocks(1)
     assert network.kept() == []
     assert len(network.sent) == 8
+
+
+async def test_who_sits_in_no_committee_looks_at_blocks_that_tell_of_one(tmp_path: Path) -> None:
+    network = Network(tmp_path, (0, 1, 2, 3))
+    stranger = network.driver(0, b"s" * 32)
+    await stranger.look()
+    await network.blocks(1)
+    assert [driver.is_engaged for driver in network.drivers] == [True] * 4
+    assert not stranger.is_engaged
+    network.committee.ask()
+    await stranger.look()
+    assert stranger.is_engaged
 
 
 async def test_a_liar_is_outvoted_and_on_record(tmp_path: Path) -> None:
