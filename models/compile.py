@@ -141,9 +141,12 @@ class Compiled:
         for bucket in split(len(windows), self._row_cost, self._rows_max):
             part = windows[start : start + bucket]
             start += bucket
-            padding = [(0, bucket - len(part)), *((0, 0) for _ in self._shape)]
-            padded = jax.device_put(np.pad(part, padding), self._device)
-            parts.append(np.asarray(self.warm(bucket)(padded))[: len(part)])
+            padded = part
+            if len(part) < bucket:
+                padded = np.zeros((bucket, *self._shape), np.int8)
+                padded[: len(part)] = part
+            placed = jax.device_put(padded, self._device)
+            parts.append(np.asarray(self.warm(bucket)(placed))[: len(part)])
         return np.concatenate(parts)
 
 

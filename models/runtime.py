@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from andon.core.errors import Code, InvalidInput, Unavailable
-from andon.core.model import ModelId, ModelManifest, validate_window
+from andon.core.model import ModelId, ModelManifest, validate_windows
 from andon.core.package import open_parts
 from models.buckets import split
 from models.environment import BACKENDS, prepare_environment
@@ -168,8 +168,7 @@ class Runtime:
             return found.predict(windows)
         model = self._get(model_id)
         manifest = model.package.manifest
-        for window in windows:
-            validate_window(manifest, window)
+        validate_windows(manifest, windows)
         if not windows:
             return []
         if model.failed is not None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from andon.core import worker as protocol
 from andon.core.codec import encode
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
-from andon.core.model import validate_window
+from andon.core.model import validate_windows
 from models.divergence import explain
 from models.runtime import Runtime
 
@@ -122,8 +122,7 @@ class Jobs:
                 Code.TOO_MANY, f"{len(request.windows)} windows exceed {protocol.WINDOWS_MAX}"
             )
         manifest = self._runtime.manifest(request.model_id)
-        for window in request.windows:
-            validate_window(manifest, window)
+        validate_windows(manifest, request.windows)
         return request.windows
 
     def _require_ready(self) -> None:

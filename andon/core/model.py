@@ -140,6 +140,19 @@ def validate_window(manifest: ModelManifest, window: bytes) -> None:
         )
 
 
+def validate_windows(manifest: ModelManifest, windows: Sequence[bytes]) -> None:
+    """Do as `validate_window` for each, at once for sound ones.
+
+    Raises:
+        InvalidInput: BAD_MODEL_INPUT.
+    """
+    are_sized = {manifest.input_bytes}.issuperset(map(len, windows))
+    if are_sized and b"\x80" not in b"".join(windows):
+        return
+    for window in windows:
+        validate_window(manifest, window)
+
+
 def _validate_texts(manifest: ModelManifest) -> None:
     _require(
         1 <= len(manifest.name) <= NAME_LENGTH_MAX and set(manifest.name) <= _NAME_CHARACTERS,
