@@ -7,6 +7,7 @@ cold cache gives the same blocks as a warm one, later.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ CACHE_COUNT_MAX = 262_144
 PREFETCH_COUNT_MAX = 65_536
 BATCHES_IN_FLIGHT = 2
 """One computes while the next is on its way."""
+GATHER_S = 0.01
+"""After a batch was begun prefetched questions wait so long for company: a question alone costs a
+call of the worker, some 200 us in both processes, and a call costs the same with many."""
 
 Question = tuple[bytes, bytes]
 """Model id and window."""
@@ -150,6 +154,8 @@ class PredictionService:
         self._prefetched: deque[_Batch] = deque()
         self._prefetched_count = 0
         self._has_work = asyncio.Event()
+        self._is_urgent = asyncio.Event()
+        self._begun_s = -GATHER_S
 
     @property
     def can_predict(self) -> bool:
@@ -184,6 +190,7 @@ class PredictionService:
                 self._urgent.append(part)
             waiting = [self._answer(keys[at]) for at in missing]
             self._has_work.set()
+            self._is_urgent.set()
             for at, answer in zip(missing, waiting, strict=True):
                 found[at] = await asyncio.shield(answer)
         return [output for output in found if output is not None]
@@ -225,11 +232,23 @@ class PredictionService:
     async def _serve(self) -> None:
         while True:
             await self._has_work.wait()
+            await self._gather()
             batch = self._take_batch()
             if batch is None:
                 self._has_work.clear()
                 continue
+            self._begun_s = asyncio.get_running_loop().time()
             await self._compute(batch)
+
+    async def _gather(self) -> None:
+        """Let prefetched questions wait for company; an urgent one, or enough of them, ends it."""
+        rest_s = self._begun_s + GATHER_S - asyncio.get_running_loop().time()
+        if rest_s <= 0 or self._urgent or self._prefetched_count >= WINDOWS_MAX:
+            return
+        self._is_urgent.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await self._is_urgent.wait()
 
     def _take_batch(self) -> _Batch | None:
         """Take the next questions of one model, urgent ones first."""

@@ -84,7 +84,31 @@ async def test_a_question_on_its_way_is_asked_once() -> None:
         assert worker.batches == [(ONE, [b"a"])]
 
 
-async def test_urgent_questions_overtake_prefetched_ones() -> None:
+async def test_prefetched_questions_gather_behind_a_batch_and_urgent_ones_do_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(predictions, "GATHER_S", 0.05)
+    worker = Worker()
+    service = PredictionService(worker)
+    async with serving(service):
+        service.prefetch([(ONE, b"a")])
+        await settle()
+        assert worker.batches == [(ONE, [b"a"])]
+        for window in (b"b", b"c", b"d"):
+            service.prefetch([(ONE, window)])
+            await settle()
+        assert len(worker.batches) == 1
+        while len(service.cache) < 4:  # noqa: ASYNC110 - nothing else tells of it
+            await asyncio.sleep(0.01)
+        assert worker.batches[1:] == [(ONE, [b"b", b"c", b"d"])]
+        service.prefetch([(ONE, b"e")])
+        await settle()
+        assert await service.fetch([(ONE, b"f")]) == [(102,)]
+        assert worker.batches[2:] == [(ONE, [b"f", b"e"])]
+
+
+async def test_urgent_questions_overtake_prefetched_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "GATHER_S", 0.0)
     worker = Worker()
     worker.gate.clear()
     service = PredictionService(worker)
