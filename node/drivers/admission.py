@@ -15,6 +15,8 @@ from node.drivers.predictions import Question
 from node.storage import ChainStore
 
 WAITING_COUNT_MAX = 8192
+REMEMBERED_COUNT_MAX = 65_536
+"""Senders and transactions that were looked up since the last final block."""
 RUNS_PER_JOB = 16
 """Dry runs share the execution thread with blocks; a job of them also has a bound of gas."""
 
@@ -40,6 +42,10 @@ class Admission:
         self._snapshot = store.snapshot()
         self.is_closed = False
         self._directory = Directory(self._read)
+        # What this head says; both are asked twice for every transaction, and reads cost most of
+        # an admission.
+        self._senders: dict[bytes, bool] = {}
+        self._admissible: set[bytes] = set()
         self._waiting: deque[Transaction] = deque()
         self._has_work = asyncio.Event()
 
@@ -49,6 +55,8 @@ class Admission:
         Raises:
             InvalidInput: the rule's code.
         """
+        if transaction.id in self._admissible:
+            return
         # First, so that one which is final is answered so when its expiry is over, too.
         if self._snapshot.has_transaction(transaction.id):
             raise InvalidInput(
@@ -58,12 +66,23 @@ class Admission:
             )
         final = self._final()
         check_limits(transaction, environment_of(final, final.header.time_ms + 1))
-        if not self._directory.may_send(transaction.body.sender):
+        if not self._may_send(transaction.body.sender):
             raise InvalidInput(
                 Code.NOT_A_MEMBER,
                 f"{transaction.body.sender.hex()[:16]} is no active member",
                 hint="an admin adds members through the identity contract",
             )
+        if len(self._admissible) >= REMEMBERED_COUNT_MAX:
+            self._admissible.clear()
+        self._admissible.add(transaction.id)
+
+    def _may_send(self, sender: bytes) -> bool:
+        known = self._senders.get(sender)
+        if known is None:
+            if len(self._senders) >= REMEMBERED_COUNT_MAX:
+                self._senders.clear()
+            known = self._senders[sender] = self._directory.may_send(sender)
+        return known
 
     def prefetch(self, transaction: Transaction) -> None:
         """Ask for what it will need, or queue a dry run that finds out; both are bounded."""
@@ -78,6 +97,8 @@ class Admission:
         """Look at the stored head from now on."""
         self._snapshot.close()
         self._snapshot = self._store.snapshot()
+        self._senders.clear()
+        self._admissible.clear()
 
     async def run(self) -> None:
         """Do queued dry runs until cancelled."""

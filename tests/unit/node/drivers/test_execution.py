@@ -498,3 +498,17 @@ async def test_unknown_things_are_said_to_be_unknown(tmp_path: Path) -> None:
         ):
             with pytest.raises(InvalidInput):
                 ask()
+
+
+async def test_what_was_admissible_is_looked_up_again_after_a_final_block(tmp_path: Path) -> None:
+    node = Node(tmp_path / "chain")
+    async with running(node):
+        transaction = signed(put("a", 1))
+        node.driver.admission.check_admission(transaction)
+        await node.pool.admit(transaction.raw)
+        node.driver.admission.check_admission(transaction)
+        await node.extend()
+        with pytest.raises(InvalidInput) as caught:
+            node.driver.admission.check_admission(transaction)
+        assert caught.value.code is Code.DUPLICATE
+    node.close()
