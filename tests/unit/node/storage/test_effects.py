@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from andon.core.codec import decode, encode
 from andon.core.transaction import make_call
 from andon.core.wire import AdoptableBlock, Effects, Writes
 from consensus.ledger import MemoryState, update_tree
-from node.storage import ChainStore, HistoryItem, StoredBlock
+from node.storage import ChainStore, HistoryItem, StoredBlock, scrub
 from node.storage.effects import adoptable_block
 from node.storage.snapshot import height_key
 from node.testing.lab import CertifiedChain
@@ -132,3 +133,26 @@ def test_pruned_blocks_lose_their_writes_too(chain: CertifiedChain, store: Chain
     assert [served(store, height) is None for height in range(1, 5)] == [True, True, False, False]
     with store.snapshot() as snapshot:
         assert snapshot.length("writes") == 2
+
+
+def test_a_store_of_an_earlier_release_keeps_writes_from_its_next_block_on(
+    chain: CertifiedChain, tmp_path: Path
+) -> None:
+    folder = tmp_path / "earlier"
+    store = ChainStore(folder, MAP_BYTES)
+    chain.open(store)
+    store.append([write(chain, "a", "first"), write(chain, "b", "second")])
+    store.close()
+    with lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=20) as raw:
+        meta, writes = raw.open_db(b"meta"), raw.open_db(b"writes")
+        with raw.begin(write=True) as transaction:
+            assert transaction.delete(b"writes", db=meta)
+            transaction.drop(writes, delete=False)
+    store = ChainStore(folder, MAP_BYTES)
+    with store.snapshot() as snapshot:
+        assert scrub(snapshot).height == 2
+    store.append([write(chain, "c", "third")])
+    assert [served(store, height) is None for height in (1, 2, 3)] == [True, True, False]
+    with store.snapshot() as snapshot:
+        assert scrub(snapshot).height == 3
+    store.close()
