@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import resource
 import socket
 import ssl
 from collections import OrderedDict
@@ -38,6 +39,8 @@ class Bounds:
     """From the connection to the greeting."""
     count_max: int
     per_address_max: int
+    connections_max: int
+    """Of all kinds: who is known has no deadline, and file descriptors end."""
     connections_per_s: float = 0.0
     """New connections from one address, on average; 0 for any."""
     connections_burst: float = 0.0
@@ -128,7 +131,7 @@ class Listener:
                 return
             connection.settimeout(0)
             address = site_of(peer[0])
-            if self._admits(address):
+            if self._has_room() and self._admits(address):
                 self._take(connection, address)
             else:
                 connection.close()
@@ -161,6 +164,10 @@ class Listener:
                 ssl_handshake_timeout=self._bounds.seconds if is_tls else None,
                 ssl_shutdown_timeout=TLS_SHUTDOWN_S if is_tls else None,
             )
+
+    def _has_room(self) -> bool:
+        server = self._runner.server
+        return server is not None and len(server.connections) < self._bounds.connections_max
 
     def _admits(self, address: str) -> bool:
         if ipaddress.ip_address(address).is_loopback:
@@ -198,6 +205,15 @@ class Listener:
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
         self._sockets.clear()
+
+
+def connections_allowed(wanted: int) -> int:
+    """As many connections as wanted, at most three quarters of what the process may open.
+
+    The rest is for the other port, the database and the worker: clients must not take it.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft * 3 // 4)
 
 
 def site_of(address: str) -> str:

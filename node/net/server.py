@@ -26,6 +26,7 @@ FIRST_REQUEST_S = 5.0
 HANDSHAKE_S = 5.0
 STRANGERS_MAX = 256
 STRANGERS_PER_ADDRESS_MAX = 16
+CONNECTIONS_MAX = 1024
 CONNECTIONS_PER_S = 10.0
 """New connections from one address: each costs a TLS handshake, 7 ms of a processor."""
 CONNECTIONS_BURST = 64.0
@@ -122,6 +123,7 @@ class PeerServer:
             seconds=FIRST_REQUEST_S,
             count_max=STRANGERS_MAX,
             per_address_max=STRANGERS_PER_ADDRESS_MAX,
+            connections_max=CONNECTIONS_MAX,
             connections_per_s=CONNECTIONS_PER_S,
             connections_burst=CONNECTIONS_BURST,
         )

@@ -19,6 +19,8 @@ STRANGERS_MAX = 2048
 """Connections at a time that have not made a request yet; beyond it, the oldest goes."""
 STRANGERS_PER_ADDRESS_MAX = 512
 
+CONNECTIONS_MAX = 4096
+"""Beside event streams and WebSockets."""
 KEEPALIVE_S = 75.0
 REQUESTS_AT_ONCE_MAX = 512
 """Requests that are worked on; probes and metrics answer at once and need no place."""

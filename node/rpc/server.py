@@ -16,7 +16,7 @@ from aiohttp import web
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
 from node.facade import NodeFacade
 from node.gas_budget import GasBudgets
-from node.listening import Bounds, Listener
+from node.listening import Bounds, Listener, connections_allowed
 from node.rpc import jsonrpc, rest, streams, websocket
 from node.rpc.access import CHALLENGE, METRICS, Access, ApiKey, is_health, require
 from node.rpc.blobs import Blobs
@@ -25,6 +25,7 @@ from node.rpc.bulk import Bulk
 from node.rpc.failures import describe, http_status, problem, protocol_error
 from node.rpc.limits import (
     BODY_BYTES_MAX,
+    CONNECTIONS_MAX,
     FIRST_REQUEST_S,
     KEEPALIVE_S,
     STRANGERS_MAX,
@@ -129,6 +130,7 @@ class RpcServer:
             seconds=settings.first_request_s,
             count_max=STRANGERS_MAX,
             per_address_max=STRANGERS_PER_ADDRESS_MAX,
+            connections_max=connections_allowed(CONNECTIONS_MAX + settings.streams_max),
         )
         self._listener = Listener(runner, bounds, settings.tls)
         try:

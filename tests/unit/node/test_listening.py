@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
@@ -11,9 +12,9 @@ import uvloop
 from aiohttp import web
 
 from node import listening
-from node.listening import Bounds, Listener, site_of
+from node.listening import Bounds, Listener, connections_allowed, site_of
 
-BOUNDS = Bounds(seconds=30.0, count_max=4, per_address_max=3)
+BOUNDS = Bounds(seconds=30.0, count_max=4, per_address_max=3, connections_max=99)
 FOREIGN = "192.0.2.7"
 HELLO = b"GET /known HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -76,7 +77,9 @@ async def test_when_all_places_are_taken_the_oldest_stranger_goes_and_who_is_kno
 
 
 async def test_a_stranger_has_one_deadline() -> None:
-    async with Door(Bounds(seconds=0.2, count_max=4, per_address_max=4)).open() as door:
+    async with Door(
+        Bounds(seconds=0.2, count_max=4, per_address_max=4, connections_max=99)
+    ).open() as door:
         known, silent = await door.ask(), await door.dial()
         assert await ended(silent)
         assert is_open(known)
@@ -98,6 +101,7 @@ async def test_one_address_connects_only_so_often(monkeypatch: pytest.MonkeyPatc
         seconds=30.0,
         count_max=9,
         per_address_max=9,
+        connections_max=99,
         connections_per_s=1e-3,
         connections_burst=2.0,
     )
@@ -105,6 +109,25 @@ async def test_one_address_connects_only_so_often(monkeypatch: pytest.MonkeyPatc
         await door.ask()
         await door.ask()
         assert await ended(await door.dial())
+
+
+async def test_who_is_known_takes_no_more_than_there_is() -> None:
+    bounds = Bounds(seconds=30.0, count_max=9, per_address_max=9, connections_max=2)
+    async with Door(bounds).open() as door:
+        known = [await door.ask() for _ in range(2)]
+        assert await ended(await door.dial())
+        assert all(is_open(reader) for reader in known)
+        door.clients[0].transport.abort()
+        async with asyncio.timeout(5):
+            while len(door.runner.server.connections) > 1:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        await door.ask()
+
+
+def test_connections_leave_files_for_the_rest_of_the_node() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert connections_allowed(1) == 1
+    assert soft == resource.RLIM_INFINITY or connections_allowed(soft) == soft * 3 // 4
 
 
 async def test_closing_ends_strangers_too() -> None:
