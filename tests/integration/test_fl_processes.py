@@ -25,8 +25,7 @@ from models.federated.service import run_validator
 from node.checkout import CHECKOUT
 from node.keystore import load_key
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -22,8 +22,7 @@ from models.federated.plant import Plant, Sight
 from models.federated.service import run_plant, run_validator
 from models.federated.trained import Floats, Trained
 from node.testing.local_net import LocalNet
-
-from .conftest import OpenNet
+from node.testing.pytest_plugin import OpenNet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
