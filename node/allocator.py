@@ -2,7 +2,7 @@
 
 A node makes and frees buffers of megabytes all the time: blocks, frames, transactions of
 predictions. By default glibc returns such memory to the kernel, which clears every page before it
-gives it out again; under batches of predictions that was a tenth of all processor time.
+gives it out again: seen to take a tenth of all processor time under batches of predictions.
 """
 
 from __future__ import annotations
