@@ -26,6 +26,7 @@ from node.drivers.execution import ExecutionDriver
 from node.drivers.horizon import Horizon
 from node.drivers.past_views import PastViews
 from node.drivers.predictions import PredictionCache, PredictionService
+from node.drivers.scrubber import Shelf
 from node.drivers.sync import CertifiedChain, SyncDriver
 from node.envelopes import Copies, Envelopes
 from node.explorer import Explorer
@@ -78,6 +79,7 @@ class Node:
         self._build_chain()
         self._build_network(client)
         self._build_voting()
+        self._build_helpers()
         self._build_faces()
         self.execution.subscribe(self._on_commit)
 
@@ -136,6 +138,7 @@ class Node:
             jitter=self._jitter,
         )
         self.fetcher = Fetcher(self.network, client)
+        self.copies = Copies(self.envelopes, self.fetcher, self.network.linked_keys)
         self.gossip = Gossip(self.mempool, self.network, self.network.punish, lambda: self.sync.lag)
 
     def _build_voting(self) -> None:
@@ -168,6 +171,9 @@ class Node:
                 on_vote_refused=self.metrics.votes_refused.inc,
             ),
         )
+
+    def _build_helpers(self) -> None:
+        opened = self._opened
         self.own_calls = make_own_calls(
             opened.genesis.chain_id,
             opened.signer,
@@ -181,6 +187,7 @@ class Node:
                 execution=self.execution,
                 source=self.fetcher,
                 count_scrubbed=self.metrics.count_scrubbed,
+                shelves=(Shelf("envelope", self.envelopes.store, self.copies.mend),),
                 peers=self.network.linked_keys,
                 punish=self.network.punish,
                 advance=self.consensus.advance,
@@ -237,8 +244,7 @@ class Node:
             gathered=self.consensus.gathered,
         )
         self.service = NodeService(parts, self.probes.metrics_text, self.probes.health)
-        copies = Copies(self.envelopes, self.fetcher, self.network.linked_keys)
-        private = PrivatePayloads(self.service, self.envelopes, opened.node_key, copies)
+        private = PrivatePayloads(self.service, self.envelopes, opened.node_key, self.copies)
         self.rpc = RpcServer(
             self.service,
             rpc_settings(config),

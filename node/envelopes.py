@@ -16,7 +16,7 @@ import structlog
 
 from andon.client.payloads import CONTRACT, ENVELOPE_BYTES_MAX
 from andon.core.codec import Value, decode_value
-from andon.core.errors import InvalidInput, Unavailable
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.state_key import state_key, state_prefix
 from node.drivers.blob_fetch import fetch_blob
 from node.storage import BlobStore
@@ -130,19 +130,35 @@ class Copies:
             return False
         return not await asyncio.to_thread(self._envelopes.store.has, identity)
 
+    async def mend(self, identity: bytes) -> None:
+        """Get an envelope that is damaged on our disk anew; one that is not to be kept is removed.
+
+        Raises:
+            Unavailable: no other keeper gives it, or the disk is full.
+        """
+        entry = await self._envelopes.entry(identity)
+        if not is_kept_by(entry, self._envelopes.node_key):
+            await self._envelopes.remove(identity)
+            return
+        envelope = await self._fetch(identity, entry)
+        await asyncio.to_thread(self._envelopes.store.mend, envelope)
+
     async def _copy(self, identity: bytes, entry: dict[str, Value]) -> bool:
-        size, linked = entry.get("size"), self._peers()
-        sources = [peer for peer in linked if is_kept_by(entry, peer)]
-        if not isinstance(size, int) or not 0 < size <= ENVELOPE_BYTES_MAX or not sources:
-            return False
         try:
-            envelope = await fetch_blob(_Source(self._keepers), sources, identity, size)
+            envelope = await self._fetch(identity, entry)
         except Unavailable:
             return False  # No keeper has it yet: the owner is still handing it out.
         if not await self._envelopes.keep(identity, envelope):
             return False
-        log.info("private.copied", payload=identity.hex(), size_bytes=size)
+        log.info("private.copied", payload=identity.hex(), size_bytes=len(envelope))
         return True
+
+    async def _fetch(self, identity: bytes, entry: dict[str, Value]) -> bytes:
+        size, linked = entry.get("size"), self._peers()
+        sources = [peer for peer in linked if is_kept_by(entry, peer)]
+        if not isinstance(size, int) or not 0 < size <= ENVELOPE_BYTES_MAX or not sources:
+            raise Unavailable(Code.UNREACHABLE, "no other keeper of the payload is linked")
+        return await fetch_blob(_Source(self._keepers), sources, identity, size)
 
 
 class _Source:

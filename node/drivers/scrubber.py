@@ -1,11 +1,12 @@
 """Finds rot in a running node's store before anybody asks for it, and repairs it from peers.
 
-A patrol walks the chain at a bounded rate, then the blobs are read. A block comes back from any
-peer, under a certificate that our own validators' quorum signed; an entry of the state under the
-leaf that our own tree holds for it; the tree is computed anew from the entries; a blob has its
-digest for a name. So nothing is believed that a peer says. What cannot be repaired so, because
-LMDB's own pages are broken or state and tree are lost together, ends the node: at the next start
-the store is set aside and comes back through catch-up (`node.home`).
+A patrol walks the chain at a bounded rate, then blobs and private envelopes are read. A block comes
+back from any peer, under a certificate that our own validators' quorum signed; an entry of the
+state under the leaf that our own tree holds for it; the tree is computed anew from the entries; a
+blob, or an envelope from another keeper, has its digest for a name. So nothing is believed that a
+peer says. What cannot be repaired so, because LMDB's own pages are broken or state and tree are
+lost together, ends the node: at the next start the store is set aside and comes back through
+catch-up (`node.home`).
 """
 
 from __future__ import annotations
@@ -77,6 +78,16 @@ class Writer(Protocol):
         """Run a job there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A folder of files that have their digests for names; `mend` gets one anew."""
+
+    part: str
+    store: BlobStore
+    mend: Callable[[bytes], Awaitable[None]]
+    """Raises Unavailable if nobody gives it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrubPorts:
     """What a scrubber works on; `count` takes an outcome and a number."""
@@ -89,6 +100,8 @@ class ScrubPorts:
     peers: Callable[[], list[bytes]]
     count: Callable[[str, int], None]
     values_per_s: int
+    shelves: tuple[Shelf, ...] = ()
+    """What else is kept by digest, beside the blobs."""
 
 
 @dataclass(slots=True)
@@ -140,8 +153,9 @@ class Scrubber:
             await self._take(read, found)
             if self._patrol.is_done:
                 break
-        for identity in await asyncio.to_thread(self._ports.blobs.digests):
-            await self._check_blob(identity)
+        for shelf in (Shelf("blob", self._ports.blobs, self._mend_blob), *self._ports.shelves):
+            for identity in await asyncio.to_thread(shelf.store.digests):
+                await self._check_file(shelf, identity)
         # What was not found again is sound by other means, or pruned and of no concern.
         for place in self.tally.troubles.keys() - self._seen:
             del self.tally.troubles[place]
@@ -275,14 +289,13 @@ class Scrubber:
             raise damaged("neither the tree nor the entries of the state are whole")
         self._ports.store.replace_tree(nodes)
 
-    # -- blobs ----------------------------------------------------------------------------
+    # -- blobs and envelopes --------------------------------------------------------------
 
-    async def _check_blob(self, identity: bytes) -> None:
-        blobs = self._ports.blobs
+    async def _check_file(self, shelf: Shelf, identity: bytes) -> None:
         try:
-            size = await asyncio.to_thread(blobs.check, identity)
+            size = await asyncio.to_thread(shelf.store.check, identity)
         except Corrupt as error:
-            await self._repair(("blob", identity), error.message, self._mend_blob(identity))
+            await self._repair((shelf.part, identity), error.message, shelf.mend(identity))
             return
         except InvalidInput:
             return  # removed meanwhile

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from andon.core.codec import Value, encode_value
-from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
+from andon.core.errors import AndonError, Code, Corrupt, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.keys import PrivateKey
 from andon.core.pieces import PIECE_BYTES
@@ -123,6 +123,26 @@ async def test_a_keeper_without_the_envelope_copies_it_from_another_keeper(
     assert await copies.look() == 1
     assert await two.find(identity) == envelope
     assert await copies.look() == 0
+
+
+async def test_an_envelope_that_rotted_comes_back_from_another_keeper(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    identity = ledger.store(b"sealed", [b"one", b"two"])
+    one, two = (Envelopes(tmp_path / name, name.encode(), ledger) for name in ("one", "two"))
+    assert await one.keep(identity, b"sealed")
+    assert await two.keep(identity, b"sealed")
+    two.store._path(identity).write_bytes(b"rotted")
+    with pytest.raises(Corrupt):
+        await two.find(identity)
+    with pytest.raises(Unavailable):
+        await Copies(two, OtherKeepers(b"two"), list).mend(identity)
+    copies = Copies(two, OtherKeepers(b"two", one=one), lambda: [b"one"])
+    await copies.mend(identity)
+    assert await two.find(identity) == b"sealed"
+    ledger.store(b"sealed", [b"one", b"two"], "PURGING")
+    await copies.mend(identity)
+    assert list(two.store.digests()) == []
 
 
 async def test_an_envelope_goes_to_keepers_alone(tmp_path: Path, ledger: Ledger) -> None:

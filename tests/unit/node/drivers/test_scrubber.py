@@ -18,7 +18,7 @@ from andon.core.errors import Code, Corrupt, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.wire import FinalBlock
 from node.drivers.queries import ChainQueries
-from node.drivers.scrubber import FOUND, REPAIRED, STEP_VALUES, Scrubber, ScrubPorts
+from node.drivers.scrubber import FOUND, REPAIRED, STEP_VALUES, Scrubber, ScrubPorts, Shelf
 from node.storage import BlobStore, ChainStore, HistoryItem, scrub
 from node.storage.snapshot import height_key
 from node.testing.lab import CertifiedChain
@@ -184,6 +184,30 @@ async def test_a_damaged_blob_comes_back_from_a_peer(lab: Lab) -> None:
     await lab.scrubber.walk()
     assert lab.counts[REPAIRED] == 1
     assert digest(Domain.BLOB, lab.blobs.get(identity)) == identity
+
+
+async def test_what_rots_on_another_shelf_is_mended_by_the_shelf_or_waits(
+    lab: Lab, tmp_path: Path
+) -> None:
+    store = BlobStore(tmp_path / "private")
+    identity = store.put(b"sealed")
+    store._path(identity).write_bytes(b"rotted")
+    givers: list[bytes] = []
+
+    async def mend(_: bytes) -> None:
+        if not givers:
+            raise Unavailable(Code.UNREACHABLE, "no other keeper")
+        store.mend(givers[0])
+
+    lab.scrubber._ports = dataclasses.replace(
+        lab.scrubber._ports, shelves=(Shelf("envelope", store, mend),)
+    )
+    await lab.scrubber.walk()
+    assert "envelope" in lab.scrubber.trouble()
+    givers.append(b"sealed")
+    await lab.scrubber.walk()
+    assert lab.scrubber.trouble() == ""
+    assert store.get(identity) == b"sealed"
 
 
 async def test_a_liar_repairs_nothing_and_the_next_peer_does(lab: Lab) -> None:
