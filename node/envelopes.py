@@ -17,6 +17,7 @@ import structlog
 from andon.client.payloads import CONTRACT, ENVELOPE_BYTES_MAX
 from andon.core.codec import Value, decode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.hashing import Domain, digest
 from andon.core.state_key import state_key, state_prefix
 from node.drivers.blob_fetch import fetch_blob
 from node.storage import BlobStore
@@ -70,6 +71,12 @@ class Envelopes:
                 return False
             await asyncio.to_thread(self.store.put, envelope)
             return True
+
+    async def mend(self, envelope: bytes) -> None:
+        """Put a sound envelope in the place of a damaged one, if it is still to be kept."""
+        async with self._changing:
+            if is_kept_by(await self.entry(digest(Domain.BLOB, envelope)), self.node_key):
+                await asyncio.to_thread(self.store.mend, envelope)
 
     async def remove(self, identity: bytes) -> None:
         """Delete an envelope; nothing happens if it is not here."""
@@ -141,7 +148,7 @@ class Copies:
             await self._envelopes.remove(identity)
             return
         envelope = await self._fetch(identity, entry)
-        await asyncio.to_thread(self._envelopes.store.mend, envelope)
+        await self._envelopes.mend(envelope)
 
     async def _copy(self, identity: bytes, entry: dict[str, Value]) -> bool:
         try:

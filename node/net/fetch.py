@@ -6,7 +6,7 @@ Everything fetched is checked by the caller; here only sizes are bounded and sha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -34,6 +34,7 @@ FILE_BYTES_PER_S_MIN = 256 * 1024
 """A file of many pieces comes at least so fast, apart from FILE_BASE_S; each piece has FETCH_S."""
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 BLOB_BYTES_MAX = 4 * 1024 * 1024 * 1024
+TOTAL_DIGITS_MAX = 18
 NOT_FOUND_STATUS = 404
 _ANSWER_BYTES_MAX = BLOCKS_BYTES_PER_FETCH_MAX + BLOCK_BYTES_MAX
 
@@ -90,10 +91,7 @@ class Fetcher:
 
     async def _chunk(self, node_key: bytes, path: str, offset: int) -> tuple[int, bytes]:
         data, headers = await self._get(node_key, path, {"offset": str(offset)}, CHUNK_BYTES_MAX)
-        total = headers.get(TOTAL_HEADER, "")
-        if not total.isdecimal() or int(total[:18]) > BLOB_BYTES_MAX:
-            raise InvalidInput(Code.MALFORMED, "the peer claims an impossible blob size")
-        return int(total), data
+        return _total(headers, BLOB_BYTES_MAX), data
 
     async def blob_piece(self, node_key: bytes, digest: bytes, index: int) -> tuple[bytes, bytes]:
         """Ask a peer for piece `index` of a blob and its Merkle proof, both unchecked.
@@ -148,12 +146,10 @@ class Fetcher:
         while len(body) != promised:
             query = {"offset": str(len(body))}
             piece, headers = await self._get(node_key, path, query, CHUNK_BYTES_MAX)
-            total = headers.get(TOTAL_HEADER, "")
-            if not total.isdecimal() or int(total[:18]) > bytes_max:
-                raise InvalidInput(Code.TOO_LARGE, f"a file of more than {bytes_max} bytes")
-            if promised not in (-1, int(total)):
+            total = _total(headers, bytes_max)
+            if promised not in (-1, total):
                 raise InvalidInput(Code.MALFORMED, "the peer changes what it promised")
-            promised = int(total)
+            promised = total
             if len(piece) != min(CHUNK_BYTES_MAX, promised - len(body)):
                 raise InvalidInput(Code.MALFORMED, "the peer gives other pieces than it should")
             body += piece
@@ -204,6 +200,14 @@ async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> byt
         if len(body) > bytes_max:
             raise InvalidInput(Code.TOO_LARGE, f"the peer sent more than {bytes_max} bytes")
     return bytes(body)
+
+
+def _total(headers: Mapping[str, str], bytes_max: int) -> int:
+    """The size that a peer claims. Raises InvalidInput: TOO_LARGE if it is none, or too large."""
+    text = headers.get(TOTAL_HEADER, "")
+    if len(text) > TOTAL_DIGITS_MAX or not text.isdecimal() or int(text) > bytes_max:
+        raise InvalidInput(Code.TOO_LARGE, f"the peer claims {text[:20]!r} of {bytes_max} bytes")
+    return int(text)
 
 
 def split_records(kind: type[R], data: bytes) -> list[R]:

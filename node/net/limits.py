@@ -16,6 +16,8 @@ BAN_S = 30.0
 BAN_MAX_S = 3600.0
 BAN_MEMORY_S = 7 * 86_400.0
 """How long after its end a ban makes the next one longer, also over restarts."""
+BANS_COUNTED_MAX = 16
+"""Further bans are as long as this one: BAN_MAX_S."""
 PENALTY_MALFORMED = 50
 PENALTY_INVALID = 10
 PENALTY_RATE = 1
@@ -121,14 +123,16 @@ class PeerScores:
                 self._records.pop(next(iter(self._records)))
             record = _Record(at_s=now_s)
         self._records[peer] = record  # most recently punished last
+        if now_s < record.banned_until_s:
+            return False  # What came before the link was cut is judged once.
         decayed = record.score - (now_s - record.at_s) * SCORE_DECAY_PER_S
         record.score = max(0.0, decayed) + penalty
         record.at_s = now_s
         record.reasons[reason] = record.reasons.get(reason, 0) + 1
         if record.score < SCORE_BAN:
             return False
-        record.banned_until_s = now_s + min(BAN_MAX_S, BAN_S * 2.0**record.bans)
-        record.bans += 1
+        record.banned_until_s = now_s + min(BAN_MAX_S, BAN_S * 2**record.bans)
+        record.bans = min(record.bans + 1, BANS_COUNTED_MAX)
         record.score = 0.0
         return True
 
@@ -148,7 +152,9 @@ class PeerScores:
     def restore(self, ban: Ban) -> None:
         """Put a ban of an earlier run back; ignored when the table is full."""
         if len(self._records) < RECORDS_MAX:
-            self._records[ban.peer] = _Record(bans=ban.count, banned_until_s=ban.until_s)
+            self._records[ban.peer] = _Record(
+                bans=min(ban.count, BANS_COUNTED_MAX), banned_until_s=ban.until_s
+            )
 
     def score(self, peer: bytes, now_s: float) -> float:
         """Current score, decayed."""

@@ -16,7 +16,7 @@ from aiohttp import web
 from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
 from node.facade import NodeFacade
 from node.gas_budget import GasBudgets
-from node.listening import Bounds, Listener, connections_allowed
+from node.listening import Bounds, Listener, connections_allowed, site_of
 from node.rpc import jsonrpc, rest, streams, websocket
 from node.rpc.access import CHALLENGE, METRICS, Access, ApiKey, is_health, require
 from node.rpc.blobs import Blobs
@@ -204,7 +204,7 @@ class RpcServer:
                     self._sites.check(request)
                 self._settings.access.enter(request)
                 _check_encoding(request)
-                with self._gas.of(request.remote or ""):
+                with self._gas.of(_site(request)):
                     return await handler(request)
         except AndonError as error:
             wait_ms = error.fields.get("retry_ms")
@@ -229,7 +229,7 @@ class RpcServer:
         now_ms = int(asyncio.get_running_loop().time() * 1000)
         # A client that has used up its rate must not make its own probes fail.
         limiter = self._probe_limiter if _is_probe(request) else self._limiter
-        wait_ms = limiter.take(request.remote or "", cost, now_ms)
+        wait_ms = limiter.take(_site(request), cost, now_ms)
         if wait_ms:
             raise Unavailable(
                 Code.RATE_LIMITED,
@@ -281,6 +281,11 @@ class RpcServer:
     async def _openapi(self, request: web.Request) -> web.StreamResponse:
         del request
         return web.Response(body=openapi_document(), content_type="application/json")
+
+
+def _site(request: web.Request) -> str:
+    """Whose rates a request counts for; a network of IPv6 addresses is one client."""
+    return site_of(request.remote) if request.remote else ""
 
 
 def _is_probe(request: web.Request) -> bool:

@@ -145,6 +145,24 @@ async def test_an_envelope_that_rotted_comes_back_from_another_keeper(
     assert list(two.store.digests()) == []
 
 
+async def test_an_envelope_that_is_purged_while_it_is_mended_does_not_come_back(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    identity = ledger.store(b"sealed", [b"one", b"two"])
+    two = Envelopes(tmp_path / "two", b"two", ledger)
+
+    class Purging:
+        async def private_chunk(
+            self, node_key: bytes, digest: bytes, offset: int
+        ) -> tuple[int, bytes]:
+            ledger.store(b"sealed", [b"one", b"two"], "PURGING")
+            await two.remove(identity)
+            return 6, b"sealed"
+
+    await Copies(two, Purging(), lambda: [b"one"]).mend(identity)
+    assert list(two.store.digests()) == []
+
+
 async def test_an_envelope_goes_to_keepers_alone(tmp_path: Path, ledger: Ledger) -> None:
     identity = ledger.store(b"sealed", [b"one"])
     one = Envelopes(tmp_path / "one", b"one", ledger)

@@ -1,6 +1,15 @@
 import pytest
 
-from node.net.limits import BAN_S, RECORDS_MAX, SCORE_BAN, Backoff, PeerScores, TokenBucket
+from node.net.limits import (
+    BAN_MAX_S,
+    BAN_S,
+    RECORDS_MAX,
+    SCORE_BAN,
+    Backoff,
+    Ban,
+    PeerScores,
+    TokenBucket,
+)
 
 
 def test_a_burst_passes_at_once_and_the_rest_waits() -> None:
@@ -30,6 +39,24 @@ def test_every_further_ban_lasts_twice_as_long() -> None:
     scores.punish(b"p", SCORE_BAN, "x", 100.0)
     assert scores.is_banned(b"p", 100.0 + 2 * BAN_S - 1)
     assert not scores.is_banned(b"p", 100.0 + 2 * BAN_S + 1)
+
+
+def test_a_banned_peer_is_not_judged_for_what_it_sent_before() -> None:
+    scores = PeerScores()
+    assert scores.punish(b"p", SCORE_BAN, "x", 0.0)
+    assert not any(scores.punish(b"p", SCORE_BAN, "x", 1.0) for _ in range(20_000))
+    assert not scores.is_banned(b"p", BAN_S + 1)
+
+
+def test_bans_without_end_are_counted_no_further_than_they_matter() -> None:
+    scores, now_s = PeerScores(), 0.0
+    for _ in range(1_100):
+        assert scores.punish(b"p", SCORE_BAN, "x", now_s)
+        now_s += BAN_MAX_S + 1
+    again = PeerScores()
+    again.restore(Ban(peer=b"p", until_s=0.0, count=10**6))
+    assert again.punish(b"p", SCORE_BAN, "x", 1.0)
+    assert again.is_banned(b"p", BAN_MAX_S)
 
 
 def test_score_decays_so_that_rare_faults_never_ban() -> None:
