@@ -1,5 +1,6 @@
 """Contract `training` on the real engine, with plants and validators around it."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, field
 
@@ -58,6 +59,12 @@ class Chain:
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     is_holding: bool = True
     """Whether validators say at once that they hold all updates of a round."""
+
+    async def grow(self) -> None:
+        """Let blocks come until cancelled."""
+        while True:
+            await asyncio.sleep(0.05)
+            self.height += 1
 
     @staticmethod
     def make(members: list[bytes], validators: int = 4) -> "Chain":

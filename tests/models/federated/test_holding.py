@@ -51,13 +51,8 @@ async def carried_out(
 ) -> None:
     """Let plants and validators work while blocks come, until the run ends."""
 
-    async def blocks() -> None:
-        while True:
-            await asyncio.sleep(0.05)
-            chain.height += 1
-
     async with asyncio.TaskGroup() as group:
-        clock = group.create_task(blocks())
+        clock = group.create_task(chain.grow())
         tasks = []
         for name, ledger in ledgers.items():
             kind = Traitor if name == traitor else Plant

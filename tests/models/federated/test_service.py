@@ -123,13 +123,8 @@ async def test_a_missing_plant_is_passed_over_by_the_others(tmp_path: Path) -> N
     chain.is_holding = False
     create(chain, names, rounds_max=1, patience=40)
 
-    async def blocks() -> None:
-        while True:
-            await asyncio.sleep(0.05)
-            chain.height += 1
-
     async with asyncio.TaskGroup() as group:
-        clock = group.create_task(blocks())
+        clock = group.create_task(chain.grow())
         tasks = []
         for name in names[:3]:
             plant = Plant(name, Journal(tmp_path / name.hex()), half)
