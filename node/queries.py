@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES
 from andon.core.proof import FinalHeader
 from node.drivers.changes import ChangeReader
@@ -220,7 +220,7 @@ class StoredShelf:
         """One piece of a blob and its total size."""
         try:
             return await asyncio.to_thread(self._blobs.piece, digest, offset, size)
-        except InvalidInput:
+        except (InvalidInput, Corrupt):  # what is damaged, other peers give
             return None
 
     async def private_chunk(
@@ -233,5 +233,5 @@ class StoredShelf:
         """The Merkle proof of one piece of a blob."""
         try:
             return await asyncio.to_thread(self._blobs.proof, digest, index)
-        except InvalidInput:
+        except (InvalidInput, Corrupt):  # what is damaged, other peers give
             return None

@@ -297,8 +297,8 @@ class Scrubber:
         except Corrupt as error:
             await self._repair((shelf.part, identity), error.message, shelf.mend(identity))
             return
-        except InvalidInput:
-            return  # removed meanwhile
+        except (InvalidInput, Unavailable):
+            return  # removed meanwhile, or no file can be opened now: it comes next time
         self._count_read(1 + size // BLOB_VALUE_BYTES)
         if self._ports.values_per_s:
             await asyncio.sleep(size / BLOB_VALUE_BYTES / self._ports.values_per_s)

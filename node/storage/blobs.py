@@ -10,6 +10,7 @@ be large is read and checked a piece at a time.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ WHOLE_BYTES_MAX = 256 * 1024 * 1024
 LEAVES_KEPT_MAX = 8
 PARTIALS_MAX = 16
 """Blobs that are not whole yet, of each kind."""
+
+NO_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of reading that say nothing about the disk; a sound blob must not be removed for them."""
 
 
 class BlobStore:
@@ -70,15 +74,13 @@ class BlobStore:
         """Read a whole blob and check it.
 
         Raises:
-            InvalidInput: NOT_FOUND, TOO_LARGE. Corrupt: STORAGE_DAMAGED.
+            InvalidInput: NOT_FOUND, TOO_LARGE. Corrupt: STORAGE_DAMAGED, also for what the disk
+            cannot read. Unavailable: RATE_LIMITED if the process has no file to open.
         """
-        try:
-            with self._path(identity).open("rb") as file:
-                if (size := os.fstat(file.fileno()).st_size) > WHOLE_BYTES_MAX:
-                    raise _too_large(size)
-                blob = file.read()
-        except FileNotFoundError:
-            raise _not_found(identity) from None
+        with _reading(identity), self._path(identity).open("rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > WHOLE_BYTES_MAX:
+                raise _too_large(size)
+            blob = file.read()
         if digest(Domain.BLOB, blob) != identity:
             raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
         return blob
@@ -87,21 +89,18 @@ class BlobStore:
         """Read part of a blob, unchecked (the receiver checks the whole); also its total size.
 
         Raises:
-            InvalidInput: NOT_FOUND.
+            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED. Unavailable: RATE_LIMITED.
         """
-        try:
-            with self._path(identity).open("rb") as file:
-                total = file.seek(0, os.SEEK_END)
-                file.seek(min(max(offset, 0), total))
-                return total, file.read(max(size, 0))
-        except FileNotFoundError:
-            raise _not_found(identity) from None
+        with _reading(identity), self._path(identity).open("rb") as file:
+            total = file.seek(0, os.SEEK_END)
+            file.seek(min(max(offset, 0), total))
+            return total, file.read(max(size, 0))
 
     def proof(self, identity: bytes, index: int) -> bytes:
         """The Merkle proof of one piece of a blob (`andon.core.pieces`); leaves are kept for a few.
 
         Raises:
-            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED.
+            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED. Unavailable: RATE_LIMITED.
         """
         leaves = self._leaves.get(identity)
         if leaves is None:
@@ -213,7 +212,7 @@ class BlobStore:
         """Read a blob a piece at a time and compare its digest; returns its size.
 
         Raises:
-            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED.
+            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED. Unavailable: RATE_LIMITED.
         """
         return self._check(identity, [])
 
@@ -230,7 +229,13 @@ class BlobStore:
         self._path(identity).unlink(missing_ok=True)
 
     def _accept(self, path: Path, identity: bytes) -> int:
-        if digest_of_parts(Domain.BLOB, _pieces_of(path)) != identity:
+        try:
+            found = digest_of_parts(Domain.BLOB, _pieces_of(path))
+        except OSError as error:
+            # What the disk does not give back is not worth keeping.
+            path.unlink(missing_ok=True)
+            raise _full("blob", error) from None
+        if found != identity:
             path.unlink()
             raise InvalidInput(
                 Code.DIGEST_MISMATCH, f"the parts are not blob {identity.hex()[:16]}; start again"
@@ -253,10 +258,8 @@ class BlobStore:
                 size += len(piece)
                 yield piece
 
-        try:
+        with _reading(identity):
             found = digest_of_parts(Domain.BLOB, pieces())
-        except FileNotFoundError:
-            raise _not_found(identity) from None
         if found != identity:
             raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
         return size
@@ -288,6 +291,21 @@ def _pieces_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             yield piece
+
+
+@contextlib.contextmanager
+def _reading(identity: bytes) -> Iterator[None]:
+    """Say of an error of the disk what it is: peers have the blob, so it must not end a node."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise _not_found(identity) from None
+    except OSError as error:
+        if error.errno in NO_DAMAGE:
+            raise Unavailable(
+                Code.RATE_LIMITED, f"no blob can be read now: {error.strerror}", hint="try again"
+            ) from None
+        raise damaged(f"blob {identity.hex()[:16]} cannot be read: {error.strerror}") from None
 
 
 def _full(what: str, error: OSError) -> Unavailable:

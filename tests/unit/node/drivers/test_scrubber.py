@@ -186,6 +186,16 @@ async def test_a_damaged_blob_comes_back_from_a_peer(lab: Lab) -> None:
     assert digest(Domain.BLOB, lab.blobs.get(identity)) == identity
 
 
+async def test_a_blob_that_the_disk_cannot_read_comes_back_from_a_peer(lab: Lab) -> None:
+    (identity,) = lab.blobs.digests()
+    path = lab.blobs._path(identity)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # its first byte cannot be read
+    await lab.scrubber.walk()
+    assert lab.counts[REPAIRED] == 1
+    assert digest(Domain.BLOB, lab.blobs.get(identity)) == identity
+
+
 async def test_what_rots_on_another_shelf_is_mended_by_the_shelf_or_waits(
     lab: Lab, tmp_path: Path
 ) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from andon.core.errors import Code, Corrupt, InvalidInput
+from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.pieces import PIECE_BYTES
 from node.storage import BlobStore
 from node.storage.blobs import PARTIALS_MAX
+
+UNREADABLE = "/proc/self/mem"
+"""Its first byte is not mapped: reading it is an input/output error."""
 
 
 def test_a_blob_comes_back_by_its_digest(tmp_path: Path) -> None:
@@ -39,6 +43,47 @@ def test_rot_is_found_and_absence_is_said(tmp_path: Path) -> None:
             store.get(unknown)
         assert caught.value.code is Code.NOT_FOUND
         assert not store.has(unknown)
+
+
+def test_what_the_disk_cannot_read_is_damage_and_can_be_mended(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    identity = store.put(b"weights")
+    path = tmp_path / f"{identity.hex()}.blob"
+    path.unlink()
+    path.symlink_to(UNREADABLE)
+    for read in (
+        lambda: store.get(identity),
+        lambda: store.piece(identity, 0, 7),
+        lambda: store.proof(identity, 0),
+        lambda: store.check(identity),
+    ):
+        with pytest.raises(Corrupt, match="cannot be read"):
+            read()
+    store.mend(b"weights")
+    assert store.get(identity) == b"weights"
+
+
+def test_an_upload_that_the_disk_cannot_read_is_dropped(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    identity = digest(Domain.BLOB, b"weights")
+    (tmp_path / f"{identity.hex()}.upload").symlink_to(UNREADABLE)
+    with pytest.raises(Unavailable) as caught:
+        store.complete(identity)
+    assert caught.value.code is Code.STORAGE_FULL
+    assert store.append(identity, 0, b"weights") == store.complete(identity) == 7
+
+
+def test_a_process_without_open_files_takes_no_sound_blob_for_damaged(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    identity = store.put(b"weights")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(Unavailable) as caught:
+            store.get(identity)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.code is Code.RATE_LIMITED
 
 
 def test_leftovers_of_a_crash_are_removed(tmp_path: Path) -> None:
