@@ -178,11 +178,9 @@ class TrainingLedger:
             Unavailable: NOT_FOUND when no node that answers has it.
         """
         for store in self._stores:
-            try:
+            # Whatever a node answers instead, the next one may have it.
+            with contextlib.suppress(AndonError):
                 return await store.blob(identity)
-            except AndonError as error:
-                if error.code not in (Code.NOT_FOUND, Code.UNREACHABLE, Code.DIGEST_MISMATCH):
-                    raise
         raise Unavailable(
             Code.NOT_FOUND,
             f"no node has the blob {identity.hex()[:16]}",

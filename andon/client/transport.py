@@ -28,9 +28,10 @@ _ELSEWHERE = (Code.SYNCING, Code.NOT_READY, Code.RATE_LIMITED)
 
 _ERROR_CLASSES: dict[str, type[AndonError]] = {
     Fault.PEER.value: InvalidInput,
-    Fault.CALLER.value: Misuse,
     Fault.ENVIRONMENT.value: Unavailable,
 }
+"""What a node may say; a bug over there (`caller`) is no bug here, and to us it is unavailable."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -180,8 +181,11 @@ class Transport:
 
 
 def error_of(reply: ErrorReply) -> AndonError:
-    """Turn an answered error back into the class that the node raised."""
-    data = msgspec.json.decode(reply.data)
+    """Turn an answered error into one that its reader handles, whatever the node wrote in it."""
+    try:
+        data = msgspec.json.decode(reply.data)
+    except (msgspec.MsgspecError, RecursionError):
+        data = None
     fields: dict[str, object] = dict(data) if isinstance(data, dict) else {}
     hint, fault = fields.pop("hint", ""), fields.pop("fault", "")
     fields.pop("doc", None)
@@ -190,7 +194,9 @@ def error_of(reply: ErrorReply) -> AndonError:
     except ValueError:  # JSON-RPC's own codes, or a newer node's
         code, message = Code.BAD_REQUEST, f"{reply.name}: {reply.message}"
     kind = _ERROR_CLASSES.get(str(fault), Unavailable)
-    return kind(code, message, hint=str(hint), **fields)
+    error = kind(code, message, hint=str(hint))
+    error.fields.update(fields)  # not as arguments: the names are the node's
+    return error
 
 
 class _Problem(msgspec.Struct, frozen=True):

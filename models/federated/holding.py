@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from andon.core.codec import Key, Value, encode_value
-from andon.core.errors import AndonError, Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Unavailable
 from models.federated.plan import Plan, Progress, Sent
 from models.federated.rounds import Result
 
@@ -121,11 +121,10 @@ class Holding:
                 raise
 
     async def _found(self, identity: bytes) -> bytes | None:
+        """A blob; None if nobody gives it: one that is lost keeps none of the others back."""
         try:
             return await self.shelf.blob(identity)
-        except AndonError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
+        except (InvalidInput, Unavailable):
             return None
 
 

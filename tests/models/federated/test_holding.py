@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from andon.core.codec import Key, Value
+from andon.core.errors import Code, InvalidInput
+from models.federated.holding import Holding
 from models.federated.journal import Journal
 from models.federated.plant import Plant, Sight
 from models.federated.secagg import Member
 from models.federated.service import run_plant, run_validator
-from tests.models.federated.ledger import Chain, create, plants
+from tests.models.federated.ledger import Chain, act, create, plants, sight
 from tests.models.federated.test_service import ChainLedger, half
 
 PATIENCE = 40
@@ -169,3 +171,41 @@ async def test_a_round_without_a_usable_update_leaves_the_model_and_ends_no_vali
     result = run["round"]["result"]
     assert isinstance(result, dict)
     assert result["state"] == run["round"]["base"]
+
+
+@dataclass
+class PickyNetwork(ChainLedger):
+    """One blob cannot be asked for without an error of the asked."""
+
+    broken: bytes = b""
+
+    async def blob(self, identity: bytes) -> bytes:
+        if identity == self.broken:
+            raise InvalidInput(Code.MALFORMED, "so a node says")
+        return await super().blob(identity)
+
+
+def until_held(chain: Chain, names: list[bytes], folder: Path) -> Sight:
+    """Let plants work until validators are to hold their updates."""
+    workers = {name: Plant(name, Journal(folder / name.hex()), half) for name in names}
+    while sight(chain).progress.phase != "HOLD":
+        for name, plant in workers.items():
+            act(chain, name, plant)
+    return sight(chain)
+
+
+async def test_an_update_that_nodes_answer_nonsense_for_is_missing_and_the_others_are_held(
+    tmp_path: Path,
+) -> None:
+    names = plants(4)
+    chain = opened(names)
+    seen = until_held(chain, names, tmp_path)
+    broken = seen.sent[names[0]].blob
+    key = chain.validators()[0]
+    shelf = PickyNetwork(chain, key, broken=broken)
+    holding = Holding(shelf, "run", key)
+    chain.height = seen.progress.deadline - 5
+    await holding.look(seen.plan, seen.progress, seen.sent)
+    assert holding.held == names[1:]
+    assert await shelf.state("doubters", ("run", 1, 1, names[0])) == [key]
+    assert await shelf.state("keepers", ("run", 1, 1, names[1])) == [key]
