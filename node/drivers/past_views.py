@@ -21,7 +21,7 @@ from node.storage.undo import rewind
 
 
 class PastViews:
-    """Serves one caller at a time; the others wait on the event loop. `close` at the end."""
+    """Runs one call at a time; the others wait on the event loop. `close` at the end."""
 
     def __init__(self, store: ChainStore, engine: Engine, predictions: PredictionService) -> None:
         """Take an engine of its own: an engine serves one thread at a time."""
@@ -50,15 +50,16 @@ class PastViews:
 
         async def run() -> View:
             loop = asyncio.get_running_loop()
-            job = loop.run_in_executor(self._thread, self._view, height, call, sender, limit)
-            try:
-                return await asyncio.shield(job)
-            finally:
-                # Whoever hangs up keeps its turn until the job ends, or jobs would pile up.
-                await asyncio.wait([job])
+            # Not held while outputs are fetched: a worker that restarts would stop every view.
+            async with self._turn:
+                job = loop.run_in_executor(self._thread, self._view, height, call, sender, limit)
+                try:
+                    return await asyncio.shield(job)
+                finally:
+                    # Whoever hangs up keeps its turn until the job ends, or jobs would pile up.
+                    await asyncio.wait([job])
 
-        async with self._turn:
-            return await settled_view(run, self._predictions)
+        return await settled_view(run, self._predictions)
 
     def _view(self, height: int | None, call: Call, sender: bytes, gas_limit: int) -> View:
         with self._store.snapshot() as snapshot:

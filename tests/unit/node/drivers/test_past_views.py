@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,11 @@ import pytest
 from andon.core.codec import decode_value
 from andon.core.errors import Code, InvalidInput
 from andon.core.genesis import contract_at_genesis
-from andon.core.transaction import make_call
+from andon.core.transaction import Call, make_call
 from node.drivers.contract_engine import ContractEngine
+from node.drivers.dry_run import View
 from node.drivers.past_views import PastViews
-from node.drivers.predictions import PredictionService
+from node.drivers.predictions import PredictionService, Question
 from node.storage import ChainStore, undo
 from node.testing.lab import CertifiedChain
 
@@ -121,6 +122,42 @@ def test_a_call_without_a_height_sees_the_last_block(scene: Scene) -> None:
     at, outcome = asyncio.run(views.view(None, call, bytes(32)))
     views.close()
     assert (at, decode_value(outcome.result)) == (1, "one")
+
+
+async def test_a_view_that_waits_for_the_worker_keeps_no_other_waiting(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.note("one")
+    release = asyncio.Event()
+
+    class Restarting(PredictionService):
+        async def fetch(
+            self, questions: Sequence[Question], keys: Sequence[bytes] | None = None
+        ) -> list[tuple[int, ...]]:
+            await release.wait()
+            return [(0,) for _ in questions]
+
+    views = PastViews(scene.store, ContractEngine(), Restarting(None))
+    run, missing = views._view, [(bytes(32), b"window")]
+
+    def asking(height: int | None, call: Call, sender: bytes, gas_limit: int) -> View:
+        at, outcome, _ = run(height, call, sender, gas_limit)
+        asked = missing.copy() if sender == b"asks" else []
+        missing[:] = [] if asked else missing
+        return at, outcome, asked
+
+    monkeypatch.setattr(views, "_view", asking)
+    call = make_call("board", "read", {"key": "a"})
+    async with asyncio.TaskGroup() as group:
+        waits = group.create_task(views.view(None, call, b"asks"))
+        async with asyncio.timeout(10):
+            while missing:  # noqa: ASYNC110 - the view runs on its thread
+                await asyncio.sleep(0.01)
+            assert (await views.view(None, call, bytes(32)))[0] == 1
+        assert not waits.done()
+        release.set()
+        assert (await waits)[0] == 1
+    views.close()
 
 
 async def test_who_hangs_up_keeps_its_turn_until_its_job_ends(scene: Scene) -> None:
