@@ -351,6 +351,9 @@ class ConsensusDriver:
         await self.advance(certificate.vote)
         self._post(bft.SyncedTo(self._position()))
         self._post(bft.SyncFinished())
+        if self._chain.epoch() != self._state.base.epoch:
+            # The epoch that they waited for runs, or is over: they must not keep newer ones out.
+            self._later.move_to(self._messages)
         self._is_claim_trusted = True
         log.info("consensus.synced", height=header.height)
 

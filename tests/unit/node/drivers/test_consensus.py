@@ -7,13 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from andon.core.block import block_hash
-from andon.core.certificate import Certificate, Signer, Vote, VoteKind
+from andon.core.block import Header, Justification, block_hash
+from andon.core.certificate import (
+    Certificate,
+    SignedVote,
+    Signer,
+    Validator,
+    Vote,
+    VoteKind,
+    make_validator_set,
+)
+from andon.core.codec import encode
 from andon.core.errors import Corrupt
 from andon.core.hashing import ZERO_DIGEST
-from andon.core.wire import BlockMessage, CertificateMessage
-from node.drivers.inbox import PER_PEER_MAX
+from andon.core.wire import BlockMessage, CertificateMessage, VoteMessage
+from consensus.ledger import Turn
+from node.drivers.consensus import ConsensusDriver
+from node.drivers.inbox import LATER_PER_PEER_MAX, PER_PEER_MAX
 from node.signer import SignState, SignStateFile
+from node.testing.sim.chain import SET
 from tests.unit.node.drivers.consensus_net import Net
 
 
@@ -145,3 +157,48 @@ async def test_the_queue_of_messages_is_bounded(tmp_path: Path) -> None:
         assert driver.status().queued_count <= PER_PEER_MAX
         assert driver.status().dropped_count >= 7
         await net.stop_all()
+
+
+def close_epoch(net: Net, key: bytes) -> tuple[Header, Certificate]:
+    """Commit a block that changes the set, as a catch-up does: beside consensus."""
+    model = net.chains[key].model
+    weight = model.epoch + 2
+    changed = make_validator_set(tuple(Validator(item.public, weight) for item in net.keys))
+    turn = Turn(slot=1, justification=Justification(None, ()), time_ms=model.head.time_ms + 1)
+    block = model.build(block_hash(model.head), turn, [SET + encode(changed)])
+    identity = block_hash(block.header)
+    certificate = Certificate(Vote(VoteKind.FINAL, block.header.epoch, 1, identity), ())
+    model.commit(identity, certificate)
+    return model.head, certificate
+
+
+async def test_what_waited_for_an_epoch_that_came_by_catching_up_keeps_no_newer_out(
+    tmp_path: Path,
+) -> None:
+    net = Net(tmp_path)
+    key, peer = net.keys[0].public, net.keys[1].public
+
+    async def taken(driver: ConsensusDriver, epoch: int) -> None:
+        async with asyncio.timeout(10):
+            while driver.status().epoch != epoch or driver.status().queued_count:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+
+    def forged(epoch: int) -> VoteMessage:
+        return VoteMessage(SignedVote(Vote(VoteKind.SKIP, epoch, 9, ZERO_DIGEST), 1, bytes(64)))
+
+    async with asyncio.TaskGroup() as group:
+        net.start(net.keys[0], group)
+        driver = net.drivers[key]
+        for _ in range(LATER_PER_PEER_MAX):
+            driver.receive(peer, forged(1))
+        await taken(driver, 0)
+        close_epoch(net, key)
+        driver.synced_to(*close_epoch(net, key))
+        await taken(driver, 2)
+        assert net.punished == []  # of an epoch that is over
+        driver.receive(peer, forged(3))
+        await taken(driver, 2)
+        driver.synced_to(*close_epoch(net, key))
+        await taken(driver, 3)
+        await net.stop_all()
+    assert net.punished == ["consensus BAD_SIGNATURE"]
