@@ -31,7 +31,6 @@ from andon.core.hashing import DIGEST_BYTES, Domain, digest
 from andon.core.json_value import from_hex, to_hex
 from andon.core.keys import PrivateKey, verify
 from andon.core.rpc_schema import BlobReply
-from andon.core.state_key import state_key
 from node.envelopes import PURGED, Copies, Envelopes
 from node.facade import NodeFacade
 from node.rpc.access import SUBMIT, require
@@ -114,7 +113,7 @@ class PrivatePayloads:
     async def _take(self, request: web.Request) -> web.Response:
         require(SUBMIT)
         identity = bytes.fromhex(request.match_info["payload"])
-        entry = await self._entry(identity)
+        entry = await self._envelopes.entry(identity)
         keepers = entry.get("keepers")
         if _status(entry) != "STORED" or not isinstance(keepers, list):
             raise _unknown(identity)
@@ -157,18 +156,11 @@ class PrivatePayloads:
 
     async def _state_purge(self, request: web.Request) -> web.Response:
         identity = bytes.fromhex(request.match_info["payload"])
-        if _status(await self._entry(identity)) not in PURGED:
+        if _status(await self._envelopes.entry(identity)) not in PURGED:
             raise InvalidInput(Code.NOT_FOUND, "the chain orders no purge of this payload")
         await self._envelopes.remove(identity)
         message = purge_message(self._node.genesis.chain_id, identity)
         return _json(PurgeReply(to_hex(self._key.public), to_hex(self._key.sign(message))))
-
-    async def _entry(self, identity: bytes) -> dict[str, Value]:
-        answer = await self._node.state(state_key(CONTRACT, "payloads", identity))
-        value = None if answer.value is None else decode_value(answer.value)
-        if not isinstance(value, dict):
-            return {}
-        return {str(name): item for name, item in value.items()}
 
     async def _may_fetch(self, identity: bytes, account: bytes) -> bool:
         arguments = encode_arguments({"payload": identity, "account": account})
