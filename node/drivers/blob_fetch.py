@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import structlog
@@ -14,6 +14,9 @@ from andon.core.pieces import PIECE_BYTES, check_piece
 
 BLOB_BYTES_MAX = 64 * 1024 * 1024
 PEERS_ASKED_MAX = 8
+START_S = 30.0
+RATE_BYTES_MIN = 256 * 1024
+"""A peer that gives less in a second, from its start on, is left for the next one."""
 
 log = structlog.get_logger()
 
@@ -138,6 +141,32 @@ async def fetch_unsized(
     raise Unavailable(Code.UNREACHABLE, f"no linked peer gives blob {identity.hex()[:16]}")
 
 
+async def pieces_from(
+    source: Chunks, peer: bytes, identity: bytes, here: int, size: int
+) -> AsyncIterator[bytes]:
+    """Give the pieces of a blob of `size` bytes from `here` on, unchecked.
+
+    It ends early at a peer that gives another size, none or part of a piece (one that gives single
+    bytes would keep us for millions of requests), or gives them too slowly.
+
+    Raises:
+        Unavailable, InvalidInput: as the source.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + START_S + (size - here) / RATE_BYTES_MIN
+    while here < size:
+        try:
+            async with asyncio.timeout_at(until_s):
+                total, piece = await source.blob_chunk(peer, identity, here)
+        except TimeoutError:
+            log.info("blob.slow_peer", peer=peer.hex(), here=here, size=size)
+            return
+        if total != size or len(piece) != min(PIECE_BYTES, size - here):
+            return
+        here += len(piece)
+        yield piece
+
+
 async def fetch_blob(source: Chunks, peers: list[bytes], identity: bytes, size: int) -> bytes:
     """Fetch a blob piece by piece; a peer that fails is replaced and the pieces kept.
 
@@ -147,11 +176,7 @@ async def fetch_blob(source: Chunks, peers: list[bytes], identity: bytes, size: 
     body = bytearray()
     for peer in peers[:PEERS_ASKED_MAX]:
         try:
-            while len(body) < size:
-                total, piece = await source.blob_chunk(peer, identity, len(body))
-                # Whole pieces only: one that gives single bytes would keep us for millions.
-                if total != size or len(piece) != min(PIECE_BYTES, size - len(body)):
-                    break
+            async for piece in pieces_from(source, peer, identity, len(body), size):
                 body += piece
         except (Unavailable, InvalidInput):
             continue

@@ -1,7 +1,8 @@
 """Durable storage: the chain, what consensus must remember, blobs."""
 
+from node.storage.blob_files import BLOB_BYTES_MAX, WHOLE_BYTES_MAX
 from node.storage.blob_quota import BlobQuota
-from node.storage.blobs import BLOB_BYTES_MAX, WHOLE_BYTES_MAX, BlobStore
+from node.storage.blobs import BlobStore
 from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
 from node.storage.consensus_store import LmdbConsensusStore
 from node.storage.effects import adoptable_block

@@ -3,35 +3,40 @@
 A blob is written to a temporary file, synced and renamed, so a file under its final name is whole;
 reading it whole checks its digest, so rot is found before use. A blob that is still on its way from
 peers grows as `<digest>.partial`, proved piece by piece; one that a client sends in parts grows as
-`<digest>.upload`, unproved, so that it cannot spoil the former. Both survive a kill. Whatever may
-be large is read and checked a piece at a time.
+`<digest>.upload`, unproved, so that it cannot spoil the former; what shall replace a damaged one
+grows as `<digest>.mend`, which no client can touch. All survive a kill. Whatever may be large is
+read and checked a piece at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 
-from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest, digest_of_parts
-from andon.core.pieces import PIECE_BYTES, piece_proof
+from andon.core.pieces import piece_proof
+from node.storage.blob_files import (
+    BLOB_BYTES_MAX,
+    WHOLE_BYTES_MAX,
+    forget_oldest,
+    full,
+    not_found,
+    pieces_of,
+    reading,
+    too_large,
+    whole_pieces,
+    write_piece,
+)
 from node.storage.durable import flush, make_folder, replace_file
 from node.storage.values import damaged
-
-BLOB_BYTES_MAX = 4 * 1024 * 1024 * 1024
-WHOLE_BYTES_MAX = 256 * 1024 * 1024
-"""What is put or read at once, in memory; larger blobs come and go in parts."""
 
 LEAVES_KEPT_MAX = 8
 PARTIALS_MAX = 16
 """Blobs that are not whole yet, of each kind."""
-
-NO_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors of reading that say nothing about the disk; a sound blob must not be removed for them."""
 
 
 class BlobStore:
@@ -44,8 +49,9 @@ class BlobStore:
         make_folder(folder)
         for leftover in folder.glob("*.part"):
             leftover.unlink()
-        self._forget_oldest("*.partial", PARTIALS_MAX)
-        self._forget_oldest("*.upload", PARTIALS_MAX)
+        forget_oldest(folder, "*.partial", PARTIALS_MAX)
+        forget_oldest(folder, "*.mend", PARTIALS_MAX)
+        forget_oldest(folder, "*.upload", PARTIALS_MAX)
 
     def put(self, blob: bytes) -> Digest:
         """Store durably; storing the same content again changes nothing.
@@ -54,7 +60,7 @@ class BlobStore:
             InvalidInput: TOO_LARGE. Unavailable: STORAGE_FULL.
         """
         if len(blob) > WHOLE_BYTES_MAX:
-            raise _too_large(len(blob))
+            raise too_large(len(blob))
         identity = digest(Domain.BLOB, blob)
         path = self._path(identity)
         if path.exists():
@@ -77,9 +83,9 @@ class BlobStore:
             InvalidInput: NOT_FOUND, TOO_LARGE. Corrupt: STORAGE_DAMAGED, also for what the disk
             cannot read. Unavailable: RATE_LIMITED if the process has no file to open.
         """
-        with _reading(identity), self._path(identity).open("rb") as file:
+        with reading(identity), self._path(identity).open("rb") as file:
             if (size := os.fstat(file.fileno()).st_size) > WHOLE_BYTES_MAX:
-                raise _too_large(size)
+                raise too_large(size)
             blob = file.read()
         if digest(Domain.BLOB, blob) != identity:
             raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
@@ -91,7 +97,7 @@ class BlobStore:
         Raises:
             InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED. Unavailable: RATE_LIMITED.
         """
-        with _reading(identity), self._path(identity).open("rb") as file:
+        with reading(identity), self._path(identity).open("rb") as file:
             total = file.seek(0, os.SEEK_END)
             file.seek(min(max(offset, 0), total))
             return total, file.read(max(size, 0))
@@ -110,20 +116,12 @@ class BlobStore:
                 self._leaves.pop(next(iter(self._leaves)))
             self._leaves[identity] = leaves
         if not 0 <= index < len(leaves):
-            raise _not_found(identity)
+            raise not_found(identity)
         return piece_proof(leaves, index)
 
     def pieces_here(self, identity: bytes) -> int:
         """How many whole pieces of an unfinished blob are on disk; a torn last one is cut off."""
-        path = self._partial(identity)
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            return 0
-        whole = size // PIECE_BYTES
-        if size % PIECE_BYTES:
-            os.truncate(path, whole * PIECE_BYTES)
-        return whole
+        return whole_pieces(self._partial(identity))
 
     def add_piece(self, identity: bytes, index: int, piece: bytes) -> None:
         """Append a proved piece durably.
@@ -131,14 +129,7 @@ class BlobStore:
         Raises:
             Unavailable: STORAGE_FULL.
         """
-        try:
-            with self._partial(identity).open("r+b" if index else "wb") as file:
-                file.seek(index * PIECE_BYTES)
-                file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _full("piece", error) from None
+        write_piece(self._partial(identity), index, piece)
 
     def finish(self, identity: bytes) -> bytes:
         """Take the pieces as the blob if they are it, and read it; otherwise drop them all.
@@ -148,6 +139,28 @@ class BlobStore:
         """
         self._accept(self._partial(identity), identity)
         return self.get(identity)
+
+    def mending(self, identity: bytes) -> int:
+        """How many pieces are here of what shall replace a damaged blob."""
+        return whole_pieces(self._mended(identity))
+
+    def add_mending(self, identity: bytes, index: int, piece: bytes) -> None:
+        """Append an unproved piece durably to it; `end_mending` checks the whole.
+
+        Raises:
+            Unavailable: STORAGE_FULL.
+        """
+        if not index:
+            forget_oldest(self._folder, "*.mend", PARTIALS_MAX - 1)
+        write_piece(self._mended(identity), index, piece)
+
+    def end_mending(self, identity: bytes) -> int:
+        """Put the pieces in the blob's place if they are it, else drop them; returns its size.
+
+        Raises:
+            InvalidInput: DIGEST_MISMATCH. Unavailable: STORAGE_FULL, also if there are no pieces.
+        """
+        return self._accept(self._mended(identity), identity)
 
     def uploaded(self, identity: bytes) -> int:
         """How many bytes of a blob that a client sends in parts are on disk."""
@@ -171,9 +184,9 @@ class BlobStore:
                     hint="go on where the node says that it is",
                 )
             if offset + len(part) > BLOB_BYTES_MAX:
-                raise _too_large(offset + len(part))
+                raise too_large(offset + len(part))
             if not here:
-                self._forget_oldest("*.upload", PARTIALS_MAX - 1)
+                forget_oldest(self._folder, "*.upload", PARTIALS_MAX - 1)
             try:
                 with self._upload(identity).open("ab") as file:
                     file.write(part)
@@ -183,7 +196,7 @@ class BlobStore:
                 # What was written of the part would be taken for a whole one.
                 with contextlib.suppress(OSError):
                     os.truncate(self._upload(identity), here)
-                raise _full("part", error) from None
+                raise full("part", error) from None
             return here + len(part)
 
     def size(self, identity: bytes) -> int:
@@ -205,7 +218,7 @@ class BlobStore:
             if not self._upload(identity).exists():
                 if self.has(identity):
                     return self._path(identity).stat().st_size
-                raise _not_found(identity)
+                raise not_found(identity)
             return self._accept(self._upload(identity), identity)
 
     def check(self, identity: bytes) -> int:
@@ -230,11 +243,11 @@ class BlobStore:
 
     def _accept(self, path: Path, identity: bytes) -> int:
         try:
-            found = digest_of_parts(Domain.BLOB, _pieces_of(path))
+            found = digest_of_parts(Domain.BLOB, pieces_of(path))
         except OSError as error:
             # What the disk does not give back is not worth keeping.
             path.unlink(missing_ok=True)
-            raise _full("blob", error) from None
+            raise full("blob", error) from None
         if found != identity:
             path.unlink()
             raise InvalidInput(
@@ -245,7 +258,7 @@ class BlobStore:
             path.replace(self._path(identity))
             flush(self._folder)
         except OSError as error:
-            raise _full("blob", error) from None
+            raise full("blob", error) from None
         return size
 
     def _check(self, identity: bytes, leaves: list[Digest]) -> int:
@@ -253,74 +266,33 @@ class BlobStore:
 
         def pieces() -> Iterator[bytes]:
             nonlocal size
-            for piece in _pieces_of(self._path(identity)):
+            for piece in pieces_of(self._path(identity)):
                 leaves.append(digest(Domain.LEAF, piece))
                 size += len(piece)
                 yield piece
 
-        with _reading(identity):
+        with reading(identity):
             found = digest_of_parts(Domain.BLOB, pieces())
         if found != identity:
             raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
         return size
 
-    def _forget_oldest(self, pattern: str, kept: int) -> None:
-        growing = sorted(self._folder.glob(pattern), key=lambda path: path.stat().st_mtime)
-        for forgotten in growing[: max(0, len(growing) - kept)]:
-            forgotten.unlink()
-
     def _replace(self, path: Path, blob: bytes) -> None:
         try:
             replace_file(path, blob)
         except OSError as error:
-            raise _full("blob", error) from None
+            raise full("blob", error) from None
 
     def _partial(self, identity: bytes) -> Path:
         return self._path(identity).with_suffix(".partial")
+
+    def _mended(self, identity: bytes) -> Path:
+        return self._path(identity).with_suffix(".mend")
 
     def _upload(self, identity: bytes) -> Path:
         return self._path(identity).with_suffix(".upload")
 
     def _path(self, identity: bytes) -> Path:
         if len(identity) != DIGEST_BYTES:
-            raise _not_found(identity)
+            raise not_found(identity)
         return self._folder / f"{identity.hex()}.blob"
-
-
-def _pieces_of(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
-
-
-@contextlib.contextmanager
-def _reading(identity: bytes) -> Iterator[None]:
-    """Say of an error of the disk what it is: peers have the blob, so it must not end a node."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise _not_found(identity) from None
-    except OSError as error:
-        if error.errno in NO_DAMAGE:
-            raise Unavailable(
-                Code.RATE_LIMITED, f"no blob can be read now: {error.strerror}", hint="try again"
-            ) from None
-        raise damaged(f"blob {identity.hex()[:16]} cannot be read: {error.strerror}") from None
-
-
-def _full(what: str, error: OSError) -> Unavailable:
-    return Unavailable(
-        Code.STORAGE_FULL, f"{what} cannot be stored: {error.strerror}", hint="free space"
-    )
-
-
-def _too_large(size: int) -> InvalidInput:
-    return InvalidInput(
-        Code.TOO_LARGE,
-        f"blob of {size} bytes exceeds {WHOLE_BYTES_MAX} at once or {BLOB_BYTES_MAX} in all",
-        hint="send and fetch it in parts",
-    )
-
-
-def _not_found(identity: bytes) -> InvalidInput:
-    return InvalidInput(Code.NOT_FOUND, f"no blob {identity.hex()[:16]} is stored here")
