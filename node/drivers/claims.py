@@ -16,6 +16,8 @@ CLAIMS_MAX = 256
 DOUBT_S = 2.0
 """How long the claims of a peer that could not prove one are not followed; doubles each time."""
 DOUBT_S_MAX = 120.0
+SLOW_FOR_S = 60.0
+"""How long a peer that was slow is asked after all others."""
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class Claims:
         self._validator_of = validator_of
         self._heights: dict[bytes, int] = {}
         self._doubts: dict[bytes, _Doubt] = {}
+        self._slow_until_s: dict[bytes, float] = {}
 
     def note(self, node_key: bytes, height: int) -> None:
         """Remember a claim."""
@@ -74,6 +77,21 @@ class Claims:
             if claim >= height and self._follows(key, now_s)
         )
 
+    def in_turn(self, height: int, turn: int, now_s: float) -> list[bytes]:
+        """`peers_at` in the order to ask: each turn begins with another, slow ones are last."""
+        fast: list[bytes] = []
+        slow: list[bytes] = []
+        for key in self.peers_at(height, now_s):
+            (slow if now_s < self._slow_until_s.get(key, now_s) else fast).append(key)
+        return _rotated(fast, turn) + _rotated(slow, turn)
+
+    def note_slow(self, node_key: bytes, now_s: float) -> None:
+        """Ask this peer last for a while. Slow is no lie: it is followed and not punished."""
+        self._slow_until_s.pop(node_key, None)
+        while len(self._slow_until_s) >= CLAIMS_MAX:
+            del self._slow_until_s[next(iter(self._slow_until_s))]
+        self._slow_until_s[node_key] = now_s + SLOW_FOR_S
+
     def drop_above(self, height: int, validators: ValidatorSet, now_s: float) -> None:
         """Forget claims that nobody proved; doubt those for which too little weight stands."""
         supported = self.supported(validators)
@@ -99,3 +117,8 @@ class Claims:
     def _follows(self, node_key: bytes, now_s: float) -> bool:
         doubt = self._doubts.get(node_key)
         return doubt is None or now_s >= doubt.until_s
+
+
+def _rotated(keys: list[bytes], turn: int) -> list[bytes]:
+    start = turn % len(keys) if keys else 0
+    return keys[start:] + keys[:start]

@@ -26,6 +26,10 @@ from node.drivers.commits import Commits
 
 WINDOW_BLOCKS = 32
 WINDOWS_AHEAD_MAX = 4
+WINDOW_S = 5.0
+"""Windows are applied in order: a peer that gives one no faster is left for the next peer."""
+LAST_WINDOW_S = 60.0
+"""For the last peer there is; longer than a request may take, so that a slow link gets ahead."""
 BLOCKS_PER_COMMIT = 16
 """One flush of the disk for so many blocks."""
 LAG_NOW = 8
@@ -277,26 +281,33 @@ class SyncDriver:
     async def _window(self, first: int, count: int) -> list[Offer]:
         """Fetch one window, going from peer to peer; shorter if nobody gives the rest."""
         got: list[Offer] = []
-        peers = self._claims.peers_at(first, _now_s())
-        turn = first // WINDOW_BLOCKS
-        for offset in range(len(peers)):
-            peer = peers[(turn + offset) % len(peers)]
-            while len(got) < count:
-                try:
-                    offers = await self._ask(peer, first + len(got), count - len(got))
-                except Unavailable:
-                    break
-                except InvalidInput as error:
-                    self._punish(peer, PENALTY_LIE, f"sync {error.code.name}")
-                    break
-                heights = [offer.final.block.header.height for offer in offers]
-                expected = list(range(first + len(got), first + len(got) + len(offers)))
-                if heights != expected or not offers or len(offers) > count - len(got):
-                    break
-                got += offers
+        peers = self._claims.in_turn(first, first // WINDOW_BLOCKS, _now_s())
+        for peer in peers:
+            try:
+                async with asyncio.timeout(LAST_WINDOW_S if peer is peers[-1] else WINDOW_S):
+                    await self._fill(got, peer, first, count)
+            except TimeoutError:
+                log.info("sync.slow_peer", peer=peer.hex()[:16], first=first, got=len(got))
+                self._claims.note_slow(peer, _now_s())
             if len(got) >= count:
                 break
         return got
+
+    async def _fill(self, got: list[Offer], peer: bytes, first: int, count: int) -> None:
+        """Add what one peer gives of a window; what came stays if it is cut off."""
+        while len(got) < count:
+            try:
+                offers = await self._ask(peer, first + len(got), count - len(got))
+            except Unavailable:
+                return
+            except InvalidInput as error:
+                self._punish(peer, PENALTY_LIE, f"sync {error.code.name}")
+                return
+            heights = [offer.final.block.header.height for offer in offers]
+            expected = list(range(first + len(got), first + len(got) + len(offers)))
+            if heights != expected or not offers or len(offers) > count - len(got):
+                return
+            got += offers
 
     async def _ask(self, peer: bytes, first: int, count: int) -> list[Offer]:
         """Ask for blocks with what they did, and for blocks alone where that is not kept."""

@@ -8,7 +8,7 @@ import pytest
 
 from andon.core.certificate import Validator, make_validator_set
 from andon.core.keys import PrivateKey
-from node.drivers.claims import CLAIMS_MAX, DOUBT_S, DOUBT_S_MAX, Claims
+from node.drivers.claims import CLAIMS_MAX, DOUBT_S, DOUBT_S_MAX, SLOW_FOR_S, Claims
 
 NAMES = (b"a", b"b", b"c", b"d")
 KEYS = {name: PrivateKey(name * 32).public for name in NAMES}
@@ -79,6 +79,23 @@ def test_a_height_that_honest_peers_claim_too_is_tried_again_at_once() -> None:
     for name in NAMES[:3]:
         found.note(name, 40)
     assert found.peers_at(40, 0.5) == [b"a", b"b"]  # c said more than anybody else
+
+
+def test_each_turn_begins_with_another_peer_and_slow_ones_are_asked_last_for_a_while() -> None:
+    found = claims(a=7, b=7, c=7, d=3)
+    assert found.in_turn(9, 5, 0.0) == []
+    assert found.in_turn(5, 1, 0.0) == [b"b", b"c", b"a"]
+    found.note_slow(b"b", 0.0)
+    assert [found.in_turn(5, turn, 1.0) for turn in range(3)] == [
+        [b"a", b"c", b"b"],
+        [b"c", b"a", b"b"],
+        [b"a", b"c", b"b"],
+    ]
+    assert found.best(1.0) == 7
+    found.forget(b"b")
+    found.note(b"b", 7)
+    assert found.in_turn(5, 0, 1.0)[-1] == b"b"  # a new link does not make it fast
+    assert found.in_turn(5, 1, SLOW_FOR_S) == [b"b", b"c", b"a"]
 
 
 def test_claims_and_doubts_are_bounded() -> None:

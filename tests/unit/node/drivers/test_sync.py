@@ -18,6 +18,7 @@ from andon.core.certificate import (
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
+from node.drivers import sync
 from node.drivers.sync import LAG_NOW, WINDOW_BLOCKS, CertifiedChain, SyncDriver, check_final_block
 
 CHAIN_ID = "plant-1"
@@ -157,6 +158,43 @@ async def test_blocks_that_are_final_through_a_descendant_are_committed_with_it(
     world.claim(b"a", 12)
     await world.driver.catch_up()
     assert [header.height for header in world.chain.headers] == list(range(13))
+
+
+class SlowPeers(Peers):
+    """`a` gives one valid block at a time, each in time for its request."""
+
+    async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        if node_key != b"a":
+            return await super().blocks(node_key, first, count)
+        await asyncio.sleep(0.15)
+        return (await super().blocks(node_key, first, count))[:1]
+
+
+async def test_a_slow_peer_holds_up_few_windows_and_loses_no_trust(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync, "WINDOW_S", 0.4)
+    chain = make_chain(12 * WINDOW_BLOCKS)
+    peers = SlowPeers(a=chain, b=chain)
+    world = World(peers)
+    for name in (b"a", b"b"):
+        world.claim(name, len(chain))
+    await asyncio.wait_for(world.driver.catch_up(), 60)
+    assert world.chain.head() == chain[-1].block.header
+    # Two of the first four windows begin with it, and no later one.
+    assert peers.asked.count(b"a") <= 2 * 3
+    assert world.punished == []
+
+
+async def test_a_slow_peer_alone_is_followed_a_little_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync, "LAST_WINDOW_S", 0.4)
+    chain = make_chain(6)
+    world = World(SlowPeers(a=chain))
+    world.claim(b"a", len(chain))
+    await asyncio.wait_for(world.driver.catch_up(), 30)
+    assert world.chain.head() == chain[-1].block.header
 
 
 async def test_a_claim_that_cannot_be_proved_is_forgotten() -> None:
