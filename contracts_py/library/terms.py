@@ -40,10 +40,12 @@ def groups_of(members: list, mode: str, encoding: list) -> int:
     """How many groups the members form; fails if a sum of theirs could wrap or show single updates."""
     assert mode == "plain" or mode == "grouped" or mode == "full", "mode is plain, grouped or full"
     assert 3 <= len(members) and len(members) <= MEMBERS_MAX, "3 to 256 members"
+    assert len(encoding) == 4 and all([type_of(number) == "int" for number in encoding]), "an encoding has four numbers"
     assert 0 <= encoding[0] and encoding[0] <= 30 and min(encoding[1:]) > 0, "the encoding is out of range"
     assert len(members) * encoding[3] * encoding[1] < HEADROOM, "members * weight * limit must stay below 2^31"
     sizes = {}
     for row in members:
+        assert len(row) == 3 and type_of(row[1]) == "int" and type_of(row[2]) == "int", "a member has an account, a group and a weight"
         assert len(row[0]) == 32 and organisation_of(row[0]) != "", "a member belongs to an organisation"
         assert 0 < row[2] and row[2] <= encoding[3], "a weight is out of range"
         assert mode == "grouped" or row[1] == 0, "only grouped mode has groups"

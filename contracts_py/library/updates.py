@@ -11,6 +11,19 @@ dealings = Map(key=tuple, value=dict)
 commits = Map(key=tuple, value=dict)
 reveals = Map(key=tuple, value=list)
 
+# Two shares with their salts and the tag of the seal; nothing is sealed to oneself, or to a bad key.
+SEALED_SIZES = (0, 114)
+# X25519 keys with which whatever is agreed is zero: nobody could seal to their owner, or mask with it.
+SMALL_ORDER = (
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+)
+
 
 @export
 def announce(run: str, number: int, attempt: int, mask_key: bytes, seal_key: bytes, seed_digest: bytes):
@@ -20,6 +33,9 @@ def announce(run: str, number: int, attempt: int, mask_key: bytes, seal_key: byt
         return
     training.entered(run=run, number=number, attempt=attempt, phase="KEYS", field="announced")
     assert len(mask_key) == 32 and len(seal_key) == 32 and len(seed_digest) == 32, "keys have 32 bytes"
+    for key in (mask_key, seal_key):
+        # The highest bit is ignored in an agreement and never set in a key that was made as it should be.
+        assert key[31] < 128 and hex(key) not in SMALL_ORDER, "this is no key: a point of small order"
     keys[(run, number, attempt, ctx.sender)] = told
     training.noted(run=run, number=number, field="announced")
 
@@ -36,6 +52,9 @@ def deal(run: str, number: int, attempt: int, sealed: list, seed_commitments: li
     count = len(peers(found["run"], announced, ctx.sender))
     sizes = [len(sealed), len(seed_commitments), len(key_commitments)]
     assert sizes == [count, count, count], "one share for each member of the group"
+    assert all([type_of(part) == "bytes" and len(part) in SEALED_SIZES for part in sealed]), "a sealed part has 114 bytes"
+    committed = seed_commitments + key_commitments
+    assert all([type_of(part) == "bytes" and len(part) == 32 for part in committed]), "a commitment has 32 bytes"
     dealings[(run, number, attempt, ctx.sender)] = told
     training.noted(run=run, number=number, field="dealt")
 
@@ -71,9 +90,13 @@ def reveal(run: str, number: int, attempt: int, shares: list):
     holder = group.index(ctx.sender)
     assert len(shares) <= len(group), "at most one share of each member"
     for row in shares:
+        assert type_of(row) == "list" and len(row) == 4, "a share has a dealer, a kind, a share and a salt"
+        assert type_of(row[0]) == "int" and 0 <= row[0] and row[0] < len(group), "no such dealer"
+        # Fixed lengths: else bytes could move from one part to the other under the same commitment.
+        assert type_of(row[2]) == "bytes" and len(row[2]) == 33 and type_of(row[3]) == "bytes" and len(row[3]) == 16, "a share has 33 bytes, a salt 16"
         dealer = group[row[0]]
         kind = 0 if dealer in found["round"]["frozen"] else 1
-        assert row[1] == kind, "a share of the wrong kind: never both of one member"
+        assert type_of(row[1]) == "int" and row[1] == kind, "a share of the wrong kind: never both of one member"
         dealt = dealings[(run, number, attempt, dealer)]
         committed = dealt["seed"][holder] if kind == 0 else dealt["key"][holder]
         if hash256(b"fl-share:" + row[2] + row[3]) != committed:

@@ -78,10 +78,10 @@ class Holding:
             return
         if statement == self.said:
             return
-        self.said = statement
         held: list[Value] = list(self.held)
         lost: list[Value] = list(missing)
         await self.shelf.send("hold", {**_place(self.run, progress), "held": held, "missing": lost})
+        self.said = statement
 
     async def accuse_dealers(self, progress: Progress, result: Result) -> None:
         """Accuse who dealt shares of secrets that it had not announced."""

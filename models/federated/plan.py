@@ -203,10 +203,10 @@ def parse_plan(chain_id: str, run: str, value: Value) -> Plan:
     table = _table(value)
     recipe = _table(table["recipe"])
     members = tuple(_member_plan(row) for row in _list(table["members"]))
-    scale_bits, limit, norm_limit, weight_max = (_int(v) for v in _list(table["encoding"]))
+    scale_bits, limit, norm_limit, weight_max = (_int(v) for v in _row(table["encoding"], 4))
     encoding = Encoding(scale_bits, limit, norm_limit, weight_max, len(members))
     check_encoding(encoding)
-    numbers = _list(recipe["strategy"])
+    numbers = _row(recipe["strategy"], 5)
     name = _one_of(STRATEGIES, numbers[0])
     rate, first, second, floor = (_int(v) for v in numbers[1:])
     strategy = Strategy(name, rate, first, second, floor)
@@ -309,7 +309,7 @@ def share_values(shares: tuple[Share, ...]) -> list[Value]:
 
 
 def _member_plan(value: Value) -> MemberPlan:
-    account, group, weight = _list(value)
+    account, group, weight = _row(value, 3)
     return MemberPlan(_bytes(account), _int(group), _int(weight))
 
 
@@ -328,7 +328,7 @@ def _dealing(table: Table) -> Dealing:
 
 
 def _share(value: Value) -> Share:
-    dealer, kind, share, salt = _list(value)
+    dealer, kind, share, salt = _row(value, 4)
     return Share(_int(dealer), _int(kind), _bytes(share), _bytes(salt))
 
 
@@ -353,6 +353,13 @@ def _list(value: Value) -> list[Value]:
     if not isinstance(value, list):
         raise _malformed("a list", value)
     return value
+
+
+def _row(value: Value, count: int) -> list[Value]:
+    row = _list(value)
+    if len(row) != count:
+        raise InvalidInput(Code.MALFORMED, f"{len(row)} values where {count} are expected")
+    return row
 
 
 def _int(value: Value) -> int:

@@ -157,8 +157,7 @@ class Member:
             content = b"".join(
                 (seeds[holder].share, seeds[holder].salt, keys[holder].share, keys[holder].salt)
             )
-            key = self._seal_key(peer, dealer=self.index, holder=holder)
-            sealed.append(b"" if holder == self.index else masks.seal(key, content, self._digest))
+            sealed.append(self._sealed(content, peer, holder))
         return Dealing(
             tuple(sealed),
             tuple(share_commitment(s.share, s.salt) for s in seeds),
@@ -228,6 +227,13 @@ class Member:
         part = content[kind * width : (kind + 1) * width]
         share = Share(dealer, kind, part[: shamir.SHARE_BYTES], part[shamir.SHARE_BYTES :])
         return share if _fits(share, self.index, dealing) else None
+
+    def _sealed(self, content: bytes, peer: Announcement, holder: int) -> bytes:
+        try:
+            key = self._seal_key(peer, dealer=self.index, holder=holder)
+        except InvalidInput:
+            return b""  # A bad key costs its own holder the share, and nobody else the round.
+        return b"" if holder == self.index else masks.seal(key, content, self._digest)
 
     def _shares(self, kind: int) -> list[Share]:
         secret = self._seed if kind == SELF_SEED else self._mask.secret

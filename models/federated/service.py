@@ -41,7 +41,7 @@ REFUSALS_MAX = 50
 STATES_MAX = 4
 Report = Callable[[str], None]
 _NOTHING: dict[Key, Value] = {"keys": None, "dealing": None, "commit": None, "reveal": None}
-
+_FIELDS = {"keys": "keys", "dealings": "dealing", "commits": "commit", "reveals": "reveal"}
 
 _DONE: dict[str, Callable[[Progress], tuple[bytes, ...]]] = {
     "DEAL": lambda p: p.dealt,
@@ -114,10 +114,10 @@ class Watcher:
         """A round of the run."""
         return parse_progress(number, await self.ledger.state("rounds", (self.run, number)))
 
-    async def sight(self, account: bytes, pending: int = 0) -> Sight:
+    async def sight(
+        self, account: bytes, plan: Plan, progress: Progress, pending: int = 0
+    ) -> Sight:
         """What the plant needs in this phase; `pending` is its `Plant.pending`."""
-        plan = await self.plan()
-        progress = await self.progress(plan.round)
         peers: tuple[bytes, ...] = ()
         done = _DONE.get(progress.phase)
         if done is not None and account in done(progress):
@@ -206,9 +206,12 @@ class Watcher:
         return self.bounds[1]
 
     async def sent(self, progress: Progress, account: bytes, wanted: tuple[str, ...]) -> Sent:
-        """The parts of what a member sent."""
+        """The parts of what a member sent; one that cannot be read counts as not sent.
+
+        It is another's doing: it must end neither this process nor the round.
+        """
         key = (self.run, progress.number, progress.attempt, account)
-        found: dict[str, Value] = {}
+        found: dict[Key, Value] = {}
         if any(place[1] != progress.number for place in self.parts):
             self.parts.clear()
         for variable in wanted:
@@ -217,16 +220,9 @@ class Watcher:
                 value = await self.ledger.state(variable, key)
                 if value is None:
                     continue
-                self.parts[place] = value
-            found[variable] = self.parts[place]
-        return parse_sent(
-            {
-                "keys": found.get("keys"),
-                "dealing": found.get("dealings"),
-                "commit": found.get("commits"),
-                "reveal": found.get("reveals"),
-            }
-        )
+                self.parts[place] = value if _is_readable(variable, value) else None
+            found[_FIELDS[variable]] = self.parts[place]
+        return parse_sent({**_NOTHING, **found})
 
     async def _found(self, identity: bytes) -> bytes | None:
         """A blob, None if nobody has it."""
@@ -271,10 +267,13 @@ async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, repo
     spread: tuple[int, int] = (0, 0)
     while True:
         try:
-            seen = await watcher.sight(account, plant.pending)
-            if await _is_overdue(ledger, seen.progress) and seen.plan.status == "RUNNING":
-                await _advance(ledger, seen.plan)
+            # First of all: whatever the parts of others are, a round whose time is up moves on.
+            plan = await watcher.plan()
+            progress = await watcher.progress(plan.round)
+            if await _is_overdue(ledger, progress) and plan.status == "RUNNING":
+                await _advance(ledger, plan)
                 continue
+            seen = await watcher.sight(account, plan, progress, plant.pending)
             # Training is the plant's own code and may take minutes: the loop stays free.
             action = await asyncio.to_thread(plant.next_action, seen)
             match action:
@@ -284,9 +283,9 @@ async def run_plant(ledger: Ledger, run: str, account: bytes, plant: Plant, repo
                     # Once an attempt: a validator that still misses it lies, or is cut off.
                     place = (seen.progress.number, seen.progress.attempt)
                     if place != spread:
-                        spread = place
                         report(f"round {seen.progress.number}: gives its update to every node")
                         await ledger.spread(blob)
+                        spread = place
                 case Send():
                     if action.blob:
                         await ledger.publish(action.blob)
@@ -355,6 +354,14 @@ async def run_validator(
                 raise
             said = _said(error, said, report)
         await ledger.changed(WAIT_S)
+
+
+def _is_readable(variable: str, value: Value) -> bool:
+    try:
+        parse_sent({**_NOTHING, _FIELDS[variable]: value})
+    except InvalidInput:
+        return False
+    return True
 
 
 def _said(error: AndonError, said: str, report: Report) -> str:

@@ -212,3 +212,11 @@ def test_what_is_sent_survives_the_codec() -> None:
     assert decode(Announcement, encode(announcement)) == announcement
     assert decode(Dealing, encode(dealing)) == dealing
     assert decode(Attempt, encode(cohort.attempt)) == cohort.attempt
+
+
+def test_a_bad_key_costs_its_holder_a_share_and_nobody_else_the_round() -> None:
+    cohort = Cohort.make(4, 4)
+    bad = msgspec.structs.replace(cohort.announcements[1], seal_key=bytes(32))
+    announcements = (cohort.announcements[0], bad, *cohort.announcements[2:])
+    dealing = cohort.members[0].deal(announcements)
+    assert [len(part) for part in dealing.sealed] == [0, 0, 114, 114]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from andon.client.federated import holder_of
-from andon.core.codec import Key, Value, decode_value
+from andon.core.codec import Key, Value, decode_value, encode_value
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.state_key import state_key
 from models.federated.command import (
@@ -21,10 +21,11 @@ from models.federated.command import (
     strategy_of,
     weights_of,
 )
+from models.federated.holding import Holding
 from models.federated.journal import Journal
-from models.federated.plan import STRATEGIES
+from models.federated.plan import STRATEGIES, Sent
 from models.federated.plant import Plant
-from models.federated.service import run_plant, run_validator
+from models.federated.service import Watcher, run_plant, run_validator
 from models.federated.trained import Floats, Trained
 from models.federated.validation import Dense, Validation, validation_set
 from tests.models.federated.ledger import OWNER, Chain, Refused, create, plants, sight
@@ -369,3 +370,57 @@ def test_strategies_by_name_and_sizes_that_cannot_be_are_refused() -> None:
     for sizes in ({names[0]: 5}, {names[0]: 5, names[1]: 0}):
         with pytest.raises(InvalidInput, match="every member"):
             weights_of(names, sizes, 100)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("reveals", [[0, 0, bytes(33), bytes(16), 1]]),
+        ("dealings", {"sealed": [1], "seed": [2], "key": [3]}),
+        ("keys", {"mask_key": 1}),
+    ],
+)
+async def test_a_part_that_cannot_be_read_counts_as_not_sent(variable: str, value: Value) -> None:
+    names = plants(4)
+    chain = Chain.make(names)
+    create(chain, names)
+    place: Key = ("run", 1, 1, names[0])
+    chain.host.write(state_key(holder_of(variable), variable, place), encode_value(value))
+    watcher = Watcher(ChainLedger(chain, names[1]), "run")
+    progress = await watcher.progress(1)
+    assert await watcher.sent(progress, names[0], (variable,)) == Sent()
+
+
+@dataclass
+class Clumsy(ChainLedger):
+    """The first call of every method fails on its way."""
+
+    said: list[str] = field(default_factory=list)
+
+    async def send(self, method: str, arguments: dict[str, Value]) -> None:
+        self.said.append(method)
+        if self.said.count(method) == 1:
+            raise Unavailable(Code.UNREACHABLE, "the node restarts")
+        await super().send(method, arguments)
+
+
+async def test_a_statement_that_did_not_arrive_is_made_again() -> None:
+    names = plants(4)
+    chain = Chain.make(names)
+    chain.is_holding = False
+    create(chain, names, mode="plain")
+    for name in names:
+        blob = chain.publish(name.ljust(20, b"\0")[:20])
+        words: dict[str, Value] = {"blob": blob, "size": 20, "rho": 0, "norm": 0}
+        chain.call(name, "commit", run="run", number=1, attempt=1, **words)
+    key = chain.validators()[0]
+    ledger = Clumsy(chain, key)
+    watcher, holding = Watcher(ledger, "run"), Holding(ledger, "run", key)
+    plan, progress = await watcher.plan(), await watcher.progress(1)
+    commits = await watcher.commits(progress)
+    with pytest.raises(Unavailable):
+        await holding.look(plan, progress, commits)
+    await holding.look(plan, progress, commits)
+    assert ledger.said == ["hold", "hold"]
+    await holding.look(plan, progress, commits)
+    assert ledger.said == ["hold", "hold"]
