@@ -19,7 +19,10 @@ from andon.core.rpc_schema import BlobReply
 
 PART_BYTES = 4 * 1024 * 1024
 BREAKS_MAX = 8
-"""Breaks in a row, with nothing sent between them, after which a transfer is given up."""
+"""Breaks in a row, with nothing new sent between them, after which a transfer is given up."""
+
+FILE_BYTES_MAX = 4 * 1024 * 1024 * 1024
+"""No node keeps more as one blob: what goes on after it is no blob."""
 
 
 async def publish_file(transport: Transport, path: Path) -> bytes:
@@ -29,13 +32,18 @@ async def publish_file(transport: Transport, path: Path) -> bytes:
         Unavailable: UNREACHABLE, STORAGE_FULL. InvalidInput: TOO_LARGE.
     """
     identity = await asyncio.to_thread(digest_of_parts, Domain.BLOB, _parts_of(path))
-    place, breaks, is_done = f"/v1/blob/{to_hex(identity)}", 0, False
+    place, breaks, furthest, is_done = f"/v1/blob/{to_hex(identity)}", 0, 0, False
     while not is_done:
         try:
-            sent = (await transport.get(f"{place}/here", BlobReply)).size_bytes
+            sent = max(0, (await transport.get(f"{place}/here", BlobReply)).size_bytes)
             while part := await asyncio.to_thread(_read, path, sent):
                 reply = await transport.put(f"{place}?offset={sent}", part, BlobReply)
-                sent, breaks = reply.size_bytes, 0
+                sent += len(part)
+                if reply.size_bytes != sent:
+                    raise Unavailable(Code.UNREACHABLE, "the node does not keep what it takes")
+                # Sent again is nothing new: a file that changes would be sent for ever.
+                if sent > furthest:
+                    furthest, breaks = sent, 0
             await transport.post(f"{place}/complete", b"", BlobReply)
             is_done = True
         except AndonError as error:
@@ -53,14 +61,22 @@ async def fetch_file(transport: Transport, identity: bytes, path: Path) -> int:
     """Fetch a blob into a file, from where a former try ended; returns its size.
 
     Raises:
-        Unavailable: UNREACHABLE, DIGEST_MISMATCH. InvalidInput: NOT_FOUND.
+        Unavailable: UNREACHABLE, DIGEST_MISMATCH, TOO_LARGE. InvalidInput: NOT_FOUND.
     """
-    growing = path.with_name(path.name + ".partial")
+    # Named by the blob too: what was begun of another one is no beginning of this one.
+    growing = path.with_name(f"{path.name}.{identity.hex()[:16]}.partial")
     size = await asyncio.to_thread(_begun, growing)
     place = f"/v1/blob/{to_hex(identity)}/bytes"
     while part := await transport.get_bytes(f"{place}?offset={size}"):
         await asyncio.to_thread(_append, growing, part)
         size += len(part)
+        if size > FILE_BYTES_MAX:
+            growing.unlink()
+            raise Unavailable(
+                Code.TOO_LARGE,
+                f"the node sends more than {FILE_BYTES_MAX} bytes",
+                hint="fetch it elsewhere",
+            )
     found = await asyncio.to_thread(digest_of_parts, Domain.BLOB, _parts_of(growing))
     if found != identity:
         growing.unlink()

@@ -1,5 +1,6 @@
 """A large file to a node with a real store and back: in parts, and over breaks."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def content(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+def growing(path: Path, identity: bytes) -> Path:
+    """Where a file lies while it is fetched."""
+    return path.with_name(f"{path.name}.{identity.hex()[:16]}.partial")
+
+
 def put(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
@@ -92,10 +98,10 @@ async def test_a_broken_transfer_goes_on_where_it_broke_off(
     identity = await client.publish_file(file)
     assert store.parts == [0, PART_BYTES, 2 * PART_BYTES, 2 * PART_BYTES, 3 * PART_BYTES]
     # The first half had been fetched when the client was killed.
-    put(tmp_path / "back.partial", content(file)[: PART_BYTES + 5])
+    put(growing(tmp_path / "back", identity), content(file)[: PART_BYTES + 5])
     await client.fetch_file(identity, tmp_path / "back")
     assert content(tmp_path / "back") == content(file)
-    assert content(tmp_path / "back.partial") == b""
+    assert content(growing(tmp_path / "back", identity)) == b""
 
 
 async def test_spoiled_parts_are_sent_and_fetched_anew(
@@ -106,7 +112,7 @@ async def test_spoiled_parts_are_sent_and_fetched_anew(
     # Somebody else sent something else under this name.
     store.store.append(identity, 0, b"rubbish")
     assert await client.publish_file(file) == identity
-    put(tmp_path / "back.partial", b"rubbish")
+    put(growing(tmp_path / "back", identity), b"rubbish")
     with pytest.raises(Unavailable) as caught:
         await client.fetch_file(identity, tmp_path / "back")
     assert caught.value.code is Code.DIGEST_MISMATCH
@@ -128,6 +134,58 @@ async def test_a_node_that_never_gets_it_right_is_given_up(
     with pytest.raises(AndonError, match="lost again"):
         await client.publish_file(file)
     assert len(store.parts) == BREAKS_MAX + 1
+
+
+async def test_a_file_that_changes_while_it_is_sent_is_given_up(
+    node: tuple[StoreNode, AsyncClient], file: Path
+) -> None:
+    store, client = node
+    put(file, bytes(1000))
+    here = store.blob_size
+
+    async def changing(digest: bytes) -> int:
+        put(file, b"%d" % len(store.parts) + bytes(1000))
+        return await here(digest)
+
+    store.blob_size = changing  # type: ignore[method-assign] # of this one object
+    with pytest.raises(AndonError) as caught:
+        await asyncio.wait_for(client.publish_file(file), 60)
+    assert caught.value.code is Code.DIGEST_MISMATCH
+    assert store.parts.count(0) == BREAKS_MAX + 1
+
+
+async def test_a_node_that_takes_parts_and_does_not_grow_is_given_up(
+    node: tuple[StoreNode, AsyncClient], file: Path
+) -> None:
+    store, client = node
+
+    async def idle(digest: bytes, offset: int, part: bytes) -> int:
+        del digest, part
+        store.parts.append(offset)
+        return 0
+
+    store.append_blob = idle  # type: ignore[method-assign] # of this one object
+    with pytest.raises(Unavailable) as caught:
+        await asyncio.wait_for(client.publish_file(file), 60)
+    assert caught.value.code is Code.UNREACHABLE
+    assert store.parts == [0] * (BREAKS_MAX + 1)
+
+
+async def test_a_node_that_never_stops_sending_is_left(
+    node: tuple[StoreNode, AsyncClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, client = node
+    monkeypatch.setattr("andon.client.large_blobs.FILE_BYTES_MAX", 5000)
+
+    async def endless(digest: bytes, offset: int, size: int) -> tuple[int, bytes]:
+        del digest, size
+        return offset + 2000, bytes(1000)
+
+    store.blob_part = endless  # type: ignore[method-assign] # of this one object
+    with pytest.raises(Unavailable) as caught:
+        await asyncio.wait_for(client.fetch_file(bytes(32), tmp_path / "back"), 60)
+    assert caught.value.code is Code.TOO_LARGE
+    assert not growing(tmp_path / "back", bytes(32)).exists()
 
 
 async def test_an_unknown_blob_is_not_found(
