@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
 
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest, digest_of_parts
 from andon.core.pieces import piece_proof
 from node.storage.blob_files import (
@@ -37,13 +38,16 @@ from node.storage.values import damaged
 LEAVES_KEPT_MAX = 8
 PARTIALS_MAX = 16
 """Blobs that are not whole yet, of each kind."""
+UPLOAD_REST_S = 3600
+"""An upload that got no part for so long may be forgotten for another one."""
 
 
 class BlobStore:
     """A folder of blobs. Blocking: call it from a thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._folder = folder
+        self._now_ns = now_ns
         self._leaves: dict[bytes, list[Digest]] = {}
         self._growing = Lock()
         make_folder(folder)
@@ -173,7 +177,8 @@ class BlobStore:
         """Append a part durably at `offset`, where the last one ended; returns how much is here.
 
         Raises:
-            InvalidInput: BAD_ARGUMENTS elsewhere, TOO_LARGE. Unavailable: STORAGE_FULL.
+            InvalidInput: BAD_ARGUMENTS elsewhere, TOO_LARGE. Unavailable: STORAGE_FULL, BLOB_QUOTA
+            if too many uploads are under way.
         """
         with self._growing:
             here = self.uploaded(identity)
@@ -185,8 +190,8 @@ class BlobStore:
                 )
             if offset + len(part) > BLOB_BYTES_MAX:
                 raise too_large(offset + len(part))
-            if not here:
-                forget_oldest(self._folder, "*.upload", PARTIALS_MAX - 1)
+            if not self._upload(identity).exists():
+                self._make_room()
             try:
                 with self._upload(identity).open("ab") as file:
                     file.write(part)
@@ -276,6 +281,24 @@ class BlobStore:
         if found != identity:
             raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
         return size
+
+    def _make_room(self) -> None:
+        """Forget the upload that has rested longest.
+
+        One that goes on makes room for nobody: a few of a byte would drop what somebody sends for
+        an hour.
+        """
+        uploads = sorted((path.stat().st_mtime_ns, path) for path in self._folder.glob("*.upload"))
+        if len(uploads) < PARTIALS_MAX:
+            return
+        touched_ns, oldest = uploads[0]
+        if self._now_ns() - touched_ns < UPLOAD_REST_S * 1_000_000_000:
+            raise Unavailable(
+                Code.BLOB_QUOTA,
+                f"{len(uploads)} blobs in parts are under way here",
+                hint="go on with one that was begun, publish to another node, or wait an hour",
+            )
+        oldest.unlink()
 
     def _replace(self, path: Path, blob: bytes) -> None:
         try:

@@ -13,7 +13,7 @@ from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.pieces import PIECE_BYTES
 from node.storage import BlobStore
-from node.storage.blobs import PARTIALS_MAX
+from node.storage.blobs import PARTIALS_MAX, UPLOAD_REST_S
 
 UNREADABLE = "/proc/self/mem"
 """Its first byte is not mapped: reading it is an input/output error."""
@@ -126,15 +126,32 @@ def test_parts_that_are_another_blob_are_dropped(tmp_path: Path) -> None:
     assert (store.size(identity), store.has(identity)) == (0, False)
 
 
-def test_of_too_many_uploads_the_oldest_is_forgotten(tmp_path: Path) -> None:
+def test_many_small_uploads_do_not_push_out_a_large_one_that_goes_on(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
-    for number in range(PARTIALS_MAX + 2):
-        identity = digest(Domain.BLOB, b"%d" % number)
+    large = digest(Domain.BLOB, b"large")
+    store.append(large, 0, b"lar")
+    for number in range(PARTIALS_MAX - 1):
+        store.append(digest(Domain.BLOB, b"%d" % number), 0, b"x")
+    with pytest.raises(Unavailable) as caught:
+        store.append(digest(Domain.BLOB, b"one more"), 0, b"x")
+    assert caught.value.code is Code.BLOB_QUOTA
+    assert "another node" in caught.value.hint
+    assert store.append(large, 3, b"ge") == store.complete(large) == 5
+    # It is whole, so there is room for another one.
+    assert store.append(digest(Domain.BLOB, b"one more"), 0, b"x") == 1
+
+
+def test_an_upload_that_rested_for_long_makes_room_for_a_new_one(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path, lambda: (UPLOAD_REST_S + 5) * 10**9)
+    many = [digest(Domain.BLOB, b"%d" % number) for number in range(PARTIALS_MAX)]
+    for number, identity in enumerate(many):
         store.append(identity, 0, b"x")
-        os.utime(tmp_path / f"{identity.hex()}.upload", (number, number))
-    assert len(list(tmp_path.glob("*.upload"))) == PARTIALS_MAX
-    assert store.uploaded(digest(Domain.BLOB, b"0")) == 0
-    assert store.uploaded(identity) == 1
+        touched_s = 5 if number == 3 else 6
+        os.utime(tmp_path / f"{identity.hex()}.upload", (touched_s, touched_s))
+    store.append(digest(Domain.BLOB, b"one more"), 0, b"x")
+    assert [identity for identity in many if not store.uploaded(identity)] == [many[3]]
+    with pytest.raises(Unavailable):
+        store.append(digest(Domain.BLOB, b"yet another"), 0, b"x")
 
 
 def test_a_blob_of_a_gibibyte_is_taken_checked_and_given_in_the_memory_of_a_piece(
