@@ -17,6 +17,7 @@ from andon.core.wire import BlockWanted, Message, Status, Transactions, Transact
 from andon.core.worker import READY
 from consensus.ledger.directory import IDENTITY
 from node.checkout import CHECKOUT
+from node.client_blobs import ClientBlobs
 from node.config import ADOPT, NO_BACKEND, observer_keys, override_addresses
 from node.drivers.block_tree import Committed
 from node.drivers.consensus import ConsensusDriver
@@ -223,6 +224,8 @@ class Node:
             is_halted=lambda: self.consensus.status().is_halted,
         )
         self.probes = Probes(watched, self.metrics)
+        quota = BlobQuota(opened.home.data / BLOBS, config.blobs_mib * 1024 * 1024)
+        self.client_blobs = ClientBlobs(opened.blobs, quota)
         parts = Parts(
             genesis=opened.genesis,
             node_key=opened.node_key.public,
@@ -233,8 +236,7 @@ class Node:
             mempool=self.mempool,
             gossip=self.gossip,
             finality=self.finality,
-            blobs=opened.blobs,
-            quota=BlobQuota(opened.home.data / BLOBS, opened.config.blobs_mib * 1024 * 1024),
+            blobs=self.client_blobs,
             worker=self.worker,
             network=self.network,
             table=self.table,
@@ -254,6 +256,7 @@ class Node:
     def close(self) -> None:
         """Stop the threads; the home stays open for whoever opened it."""
         self.past.close()
+        self.client_blobs.close()
         self.execution.close()
         self.verifier.close()
 

@@ -14,6 +14,7 @@ from andon.core.genesis import Genesis, genesis_hash
 from andon.core.hashing import ZERO_DIGEST
 from andon.core.proof import FinalHeader
 from andon.core.transaction import Call, parse_transaction
+from node.client_blobs import ClientBlobs
 from node.drivers.block_tree import Committed
 from node.drivers.execution import ExecutionDriver
 from node.drivers.past_views import PastViews
@@ -41,7 +42,6 @@ from node.mismatch import MismatchLog
 from node.net.network import Network
 from node.net.peers import PeerTable
 from node.queries import AFTER_BLOCK, Queries
-from node.storage import BlobQuota, BlobStore
 from node.workers.supervisor import Supervisor
 
 WAIT_MS_MAX = 120_000
@@ -60,8 +60,7 @@ class Parts:
     mempool: Mempool
     gossip: Gossip
     finality: FinalityTracker
-    blobs: BlobStore
-    quota: BlobQuota
+    blobs: ClientBlobs
     worker: Supervisor
     network: Network
     table: PeerTable
@@ -228,28 +227,27 @@ class NodeService:
 
     async def publish_blob(self, blob: bytes) -> bytes:
         """Store a blob for peers to fetch, within the quota of users."""
-        return await asyncio.to_thread(self._parts.quota.publish, self._parts.blobs, blob)
+        return await self._parts.blobs.publish(blob)
 
     async def blob(self, digest: bytes) -> bytes:
         """Read a stored blob."""
-        return await asyncio.to_thread(self._parts.blobs.get, digest)
+        return await self._parts.blobs.get(digest)
 
     async def append_blob(self, digest: bytes, offset: int, part: bytes) -> int:
         """Append a part of a large blob, within the quota of users."""
-        parts = self._parts
-        return await asyncio.to_thread(parts.quota.append, parts.blobs, digest, offset, part)
+        return await self._parts.blobs.append(digest, offset, part)
 
     async def complete_blob(self, digest: bytes) -> int:
         """Keep what was appended if it is the blob."""
-        return await asyncio.to_thread(self._parts.blobs.complete, digest)
+        return await self._parts.blobs.complete(digest)
 
     async def blob_size(self, digest: bytes) -> int:
         """How many bytes of a blob are here, whole or not yet."""
-        return await asyncio.to_thread(self._parts.blobs.size, digest)
+        return await self._parts.blobs.size(digest)
 
     async def blob_part(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes]:
         """Part of a stored blob."""
-        return await asyncio.to_thread(self._parts.blobs.piece, digest, offset, size)
+        return await self._parts.blobs.piece(digest, offset, size)
 
     # -- the node -------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class BlobStore:
         self._now_ns = now_ns
         self._leaves: dict[bytes, list[Digest]] = {}
         self._growing = Lock()
+        self._checked: set[bytes] = set()
         make_folder(folder)
         for leftover in folder.glob("*.part"):
             leftover.unlink()
@@ -181,6 +182,7 @@ class BlobStore:
             if too many uploads are under way.
         """
         with self._growing:
+            self._refuse_checked(identity)
             here = self.uploaded(identity)
             if offset != here:
                 raise InvalidInput(
@@ -217,14 +219,23 @@ class BlobStore:
         Cost: it is read once, in the memory of a piece.
 
         Raises:
-            InvalidInput: DIGEST_MISMATCH, NOT_FOUND if nothing was sent. Unavailable: STORAGE_FULL.
+            InvalidInput: DIGEST_MISMATCH, NOT_FOUND if nothing was sent, BAD_ARGUMENTS if another
+            check of it is under way. Unavailable: STORAGE_FULL.
         """
+        upload = self._upload(identity)
         with self._growing:
-            if not self._upload(identity).exists():
+            if not upload.exists():
                 if self.has(identity):
                     return self._path(identity).stat().st_size
                 raise not_found(identity)
-            return self._accept(self._upload(identity), identity)
+            self._refuse_checked(identity)
+            # It is read without the lock, which parts of others need; no part may come to it now.
+            self._checked.add(identity)
+        try:
+            return self._accept(upload, identity)
+        finally:
+            with self._growing:
+                self._checked.discard(identity)
 
     def check(self, identity: bytes) -> int:
         """Read a blob a piece at a time and compare its digest; returns its size.
@@ -282,23 +293,31 @@ class BlobStore:
             raise damaged(f"blob {identity.hex()[:16]} does not fit its digest")
         return size
 
+    def _refuse_checked(self, identity: bytes) -> None:
+        if identity in self._checked:
+            raise InvalidInput(
+                Code.BAD_ARGUMENTS,
+                f"blob {identity.hex()[:16]} is being checked",
+                hint="ask again how much of it is here",
+            )
+
     def _make_room(self) -> None:
         """Forget the upload that has rested longest.
 
         One that goes on makes room for nobody: a few of a byte would drop what somebody sends for
         an hour.
         """
-        uploads = sorted((path.stat().st_mtime_ns, path) for path in self._folder.glob("*.upload"))
+        uploads = sorted(self._folder.glob("*.upload"), key=_touched_ns)
         if len(uploads) < PARTIALS_MAX:
             return
-        touched_ns, oldest = uploads[0]
-        if self._now_ns() - touched_ns < UPLOAD_REST_S * 1_000_000_000:
+        resting = [path for path in uploads if bytes.fromhex(path.stem) not in self._checked]
+        if not resting or self._now_ns() - _touched_ns(resting[0]) < UPLOAD_REST_S * 1_000_000_000:
             raise Unavailable(
                 Code.BLOB_QUOTA,
                 f"{len(uploads)} blobs in parts are under way here",
                 hint="go on with one that was begun, publish to another node, or wait an hour",
             )
-        oldest.unlink()
+        resting[0].unlink(missing_ok=True)
 
     def _replace(self, path: Path, blob: bytes) -> None:
         try:
@@ -319,3 +338,10 @@ class BlobStore:
         if len(identity) != DIGEST_BYTES:
             raise not_found(identity)
         return self._folder / f"{identity.hex()}.blob"
+
+
+def _touched_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # completed meanwhile
+        return 0

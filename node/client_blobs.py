@@ -1,0 +1,113 @@
+"""What clients do with a node's blobs, on threads of its own.
+
+The loop's own threads check votes and blocks. A client that has gigabytes hashed, or many parts
+written, must not hold those, so it gets a few others and a bounded queue for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from andon.core.errors import Code, Unavailable
+from node.storage import BlobQuota, BlobStore
+
+PART_THREADS = 2
+"""For what is put, appended and read."""
+CHECK_THREADS = 1
+"""For the check of what was sent in parts, which may take many seconds."""
+JOBS_MAX = 64
+"""At work and waiting, of each kind; a part that waits is held in memory."""
+BUSY_RETRY_MS = 1000
+
+T = TypeVar("T")
+
+
+class ClientBlobs:
+    """A store of blobs for clients, within the quota of users."""
+
+    def __init__(self, store: BlobStore, quota: BlobQuota) -> None:
+        self._store = store
+        self._quota = quota
+        self._parts = _Threads(PART_THREADS, "blob")
+        self._checks = _Threads(CHECK_THREADS, "blob-check")
+        self._completing: dict[bytes, asyncio.Future[int]] = {}
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._parts.close()
+        self._checks.close()
+
+    async def publish(self, blob: bytes) -> bytes:
+        """Store a blob; every method here raises Unavailable RATE_LIMITED if too much waits."""
+        return await self._parts.do(lambda: self._quota.publish(self._store, blob))
+
+    async def get(self, identity: bytes) -> bytes:
+        """Read a stored blob."""
+        return await self._parts.do(lambda: self._store.get(identity))
+
+    async def append(self, identity: bytes, offset: int, part: bytes) -> int:
+        """Append a part of a large blob."""
+        return await self._parts.do(lambda: self._quota.append(self._store, identity, offset, part))
+
+    async def complete(self, identity: bytes) -> int:
+        """Keep what was appended if it is the blob; who asks again meanwhile, waits for the same.
+
+        A client that gives up waiting does not end the check: it finds the blob when it asks again.
+        """
+        job = self._completing.get(identity)
+        if job is None:
+            job = self._checks.do(lambda: self._store.complete(identity))
+            self._completing[identity] = job
+            job.add_done_callback(lambda done: self._completed(identity, done))
+        return await asyncio.shield(job)
+
+    def _completed(self, identity: bytes, done: asyncio.Future[int]) -> None:
+        del self._completing[identity]
+        if not done.cancelled():
+            done.exception()  # seen, also if no client waits for it any more
+
+    async def size(self, identity: bytes) -> int:
+        """How many bytes of a blob are here, whole or not yet."""
+        return await self._parts.do(lambda: self._store.size(identity))
+
+    async def piece(self, identity: bytes, offset: int, size: int) -> tuple[int, bytes]:
+        """Part of a stored blob, and its total size."""
+        return await self._parts.do(lambda: self._store.piece(identity, offset, size))
+
+
+class _Threads:
+    """A few threads with a bounded queue."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._jobs = 0
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def do(self, job: Callable[[], T]) -> asyncio.Future[T]:
+        """Raises Unavailable RATE_LIMITED."""
+        if self._jobs >= JOBS_MAX:
+            raise Unavailable(
+                Code.RATE_LIMITED,
+                f"{self._jobs} requests for blobs wait already",
+                hint="try again, or ask another node",
+                retry_ms=BUSY_RETRY_MS,
+            )
+        self._jobs += 1
+        running = self._pool.submit(job)
+        loop = asyncio.get_running_loop()
+        # Of the thread's job, not of who waits: a client that goes away does not free the thread.
+        running.add_done_callback(lambda _: _call_soon(loop, self._ended))
+        return asyncio.wrap_future(running, loop=loop)
+
+    def _ended(self) -> None:
+        self._jobs -= 1
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(work)
