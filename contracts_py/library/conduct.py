@@ -6,13 +6,13 @@ thirds of the validators saw themselves (a dealing that is not what was committe
 not serve what it holds). It suspends, halves the reliability and forfeits what the run owes.
 Statistics only flag and cost nothing: honest plants with unusual data look the same.
 """
-import identity
 
 suspended = Map(key=bytes, value=str)
 reliability = Map(key=bytes, value=int, default=1000)
 faults = Map(key=bytes, value=list)
 spent = Map(key=tuple, value=int, default=0)
 charged = Map(key=tuple, value=int, default=0)
+published = Map(key=tuple, value=bytes)
 owed = Map(key=tuple, value=int, default=0)
 earned = Map(key=tuple, value=int, default=0)
 voters = Map(key=tuple, value=list)
@@ -92,13 +92,9 @@ def accuse(run: str, number: int, account: bytes, reason: str):
     assert voted.get(place, reason) == reason, "this validator has made another accusation"
     voted[place] = reason
     key = (run, number, account, reason)
-    listed = voters.get(key, [])
-    if ctx.sender not in listed:
-        listed.append(ctx.sender)
-    rows = identity.weights_of(accounts=listed)
-    voters[key] = [row[0] for row in rows]
-    is_agreed = sum([row[1] for row in rows]) * 3 > identity.total_weight() * 2
-    if is_agreed and not convicted[(run, number, account)]:
+    found = call("verdicts", "tally", {"listed": voters.get(key, []), "account": ctx.sender})
+    voters[key] = found["listed"]
+    if found["is_agreed"] and not convicted[(run, number, account)]:
         convicted[(run, number, account)] = True
         punish(run, account, reason)
 
@@ -121,27 +117,32 @@ def reinstate(account: bytes):
 
 
 @export
-def charge(run: str, number: int, rho: int, budget: int):
-    """Book what the sender's update of a round costs in privacy, in micro-rho; refused beyond the budget."""
+def charge(run: str, number: int, rho: int, budget: int, blob: bytes = b""):
+    """Book what the sender's update costs in privacy, in micro-rho, up to the budget; `blob` names one without a mask."""
     assert ctx.caller == "updates" or ctx.caller == "routes", "only the standard contracts charge"
     assert rho >= 0, "privacy is not earned back"
     # Else nothing would ever be spent, and the budget would promise what nobody keeps.
     assert budget == 0 or rho > 0, "a run with a privacy budget takes what was trained with noise"
     # A repeated attempt sends the same noisy update: only what it costs more is charged.
-    cost = max(0, rho - charged[(run, number, ctx.sender)])
+    key = (run, number, ctx.sender)
+    cost = max(0, rho - charged[key])
+    if blob != b"":
+        # Another one carries other noise: it shows as much again.
+        cost = cost if published.get(key, blob) == blob else rho
+        published[key] = blob
     assert budget == 0 or spent[(run, ctx.sender)] + cost <= budget, "the privacy budget is spent"
     spent[(run, ctx.sender)] = spent[(run, ctx.sender)] + cost
-    charged[(run, number, ctx.sender)] = charged[(run, number, ctx.sender)] + cost
+    charged[key] = charged[key] + cost
 
 
 @export
 def settle(run: str, members: list, counted: list, present: list, reward: int):
-    """`training` closes a round: members in `counted` are owed the reward, those that agreed and were away lose trust."""
+    """`training` closes a round: `counted` members are owed the reward and gain trust, those that agreed and were not `present` lose some."""
     assert ctx.caller == "training", "only the standard contract settles"
     for account in members:
-        if account in present:
+        if account in counted:
             reliability[account] = min(FULL, reliability[account] + GAIN)
-        elif agreed.get((run, account), False):
+        elif account not in present and agreed.get((run, account), False):
             reliability[account] = max(0, reliability[account] - LOSS)
     for account in counted:
         if reward > 0 and account not in suspended:
@@ -187,9 +188,7 @@ def standing(accounts: list) -> list:
 @view
 def able(run: str, number: int, accounts: list, budget: int) -> int:
     """How many could pay for another round like this one."""
-    if budget == 0:
-        return len(accounts)
-    return len([a for a in accounts if spent[(run, a)] + charged[(run, number, a)] <= budget])
+    return len([a for a in accounts if budget == 0 or spent[(run, a)] + charged[(run, number, a)] <= budget])
 
 
 @view

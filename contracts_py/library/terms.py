@@ -170,6 +170,19 @@ def staying(plan: dict, number: int, announced: list, present: list) -> list:
 
 
 @view
+def benched(plan: dict, frozen: list, left_out: list, active: list) -> list:
+    """Who sits the next round out: left out while others of its group were not. Nobody if too few would remain."""
+    groups = {}
+    for row in plan["members"]:
+        groups[row[0]] = row[1]
+    used = [groups[account] for account in frozen if account not in left_out]
+    found = [account for account in left_out if plan["mode"] != "plain" and groups.get(account) in used]
+    rest = [groups[account] for account in active if account not in found]
+    is_enough = all([len([group for group in rest if group == groups[account]]) >= 3 for account in found])
+    return found if is_enough and len(rest) >= plan["cohort_min"] else []
+
+
+@view
 def ending(plan: dict, number: int, able: int) -> str:
     """Why the run ends after this round, "" if it goes on; `able` members can pay another round's privacy."""
     if number >= plan["rounds_max"]:

@@ -19,7 +19,7 @@ Closed = Event(run=str, number=int, state=bytes, score=int, kept=bool, indexed=(
 Stopped = Event(run=str, reason=str, indexed=("run",))
 
 FAILURES_MAX = 3
-FIELDS = ("announced", "dealt", "committed", "frozen", "revealed", "given", "taken")
+FIELDS = ("announced", "dealt", "committed", "frozen", "revealed", "given", "taken", "excused")
 
 
 @export(role="modeler")
@@ -29,7 +29,7 @@ def create(run: str, members: list, mode: str, elements: int, encoding: list, re
     plan = {
         "owner": ctx.sender, "members": members, "mode": mode, "elements": elements, "encoding": encoding, "recipe": recipe,
         "state": state, "blob": blob, "score": None, "patience": patience, "rounds_max": rounds_max, "rho_budget": rho_budget,
-        "tolerance": tolerance, "round": 0, "status": "RUNNING", "failures": 0, "stale": 0, "paid": 0,
+        "tolerance": tolerance, "round": 0, "status": "RUNNING", "failures": 0, "stale": 0, "paid": 0, "benched": [],
         "groups": terms.groups_of(members=members, mode=mode, encoding=encoding),
     }
     plan.update(terms.checked(given={} if conditions is None else conditions, plan=plan))
@@ -56,10 +56,9 @@ def stop(run: str):
 def entered(run: str, number: int, attempt: int, phase: str, field: str) -> dict:
     """The run and its round, if the sender may act in this phase and has not."""
     plan, current = runs[run], rounds[(run, number)]
-    is_now = current["phase"] == phase and current["attempt"] == attempt
-    assert plan["status"] == "RUNNING" and is_now, "the round is not in this phase"
+    assert plan["status"] == "RUNNING" and current["phase"] == phase and current["attempt"] == attempt, "the round is not in this phase"
     assert ctx.height <= current["deadline"], "the deadline has passed"
-    assert ctx.sender in active(run, plan, False), "not a member of the run, or suspended, or it has left"
+    assert ctx.sender in active(run, plan, False), "not a member of the run, or suspended, or it has left, or it sits this round out"
     assert ctx.sender not in current[field], "sent already"
     return {"run": plan, "round": current}
 
@@ -98,6 +97,7 @@ def move_on(run, plan, number, current):
         again(run, plan, number, current, "too few members in " + phase)
         return
     if phase != "REVEAL":
+        current["excused"] = current["excused"] + [a for a in current[field] if a not in staying]  # others of the group failed, not they
         current[field] = staying
     enter(run, plan, number, current, terms.following(plan=plan, number=number, phase=phase))
 
@@ -122,10 +122,9 @@ def freeze(run, plan, number, current, present, missing):
 
 
 def enter(run, plan, number, current, phase):
-    deadline = ctx.height + plan["patience"] * (4 if phase == "AGGREGATE" else 1)
-    current.update({"phase": phase, "deadline": deadline, "height": ctx.height})
+    current.update({"phase": phase, "deadline": ctx.height + plan["patience"] * (4 if phase == "AGGREGATE" else 1), "height": ctx.height})
     rounds[(run, number)] = current
-    Opened(run=run, number=number, attempt=current["attempt"], phase=phase, deadline=deadline)
+    Opened(run=run, number=number, attempt=current["attempt"], phase=phase, deadline=current["deadline"])
 
 
 def open_round(run, plan, number, attempt):
@@ -163,8 +162,9 @@ def close(run: str, number: int, state: bytes, blob: bytes, score: int, flags: l
     result = {"state": state, "blob": blob, "score": score, "kept": kept, "flags": flags, "left_out": left_out, "height": ctx.height}
     current.update({"phase": "CLOSED", "result": result})
     rounds[(run, number)] = current
-    counted = [account for account in current["frozen"] if account not in left_out]
-    conduct.settle(run=run, members=active(run, plan, False), counted=counted, present=current["frozen"], reward=plan["reward"])
+    counted, able = [account for account in current["frozen"] if account not in left_out], active(run, plan, False)
+    conduct.settle(run=run, members=able, counted=counted, present=current["committed"] + current["excused"], reward=plan["reward"])
+    plan["benched"] = terms.benched(plan=plan, frozen=current["frozen"], left_out=left_out, active=able)
     conduct.credit(run=run, members=[row[0] for row in plan["members"]], contributions=contributions)
     plan["paid"] += plan["reward"] * len(counted)
     Closed(run=run, number=number, state=state, score=score, kept=kept)
@@ -187,7 +187,7 @@ def finish(run, plan, reason):
 
 
 def active(run, plan, is_strict):
-    return conduct.willing(run=run, accounts=[row[0] for row in plan["members"]], is_strict=is_strict)
+    return conduct.willing(run=run, accounts=[row[0] for row in plan["members"] if row[0] not in plan["benched"]], is_strict=is_strict)
 
 
 @view

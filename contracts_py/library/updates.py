@@ -74,7 +74,7 @@ def commit(run: str, number: int, attempt: int, blob: bytes, size: int, rho: int
     assert plan["mode"] == "plain" or ctx.sender in found["round"]["dealt"], "this member dealt no shares"
     assert len(blob) == 32 and size == 4 * plan["elements"], "an update has four bytes an element"
     assert 0 <= norm and norm <= plan["encoding"][2], "a norm is within the encoding's limit"
-    conduct.charge(run=run, number=number, rho=rho, budget=plan["rho_budget"])
+    conduct.charge(run=run, number=number, rho=rho, budget=plan["rho_budget"], blob=blob if plan["mode"] == "plain" else b"")
     commits[(run, number, attempt, ctx.sender)] = told
     training.noted(run=run, number=number, field="committed")
 

@@ -78,6 +78,14 @@ def is_keeper(run: str, number: int, account: bytes) -> bool:
     return any([account in keepers.get((run, number, current["attempt"], name), []) for name in current["frozen"]])
 
 
+@view
+def tally(listed: list, account: bytes) -> dict:
+    """`listed` with the account, without those that have lost their weight, and whether two thirds are exceeded."""
+    rows = identity.weights_of(accounts=listed if account in listed else listed + [account])
+    is_agreed = sum([row[1] for row in rows]) * 3 > identity.total_weight() * 2
+    return {"listed": [row[0] for row in rows], "is_agreed": is_agreed}
+
+
 @export
 def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score: int, flags: list, left_out: list, contributions: list):
     """A validator's result of recomputing the round; more than two thirds of the weight close it.
@@ -101,12 +109,9 @@ def attest(run: str, number: int, attempt: int, state: bytes, blob: bytes, score
     assert voted.get(place, result) == result, "this validator has attested something else"
     voted[place] = result
     key = (run, number, attempt, result)
-    listed = voters.get(key, [])
-    if ctx.sender not in listed:
-        listed.append(ctx.sender)
-    rows = identity.weights_of(accounts=listed)
-    voters[key] = [row[0] for row in rows]
-    if sum([row[1] for row in rows]) * 3 > identity.total_weight() * 2:
+    found = tally(voters.get(key, []), ctx.sender)
+    voters[key] = found["listed"]
+    if found["is_agreed"]:
         for account in flags:
             Flagged(run=run, number=number, account=account)
         for account in left_out:

@@ -81,6 +81,7 @@ class Plan:
     round: int
     rho_budget: int
     routes: int
+    benched: tuple[bytes, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -95,6 +96,10 @@ class Plan:
     def is_route(self, number: int) -> bool:
         """Whether models wander in this round."""
         return number % (self.routes + 1) != 0
+
+    def averaged_before(self, number: int) -> int:
+        """The round that bounds this one: the last to average; 0 for the first, and for routes."""
+        return 0 if self.is_route(number) else number - self.routes - 1
 
     def accounts(self) -> tuple[bytes, ...]:
         """All members, ascending."""
@@ -229,6 +234,7 @@ def parse_plan(chain_id: str, run: str, value: Value) -> Plan:
         round=_int(table["round"]),
         rho_budget=_int(table["rho_budget"]),
         routes=_int(table["routes"]),
+        benched=_accounts(table["benched"]),
     )
 
 

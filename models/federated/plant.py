@@ -140,6 +140,8 @@ class Plant:
     def _announce(self, plan: Plan, progress: Progress) -> Action:
         if self._account in progress.announced:
             return Wait(f"other members announce keys until height {progress.deadline}")
+        if self._account in plan.benched:
+            return Wait("too few shares of this plant's secrets opened: it sits this round out")
         entry = self._entry(plan, progress, create=True)
         assert entry is not None
         keys = Member.announce(entry.secret)

@@ -101,8 +101,9 @@ def recompute(
     """Aggregate a frozen round and take the server step.
 
     A group whose shares or blobs do not fit is left out. So are its members, or the dealer
-    alone if wrong shares are its doing: the others did what they should. If no row is left, or
-    the root's is missing, the state stays as it is: all validators see that, and go on.
+    alone if wrong shares are its doing, or only its shares are missing: the others did what
+    they should. If no row is left, or the root's is missing, the state stays as it is: all
+    validators see that, and go on.
 
     Raises:
         InvalidInput: DIGEST_MISMATCH when `base` is not the round's base.
@@ -203,12 +204,17 @@ def _group_rows(material: Material, left_out: list[bytes], accused: list[bytes])
         if not survivors:
             continue
         weight = sum(plan.weight(account) for account in survivors)
+        short: list[bytes] = []
         try:
-            total = unmask(collect_evidence(material, group))
+            evidence = collect_evidence(material, group)
+            short = _short_dealers(evidence)
+            total = unmask(evidence)
             _check_sum(total, material, weight)
         except InvalidInput as error:
             dealer = error.fields.get("dealer")
-            if isinstance(dealer, int):
+            if short:
+                left_out.extend(short)
+            elif isinstance(dealer, int):
                 accused.append(plan.attempt(progress, group).members[dealer])
             else:
                 left_out.extend(survivors)
@@ -216,6 +222,22 @@ def _group_rows(material: Material, left_out: list[bytes], accused: list[bytes])
         values.append(robust.fine_mean(total, weight))
         accounts.append(survivors)
     return _rows(plan, values, accounts)
+
+
+def _short_dealers(evidence: Evidence) -> list[bytes]:
+    """Dealers of whose shares too few were revealed, while of others' enough were.
+
+    What a dealer seals is nothing that others can check, so this is no proof: holders who keep back
+    the shares of one dealer, more than the sum may lack, look the same.
+    """
+    counts = dict.fromkeys(sorted(evidence.dealings), 0)
+    for revealed in evidence.reveals.values():
+        for dealer in {share.dealer for share in revealed if share.dealer in counts}:
+            counts[dealer] += 1
+    short = [dealer for dealer, count in counts.items() if count < evidence.attempt.threshold]
+    return (
+        [evidence.attempt.members[dealer] for dealer in short] if len(short) < len(counts) else []
+    )
 
 
 def _check_sum(total: Sums, material: Material, weight: int) -> None:

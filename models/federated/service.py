@@ -196,10 +196,11 @@ class Watcher:
         number = progress.number
         if self.bounds[0] != number:
             before, norms = None, {}
-            if plan.mode == "grouped" and number > 1:
-                before = await self.progress(number - 1)
+            last = plan.averaged_before(number)
+            if plan.mode == "grouped" and last > 0:
+                before = await self.progress(last)
                 for name in before.frozen:
-                    key = (self.run, number - 1, before.attempt, name)
+                    key = (self.run, last, before.attempt, name)
                     commit = await self.ledger.state("commits", key)
                     norms[name] = parse_sent({**_NOTHING, "commit": commit}).norm
             self.bounds = (number, bound_after(plan, before, norms))

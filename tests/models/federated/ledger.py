@@ -187,9 +187,9 @@ def sight(chain: Chain, run: str = "run", taker: bytes = b"", pending: int = 0) 
 
 def bound_of(chain: Chain, plan: Plan, progress: Progress) -> int:
     """The longest update of the round, from what the round before declared."""
-    if progress.number == 1:
+    number = plan.averaged_before(progress.number)
+    if number < 1:
         return bound_after(plan, None, {})
-    number = progress.number - 1
     before = parse_progress(number, chain.view("round_at", run=plan.run, number=number))
     place: dict[str, Value] = {"run": plan.run, "number": number, "attempt": before.attempt}
     norms = {

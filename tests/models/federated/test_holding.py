@@ -1,14 +1,14 @@
 """Validators and plants as tasks when updates are withheld: by plants, their nodes, keepers."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from andon.core.codec import Key, Value
 from andon.core.errors import Code, InvalidInput
 from models.federated.holding import Holding
 from models.federated.journal import Journal
-from models.federated.plant import Plant, Sight
+from models.federated.plant import Action, Plant, Send, Sight
 from models.federated.secagg import Member
 from models.federated.service import run_plant, run_validator
 from tests.models.federated.ledger import Chain, act, create, plants, sight
@@ -43,12 +43,24 @@ class Traitor(Plant):
         return member
 
 
+class Garbler(Plant):
+    """It commits to true shares and seals to everybody else what nobody can open."""
+
+    def next_action(self, sight: Sight) -> Action:
+        action = super().next_action(sight)
+        if isinstance(action, Send) and action.method == "deal":
+            sealed: Value = [b"" if not part else bytes(114) for part in action.arguments["sealed"]]  # type: ignore[union-attr] # a list
+            return replace(action, arguments={**action.arguments, "sealed": sealed})
+        return action
+
+
 async def carried_out(
     chain: Chain,
     ledgers: dict[bytes, ChainLedger],
     folder: Path,
     *,
     traitor: bytes = b"",
+    garbler: bytes = b"",
     liars: tuple[bytes, ...] = (),
 ) -> None:
     """Let plants and validators work while blocks come, until the run ends."""
@@ -57,7 +69,7 @@ async def carried_out(
         clock = group.create_task(chain.grow())
         tasks = []
         for name, ledger in ledgers.items():
-            kind = Traitor if name == traitor else Plant
+            kind = {traitor: Traitor, garbler: Garbler}.get(name, Plant)
             plant = kind(name, Journal(folder / name.hex()), half)
             tasks.append(
                 group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
@@ -209,3 +221,23 @@ async def test_an_update_that_nodes_answer_nonsense_for_is_missing_and_the_other
     assert holding.held == names[1:]
     assert await shelf.state("doubters", ("run", 1, 1, names[0])) == [key]
     assert await shelf.state("keepers", ("run", 1, 1, names[1])) == [key]
+
+
+async def test_a_dealer_whose_shares_nobody_can_open_empties_one_round_and_not_the_next(
+    tmp_path: Path,
+) -> None:
+    names = plants(5)
+    chain = opened(names, rounds_max=2)
+    ledgers = {name: ChainLedger(chain, name) for name in names}
+    await carried_out(chain, ledgers, tmp_path, garbler=names[1])
+    left_out = [event["account"] for event in chain.events("LeftOut") if isinstance(event, dict)]
+    assert left_out == [names[1]]
+    # No fault: other holders could have kept its shares back. The second round is without it.
+    assert faults(chain, names[1]) == []
+    assert survivors(chain) == [5, 4]
+    run = chain.view("status", run="run")
+    assert isinstance(run, dict)
+    assert isinstance(run["round"], dict)
+    result = run["round"]["result"]
+    assert isinstance(result, dict)
+    assert result["state"] != run["round"]["base"]

@@ -1,15 +1,19 @@
 """Models that wander (FedDC) on the real contracts: routes, takes, drops, averages, refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from andon.core.codec import Key, Value
+from models.federated.plan import parse_sent
 from models.federated.plant import Send, Wait
+from models.federated.service import Watcher
 from models.federated.wander import giver_to, taker_of
 from tests.models.federated.ledger import Chain, Refused, attest, create, plants, sight
 from tests.models.federated.test_plant import Site, sites
+from tests.models.federated.test_service import ChainLedger
 
 ROUTED: dict[Key, Value] = {"routes": 1}
 
@@ -157,3 +161,23 @@ def test_a_model_without_noise_or_for_nobody_is_refused(tmp_path: Path) -> None:
         chain.call(members[3].name, "give", **parcel, rho=1)
     with pytest.raises(Refused, match="not in this phase"):
         chain.call(members[0].name, "take", **here)
+
+
+async def test_the_declared_bound_reaches_over_the_rounds_in_which_models_wander(
+    tmp_path: Path,
+) -> None:
+    members = sites(6, tmp_path)
+    chain = wandering(6, mode="grouped", groups=2)
+    for _ in range(3 + 4):
+        step(chain, members)
+    attest(chain)
+    watcher = Watcher(ChainLedger(chain, members[0].name), "run")
+    plan = await watcher.plan()
+    third, limit = await watcher.progress(3), plan.encoding.norm_limit
+    assert await watcher.bound(plan, third) == limit
+    declared = sorted(
+        parse_sent(chain.view("sent", run="run", number=2, attempt=1, account=s.name)).norm
+        for s in members
+    )
+    found = await watcher.bound(plan, replace(third, number=4))
+    assert found == declared[2] < limit

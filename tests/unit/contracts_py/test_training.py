@@ -562,3 +562,95 @@ def test_a_package_leads_to_the_run_and_each_round_that_made_it() -> None:
         [1, b"\x01" * 32, 100, True],
         [2, b"\x02" * 32, 90, False],
     ]
+
+
+def masked_up_to_commits(chain: Chain, names: list[bytes], size: int, number: int = 1) -> None:
+    """Keys, dealings and commitments of members in groups of `size`."""
+    place: dict[str, Value] = {**HERE, "number": number}
+    for name in names:
+        chain.call(name, "announce", **place, **KEYS)
+    lists: list[Value] = [commitment(k) for k in range(size)]
+    words: dict[str, Value] = {"sealed": [b""] * size, "seed_commitments": lists}
+    for name in names:
+        chain.call(name, "deal", key_commitments=lists, **words, **place)
+
+
+def test_who_did_its_part_is_not_away_when_another_of_its_group_drops() -> None:
+    names = plants(9)
+    chain = Chain.make(names)
+    create(chain, names, mode="grouped", groups=3)
+    masked_up_to_commits(chain, names, 3)
+    # The groups are by turns: without the first, its group of three is too small.
+    for name in names[1:]:
+        committed(chain, name)
+    chain.height += 11
+    chain.call(names[1], "advance", run="run")
+    seen = sight(chain).progress
+    assert (seen.phase, len(seen.frozen)) == ("REVEAL", 6)
+    for name in names:
+        if name in seen.frozen:
+            chain.call(name, "reveal", shares=[], **HERE)
+    chain.height += 11
+    chain.call(names[1], "advance", run="run")
+    for key in chain.validators()[:3]:
+        attested(chain, key)
+    found = [record(chain, name)["reliability"] for name in names]
+    assert found == [980] + [1000] * 8
+
+
+def test_a_counted_update_gives_trust_back_and_one_left_out_does_not() -> None:
+    chain = opened("plain")
+    for key in chain.validators()[:3]:
+        accuse(chain, key, MEMBERS[0])
+        accuse(chain, key, MEMBERS[1])
+    for name in MEMBERS[:2]:
+        chain.call(OWNER, "reinstate", account=name)
+    closed(chain, 1, 1, left_out=[MEMBERS[1]])
+    assert [record(chain, name)["reliability"] for name in MEMBERS] == [510, 500, 1000, 1000]
+
+
+def test_another_update_of_a_round_in_the_open_is_paid_for_again() -> None:
+    chain = opened("plain", rho_budget=250)
+    for attempt in (1, 2):
+        place: dict[str, Value] = {**HERE, "attempt": attempt}
+        for name in MEMBERS[:2]:
+            content = b"journal lost" + bytes([attempt]) if name == MEMBERS[0] else b"kept"
+            words: dict[str, Value] = {"blob": chain.publish(content), "size": 20, "rho": 100}
+            chain.call(name, "commit", norm=0, **words, **place)
+        chain.height += 11
+        chain.call(MEMBERS[0], "advance", run="run")
+    assert [record(chain, name)["spent"] for name in MEMBERS[:2]] == [200, 100]
+    place = {**HERE, "attempt": 3}
+    other = chain.publish(b"a third")
+    with pytest.raises(Refused, match="budget is spent"):
+        chain.call(MEMBERS[0], "commit", blob=other, size=20, rho=100, norm=0, **place)
+
+
+@pytest.mark.parametrize(("count", "is_benched"), [(4, True), (3, False)])
+def test_who_alone_is_left_out_of_a_masked_sum_sits_the_next_round_out(
+    count: int, *, is_benched: bool
+) -> None:
+    names = plants(count)
+    chain = Chain.make(names)
+    create(chain, names)
+    masked_up_to_commits(chain, names, count)
+    for name in names:
+        committed(chain, name)
+    for name in names:
+        chain.call(name, "reveal", shares=[], **HERE)
+    words: dict[str, Value] = {"state": bytes(32), "blob": bytes(32), "score": 0, "flags": []}
+    for key in chain.validators()[:3]:
+        chain.call(key, "attest", left_out=[names[0]], contributions=[], **words, **HERE)
+    place: dict[str, Value] = {**HERE, "number": 2}
+    if is_benched:
+        with pytest.raises(Refused, match="sits this round out"):
+            chain.call(names[0], "announce", **place, **KEYS)
+        for name in names[1:]:
+            chain.call(name, "announce", **place, **KEYS)
+        # Nobody waits for it.
+        status = chain.view("status", run="run")
+        assert isinstance(status, dict)
+        assert isinstance(status["round"], dict)
+        assert status["round"]["phase"] == "DEAL"
+    else:
+        chain.call(names[0], "announce", **place, **KEYS)
