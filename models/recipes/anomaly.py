@@ -59,7 +59,7 @@ def reconstruction_part(
         config,
         loss=squared,
         validation=checked,
-        checkpoint=checkpoint_of(settings.checkpoints, config, seen, checked),
+        checkpoint=checkpoint_of(settings.checkpoints, "autoencoder", config, seen, checked),
         report=lambda epoch, loss: (
             say(f"epoch {epoch + 1}/{config.epochs}  error {loss:.4f}") if epoch % 10 == 9 else None
         ),

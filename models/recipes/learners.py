@@ -227,6 +227,7 @@ class NetworkLearner:
             augment=self.augment,
             link=link,
             checkpoints=self.checkpoints,
+            name=self.name,
         )
         conversion = found.conversion
         floats = floats_of(lambda x: link.apply(model(x)), goal)

@@ -78,11 +78,13 @@ def fit_certified(
     report: Callable[[int, float], None] | None = None,
     link: Link = IDENTITY,
     checkpoints: Path | None = None,
+    name: str = "network",
 ) -> Certified:
     """Train `model` in place as `fit` does, convert it, and train on rounded operands if need be.
 
     The model keeps the weights whose integers are returned. What is converted is the link of its
-    outputs. `checkpoints` is a folder that may be there: a run that was killed goes on from it.
+    outputs. `checkpoints` is a folder that may be there: a run that was killed goes on from it;
+    `name` tells the network from others that train on the same data.
 
     Raises:
         InvalidInput: as `models.train.fit.fit` and `models.convert.convert`.
@@ -96,7 +98,7 @@ def fit_certified(
         fit(
             model, inputs, targets, settings,
             loss=loss, validation=validation, augment=augment, report=report,
-            checkpoint=checkpoint_of(checkpoints, settings, (inputs, targets), validation),
+            checkpoint=checkpoint_of(checkpoints, name, settings, (inputs, targets), validation),
         )  # fmt: skip
         found = convert(lambda x: link.apply(model(x)), inputs, options)
         outputs = evaluate_graph(found.graph, found.tensors, found.certificate, rows)
@@ -125,6 +127,7 @@ def fit_certified(
 
 def checkpoint_of(
     folder: Path | None,
+    name: str,
     config: FitConfig,
     data: tuple[Inputs, Floats],
     validation: tuple[Inputs, Floats] | None,
@@ -133,7 +136,8 @@ def checkpoint_of(
     if folder is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{run_name(config, *data, validation)[:16]}.checkpoint"
+    # The run's digest does not know the network, and a recipe may train two on the same rows.
+    return folder / f"{name}-{run_name(config, *data, validation)[:16]}.checkpoint"
 
 
 def _loss(loss: Loss, values: jax.Array, targets: Floats) -> float:

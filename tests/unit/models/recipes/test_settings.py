@@ -93,6 +93,15 @@ def test_a_network_tells_what_rounding_cost_and_goes_on_from_its_checkpoint(tmp_
     assert np.abs(rough - exact).max() < 0.05
 
 
+def test_two_networks_of_one_recipe_keep_checkpoints_apart(tmp_path: Path) -> None:
+    kept = replace(NETWORK, config=replace(NETWORK.config, epochs=1), checkpoints=tmp_path)
+    wider = replace(kept, name="wide", build=lambda s, r: Perceptron(s[0], hidden=(9,), rngs=r))
+    for learner in (kept, wider):
+        learner.fit(INPUTS, LABELS, PROBABILITY, 0)
+    found = {path.name.rpartition("-")[0] for path in tmp_path.iterdir()}
+    assert found == {"net", "wide"}
+
+
 def test_lineage_names_the_configuration_of_every_learner() -> None:
     learners = (*turbofan.learners("super"), *tabular.failure_learners(), TextureLearner())
     lineage = lineage_of(learners, (("boosted", 0.25),))
