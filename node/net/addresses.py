@@ -83,11 +83,14 @@ class CheckedResolver(AbstractResolver):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine alone."""
+    """Tell whether a name or address means this machine alone."""
+    name = host.lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True  # browsers and resolvers keep these names on the machine (RFC 6761)
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(name).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 def _refused(message: str) -> InvalidInput:

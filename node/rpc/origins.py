@@ -7,12 +7,12 @@ them apart: `Host` has the name that the page was loaded by (a name that its own
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
 from andon.core.errors import Code, InvalidInput
+from node.net.addresses import is_loopback
 
 _READING = ("GET", "HEAD")
 
@@ -58,16 +58,6 @@ class Sites:
         if not self.hosts and not is_loopback(self.listens_on):
             return True
         return is_loopback(name)
-
-
-def is_loopback(name: str) -> bool:
-    """Tell whether a name or address means this machine alone."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True  # browsers and resolvers keep these names on the machine (RFC 6761)
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _name_of(host: str) -> str:

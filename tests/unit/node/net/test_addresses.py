@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from andon.core.errors import Code, InvalidInput
-from node.net.addresses import CheckedResolver, DialRules
+from node.net.addresses import CheckedResolver, DialRules, is_loopback
 
 OPEN = DialRules("0.0.0.0", {b"k": "127.0.0.1:22", b"l": "localhost:9000"})
 LOCAL = DialRules("127.0.0.1", {})
@@ -56,3 +56,22 @@ async def test_a_name_is_judged_by_what_it_leads_to() -> None:
         await CheckedResolver(refused).resolve("localhost", 26656)
     for rules in (LOCAL, OPEN):
         assert await CheckedResolver(rules).resolve("localhost", 26656)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("LocalHost", True),
+        ("node.localhost", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("localhost.evil.example", False),
+        ("notlocalhost", False),
+    ],
+)
+def test_names_and_addresses_of_this_machine_alone(host: str, *, expected: bool) -> None:
+    assert is_loopback(host) is expected
