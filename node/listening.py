@@ -54,6 +54,12 @@ class _Stranger:
     """Until its transport owns it."""
     task: asyncio.Task[None] | None = None
 
+    def is_gone(self, handler: RequestHandler) -> bool:
+        """Tell whether its handshake failed, or its connection was lost since."""
+        if self.task is None or not self.task.done():
+            return False
+        return handler.transport is None or handler.transport.is_closing()
+
 
 class Listener:
     """Takes connections for `runner`, which must be set up before `open`."""
@@ -139,6 +145,8 @@ class Listener:
     def _take(self, connection: socket.socket, address: str) -> None:
         server = self._runner.server
         assert server is not None
+        if len(self._strangers) >= self._bounds.count_max:
+            self._forget_gone()
         while len(self._strangers) >= self._bounds.count_max:
             self._drop(next(iter(self._strangers)))
         handler = server()
@@ -173,9 +181,10 @@ class Listener:
         if ipaddress.ip_address(address).is_loopback:
             return True  # whoever is on this machine has better ways; networks of trials live here
         bounds = self._bounds
-        same = sum(stranger.address == address for stranger in self._strangers.values())
-        if same >= bounds.per_address_max:
-            return False
+        if self._count_at(address) >= bounds.per_address_max:
+            self._forget_gone()
+            if self._count_at(address) >= bounds.per_address_max:
+                return False
         if not bounds.connections_per_s:
             return True
         now_s = asyncio.get_running_loop().time()
@@ -186,6 +195,16 @@ class Listener:
                 self._buckets.popitem(last=False)
         self._buckets[address] = bucket
         return bucket.allows(now_s)
+
+    def _count_at(self, address: str) -> int:
+        return sum(stranger.address == address for stranger in self._strangers.values())
+
+    def _forget_gone(self) -> None:
+        """Free the places of who is gone; done when places are short, since no hook tells."""
+        gone = [item for item in self._strangers.items() if item[1].is_gone(item[0])]
+        for handler, stranger in gone:
+            stranger.timer.cancel()
+            del self._strangers[handler]
 
     def _deadline(self, handler: RequestHandler, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self._drop, handler)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import resource
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
@@ -13,6 +15,7 @@ from aiohttp import web
 
 from node import listening
 from node.listening import Bounds, Listener, connections_allowed, site_of
+from node.net.tls import client_context, make_server_tls
 
 BOUNDS = Bounds(seconds=30.0, count_max=4, per_address_max=3, connections_max=99)
 FOREIGN = "192.0.2.7"
@@ -22,11 +25,12 @@ HELLO = b"GET /known HTTP/1.1\r\nHost: x\r\n\r\n"
 class Door:
     """A listener whose server greets who asks for /known."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, tls: ssl.SSLContext | None = None) -> None:
         application = web.Application()
         application.router.add_get("/known", self._answer)
         self.runner = web.AppRunner(application, access_log=None)
         self.bounds = bounds
+        self.tls = tls
         self.port = 0
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -36,7 +40,7 @@ class Door:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Door]:
         await self.runner.setup()
-        self.listener = Listener(self.runner, self.bounds)
+        self.listener = Listener(self.runner, self.bounds, self.tls)
         self.port = await self.listener.open("127.0.0.1", 0)
         self.clients: list[asyncio.StreamWriter] = []
         yield self
@@ -46,7 +50,8 @@ class Door:
         await self.runner.cleanup()
 
     async def dial(self) -> asyncio.StreamReader:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        tls = None if self.tls is None else client_context()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=tls)
         self.clients.append(writer)
         return reader
 
@@ -92,6 +97,57 @@ async def test_one_address_takes_few_places_and_leaves_the_others(
     async with Door(BOUNDS).open() as door:
         silent = [await door.dial() for _ in range(BOUNDS.per_address_max)]
         assert await ended(await door.dial())
+        assert all(is_open(reader) for reader in silent)
+
+
+@pytest.fixture
+def from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "site_of", lambda _address: FOREIGN)
+
+
+async def admitted(door: Door) -> None:
+    """Ask until the door has a place."""
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await door.ask()
+                return
+            await asyncio.sleep(0.01)
+
+
+async def hang_up(door: Door, sent: bytes) -> None:
+    """Take all places of one address, and leave them before anybody is greeted."""
+    for _ in range(BOUNDS.per_address_max):
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(sent)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.mark.usefixtures("from_elsewhere")
+async def test_who_hangs_up_leaves_its_place() -> None:
+    async with Door(BOUNDS).open() as door:
+        await hang_up(door, b"")
+        await admitted(door)
+
+
+@pytest.mark.usefixtures("from_elsewhere")
+async def test_a_handshake_that_fails_leaves_its_place() -> None:
+    async with Door(BOUNDS, make_server_tls(dt.datetime.now(dt.UTC)).context).open() as door:
+        for sent in (b"no TLS at all, but text\r\n\r\n", b""):
+            await hang_up(door, sent)
+            await admitted(door)
+
+
+async def test_a_closed_connection_goes_before_one_that_is_open() -> None:
+    async with Door(BOUNDS).open() as door:
+        silent = [await door.dial() for _ in range(BOUNDS.count_max - 1)]
+        await door.dial()
+        door.clients[-1].transport.abort()
+        async with asyncio.timeout(5):
+            while len(door.runner.server.connections) >= BOUNDS.count_max:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        await door.ask()
         assert all(is_open(reader) for reader in silent)
 
 
@@ -144,9 +200,21 @@ async def test_closing_ends_strangers_too() -> None:
         test_when_all_places_are_taken_the_oldest_stranger_goes_and_who_is_known_stays,
         test_a_stranger_has_one_deadline,
         test_closing_ends_strangers_too,
+        test_a_closed_connection_goes_before_one_that_is_open,
     ],
 )
 def test_the_loop_that_nodes_run_on_does_the_same(
+    scenario: Callable[[], Coroutine[object, object, None]],
+) -> None:
+    uvloop.run(scenario())
+
+
+@pytest.mark.usefixtures("from_elsewhere")
+@pytest.mark.parametrize(
+    "scenario",
+    [test_who_hangs_up_leaves_its_place, test_a_handshake_that_fails_leaves_its_place],
+)
+def test_places_are_left_on_that_loop_too(
     scenario: Callable[[], Coroutine[object, object, None]],
 ) -> None:
     uvloop.run(scenario())
