@@ -42,6 +42,8 @@ class Attesting:
     is_done: bool = False
     result: Result | None = None
     refusals: int = 0
+    checked: bytes = b""
+    """The last state whose score on the ledger was found to be its score."""
 
     def wants(self, progress: Progress) -> bool:
         """Whether this round waits for the verdict."""
@@ -60,6 +62,17 @@ class Attesting:
                 is left to the others, since the next one may be fine.
         """
         progress = material.progress
+        if self.result is None and scorer is not None and self.checked != progress.base:
+            # The owner states the first score: too high a one would roll every good round back.
+            stated, found = material.plan.score, await asyncio.to_thread(scorer, base.model)
+            if stated not in (None, found):
+                self.is_done = True
+                self.report(
+                    f"round {progress.number}: not attested, the run states the score {stated} "
+                    f"for its state, which has {found}"
+                )
+                return
+            self.checked = progress.base
         if self.result is None:
             self.result = await asyncio.to_thread(recompute, material, base, scorer)
             if self.lie is not None:

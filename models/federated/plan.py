@@ -82,6 +82,7 @@ class Plan:
     rho_budget: int
     routes: int
     benched: tuple[bytes, ...] = ()
+    score: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -235,6 +236,7 @@ def parse_plan(chain_id: str, run: str, value: Value) -> Plan:
         rho_budget=_int(table["rho_budget"]),
         routes=_int(table["routes"]),
         benched=_accounts(table["benched"]),
+        score=None if table["score"] is None else _int(table["score"]),
     )
 
 

@@ -148,7 +148,8 @@ def recompute(
 def scorings(plan: Plan) -> int:
     """How often a model is scored in a round at most."""
     count = {"plain": len(plan.members), "grouped": len(plan.groups()), "full": 1}[plan.mode]
-    return 1 + (1 << min(count, GROUPS_MAX)) if plan.with_contributions else 1
+    # The state that the round starts from and the one that it leads to.
+    return 2 + (1 << min(count, GROUPS_MAX) if plan.with_contributions else 0)
 
 
 def collect_evidence(material: Material, group: int) -> Evidence:

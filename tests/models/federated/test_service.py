@@ -27,7 +27,7 @@ from models.federated.plan import STRATEGIES, Sent
 from models.federated.plant import Plant
 from models.federated.service import Watcher, run_plant, run_validator
 from models.federated.trained import Floats, Trained
-from models.federated.validation import Dense, Validation, validation_set
+from models.federated.validation import Dense, Validation, validation_set, validation_to_bytes
 from tests.models.federated.ledger import OWNER, Chain, Refused, create, plants, sight
 
 
@@ -295,6 +295,31 @@ async def test_the_command_scores_rounds_rolls_back_and_ends_at_the_target(tmp_p
     worth = [chain.view("record", run="run", account=name) for name in names]
     earned = [found["earned"] for found in worth if isinstance(found, dict)]
     assert earned[0] > earned[1] > 0 > earned[2]  # type: ignore[operator] # integers
+
+
+async def test_validators_attest_no_round_of_a_run_that_states_another_score(
+    tmp_path: Path,
+) -> None:
+    names = plants(3)
+    chain = Chain.make(names)
+    judge = chain.publish(validation_to_bytes(judged()))
+    recipe: dict[Key, Value] = {"validation": judge}
+    terms: dict[Key, Value] = {"score": 5}
+    create(chain, names, mode="plain", recipe=recipe, patience=20, conditions=terms)
+    said: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            plant = Plant(name, Journal(tmp_path / name.hex()), half)
+            ledger = ChainLedger(chain, name)
+            group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
+        for key in chain.validators():
+            ledger = ChainLedger(chain, key)
+            group.create_task(run_validator(ledger, "run", key, report=said.append))
+        while not chain.events("Stopped"):
+            await asyncio.sleep(0.05)
+            chain.height += 5
+    assert chain.events("Closed") == []
+    assert any("states the score 5 for its state, which has -1000" in line for line in said)
 
 
 async def test_a_round_that_makes_the_score_worse_is_rolled_back(tmp_path: Path) -> None:
