@@ -18,6 +18,8 @@ from models.federated.rounds import Result
 
 FALSE_AVAILABILITY = "false availability"
 WRONG_SECRETS = "dealt wrong secrets"
+ASKS_MAX = 10
+"""How often a keeper's question may fail before it is left to the other validators."""
 
 
 class Shelf(Protocol):
@@ -52,6 +54,9 @@ class Holding:
     place: tuple[int, int] = (0, 0)
     held: list[bytes] = field(default_factory=list)
     said: tuple[int, int] = (0, 0)
+    asked: int = 0
+    """The last round whose keeper was asked."""
+    failures: int = 0
 
     async def look(self, plan: Plan, progress: Progress, sent: dict[bytes, Sent]) -> None:
         """Store what can be got of the committed updates, and say what is held.
@@ -87,6 +92,21 @@ class Holding:
         """Accuse who dealt shares of secrets that it had not announced."""
         for account in result.accused:
             await self._accuse(progress.number, account, WRONG_SECRETS)
+
+    async def has_asked(self, number: int) -> bool:
+        """Ask the keeper of a round that ended, once; False if that failed and is to be repeated.
+
+        It is a check on others: whatever hinders it must not keep a validator from its own work.
+        """
+        if number > self.asked:
+            try:
+                await self.ask_keeper(number)
+            except (InvalidInput, Unavailable):
+                self.failures += 1
+                if self.failures < ASKS_MAX:
+                    return False
+            self.asked, self.failures = number, 0
+        return True
 
     async def ask_keeper(self, number: int) -> None:
         """Ask the keeper whose turn it is after a round; accuse it if it does not serve.

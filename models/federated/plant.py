@@ -8,6 +8,8 @@ the same again or notices that it is already done. Every wait has a reason in wo
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isqrt
 from typing import cast
@@ -310,7 +312,8 @@ class Plant:
             own = self._variate.before(
                 progress.number, plan.parameters, has_counted=sight.has_counted
             )
-        trained = self._train_from(sight, moved, own)
+        with _own_fault():
+            trained = self._train_from(sight, moved, own)
         if trained.update.shape != (plan.elements,):
             raise Misuse(
                 Code.BAD_ARGUMENTS,
@@ -322,7 +325,8 @@ class Plant:
                 "the run has a privacy budget and training gave an update without noise",
                 hint="add noise (`models.federated.privacy`) and give its cost as `Trained.rho`",
             )
-        units = encode_update(moved + trained.update, plan.encoding)
+        with _own_fault():
+            units = encode_update(moved + trained.update, plan.encoding)
         norm = isqrt(squared_norm(units))
         if norm >= sight.bound:
             short = msgspec.structs.replace(plan.encoding, norm_limit=sight.bound)
@@ -364,6 +368,15 @@ class Plant:
             return None
         attempt = sight.plan.attempt(sight.progress, sight.plan.group_of(self._account))
         return Member(entry.secret, attempt, self._account)
+
+
+@contextmanager
+def _own_fault() -> Iterator[None]:
+    """What training refuses or gives is this plant's fault: looking again does not mend it."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise Misuse(error.code, error.message, hint=error.hint) from error
 
 
 def _floats(units: Units | Sums, plan: Plan) -> Floats:

@@ -327,16 +327,11 @@ async def run_validator(
     watcher = Watcher(ledger, run)
     holding = Holding(ledger, run, account)
     attesting = Attesting(ledger, run, report, lie)
-    asked = 0
     refusals, said = 0, ""
     while True:
         try:
             plan = await watcher.plan()
-            last = plan.round - 1 if plan.status == "RUNNING" else plan.round
-            if last > asked:
-                await holding.ask_keeper(last)
-                asked = last
-            if plan.status != "RUNNING":
+            if plan.status != "RUNNING" and await holding.has_asked(plan.round):
                 return "the run has ended"
             progress = await watcher.progress(plan.round)
             if progress.phase == "HOLD":
@@ -345,6 +340,8 @@ async def run_validator(
                 material = await watcher.material(plan, progress)
                 base = await watcher.base(progress)
                 await attesting.attest(material, base, await watcher.scorer(plan), holding)
+            if plan.status == "RUNNING":
+                await holding.has_asked(plan.round - 1)
             refusals = 0
         except Unavailable as error:
             said = _said(error, said, report)

@@ -62,6 +62,7 @@ async def carried_out(
     traitor: bytes = b"",
     garbler: bytes = b"",
     liars: tuple[bytes, ...] = (),
+    shelves: type[ChainLedger] = ChainLedger,
 ) -> None:
     """Let plants and validators work while blocks come, until the run ends."""
 
@@ -75,7 +76,7 @@ async def carried_out(
                 group.create_task(run_plant(ledger, "run", name, plant, lambda text: None))
             )
         for key in chain.validators():
-            shelf = ChainLedger(chain, key, liars=liars)
+            shelf = shelves(chain, key, liars=liars)
             tasks.append(
                 group.create_task(run_validator(shelf, "run", key, report=lambda text: None))
             )
@@ -140,6 +141,24 @@ async def test_a_keeper_that_does_not_serve_what_it_holds_is_accused(tmp_path: P
     blamed = [key for key in keys if faults(chain, key)]
     assert [faults(chain, key) for key in blamed] == [["false availability"]]
     assert len(chain.events("Closed")) == 1
+
+
+class Gagged(ChainLedger):
+    """No accusation gets through to the chain."""
+
+    async def send(self, method: str, arguments: dict[str, Value]) -> None:
+        if method == "accuse":
+            raise InvalidInput(Code.MEMPOOL_FULL, "not now")
+        await super().send(method, arguments)
+
+
+async def test_an_accusation_that_does_not_get_through_holds_no_round_up(tmp_path: Path) -> None:
+    names = plants(3)
+    chain = opened(names, rounds_max=2)
+    ledgers = {name: ChainLedger(chain, name) for name in names}
+    liars = tuple(chain.validators())
+    await carried_out(chain, ledgers, tmp_path, liars=liars, shelves=Gagged)
+    assert len(chain.events("Closed")) == 2
 
 
 async def test_validators_that_serve_are_not_accused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from andon.core.codec import Value
-from andon.core.errors import Corrupt, InvalidInput, Misuse, Unavailable
+from andon.core.errors import Code, Corrupt, InvalidInput, Misuse, Unavailable
 from models.federated.journal import Entry, Journal, open_journal
 from models.federated.plant import Action, Done, Plant, Send, Sight, Wait
 from models.federated.rounds import recompute
@@ -304,6 +304,27 @@ def test_recomputation_refuses_another_base_and_a_missing_blob_costs_the_group(
     first = recompute(good, seen.base)
     with pytest.raises(InvalidInput, match="not the state"):
         recompute(good, first.state)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_training_that_diverged_is_the_plants_own_fault_at_once(
+    tmp_path: Path, value: float
+) -> None:
+    chain = Chain.make(plants(4))
+    create(chain, plants(4), mode="plain")
+    with pytest.raises(Misuse, match="NaN or infinity"):
+        Site(plants(4)[0], value, tmp_path).act(chain)
+
+
+def test_what_training_itself_refuses_is_not_taken_for_the_ledgers_answer(tmp_path: Path) -> None:
+    chain = Chain.make(plants(4))
+    create(chain, plants(4), mode="plain")
+
+    def train(model: Floats, number: int) -> Trained:
+        raise InvalidInput(Code.BAD_REQUEST, f"round {number}, {len(model)} weights: no data")
+
+    with pytest.raises(Misuse, match="no data"):
+        act(chain, plants(4)[0], Plant(plants(4)[0], Journal(tmp_path), train))
 
 
 def test_validators_that_disagree_do_not_close_the_round(tmp_path: Path) -> None:
