@@ -118,19 +118,12 @@ class TrainingLedger:
         Raises:
             Unavailable: when none does.
         """
-        refused: AndonError | None = None
-        count = 0
-        for store in self._stores:
-            try:
-                await store.publish_blob(blob)
-                count += 1
-            except AndonError as error:
-                refused = error
-        if not count and refused is not None:
-            raise refused
+        await _store(self._stores, blob)
 
     async def keep(self, blob: bytes) -> None:
         """Store a blob with the node of this account, a validator.
+
+        One of those that say they are it is enough: another cannot hinder it by saying so too.
 
         Raises:
             Unavailable: UNREACHABLE unless one of the endpoints is that node and answers.
@@ -142,14 +135,14 @@ class TrainingLedger:
                 "the validator's own node is not among the nodes that answer",
                 hint="a validator holds updates on its own node: give that node's address",
             )
-        for store in own:
-            await store.publish_blob(blob)
+        await _store(own, blob)
 
     async def serves(self, keeper: bytes, identity: bytes) -> bool | None:
         """Whether a validator's node gives a blob; None if it is not among those that answer.
 
-        A node says itself whose it is, so every one that claims to be the keeper's is asked: one
-        that lies cannot make an honest keeper look bad.
+        A node says itself whose it is, and nothing proves it: every one that claims to be the
+        keeper's is asked, and none is taken for it while an endpoint has not yet said whose it is.
+        So a liar cannot make a keeper look bad whose node is among the endpoints.
         """
         answers: list[bool | None] = []
         for store in await self._stores_of(keeper):
@@ -161,7 +154,8 @@ class TrainingLedger:
                 answers.append(False if is_refused else None)
         if True in answers:
             return True
-        return False if answers and None not in answers else None
+        is_sure = len(self._owners) == len(self._stores) and None not in answers
+        return False if answers and is_sure else None
 
     async def _stores_of(self, validator: bytes) -> list[AsyncClient]:
         """The nodes that say they are a validator's; each is asked until it has answered once."""
@@ -186,3 +180,17 @@ class TrainingLedger:
             f"no node has the blob {identity.hex()[:16]}",
             hint="its owner publishes it again when it runs",
         )
+
+
+async def _store(stores: Sequence[AsyncClient], blob: bytes) -> None:
+    """Store a blob with every node that takes it. Raises: AndonError when none does."""
+    refused: AndonError | None = None
+    count = 0
+    for store in stores:
+        try:
+            await store.publish_blob(blob)
+            count += 1
+        except AndonError as error:
+            refused = error
+    if not count and refused is not None:
+        raise refused
