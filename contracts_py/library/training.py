@@ -96,7 +96,7 @@ def move_on(run, plan, number, current):
     if len(staying) == 0:
         again(run, plan, number, current, "too few members in " + phase)
         return
-    if phase != "REVEAL":
+    if phase != "REVEAL" and len(staying) < len(current[field]):
         current["excused"] = current["excused"] + [a for a in current[field] if a not in staying]  # others of the group failed, not they
         current[field] = staying
     enter(run, plan, number, current, terms.following(plan=plan, number=number, phase=phase))
