@@ -18,6 +18,9 @@ from andon.core.json_value import to_hex
 from andon.core.rpc_schema import BlobReply
 
 PART_BYTES = 4 * 1024 * 1024
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
+"""The longest part that a node sends."""
+
 BREAKS_MAX = 8
 """Breaks in a row, with nothing new sent between them, after which a transfer is given up."""
 
@@ -67,7 +70,7 @@ async def fetch_file(transport: Transport, identity: bytes, path: Path) -> int:
     growing = path.with_name(f"{path.name}.{identity.hex()[:16]}.partial")
     size = await asyncio.to_thread(_begun, growing)
     place = f"/v1/blob/{to_hex(identity)}/bytes"
-    while part := await transport.get_bytes(f"{place}?offset={size}"):
+    while part := await transport.get_bytes(f"{place}?offset={size}", ANSWER_BYTES_MAX):
         await asyncio.to_thread(_append, growing, part)
         size += len(part)
         if size > FILE_BYTES_MAX:

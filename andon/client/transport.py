@@ -122,24 +122,29 @@ class Transport:
         """Ask with GET."""
         return await self._send("GET", path, b"", kind)
 
-    async def get_bytes(self, path: str) -> bytes:
+    async def get_bytes(self, path: str, bytes_max: int) -> bytes:
         """Ask for bytes with GET; the node that is asked first answers, or nobody.
 
         Raises:
-            Unavailable: UNREACHABLE. AndonError: what the node answers.
+            Unavailable: UNREACHABLE, TOO_LARGE. AndonError: what the node answers.
         """
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
                 self.session().get(self.endpoint + path) as response,
             ):
-                answer = await response.read()
+                answer = bytearray()
+                async for chunk in response.content.iter_any():
+                    answer += chunk
+                    if len(answer) > bytes_max:
+                        what = f"{self.endpoint} answers with more than {bytes_max} bytes"
+                        raise Unavailable(Code.TOO_LARGE, what, hint="ask another node")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise Unavailable(Code.UNREACHABLE, f"{self.endpoint}: {reason}") from None
         if response.status != http.HTTPStatus.OK:
-            raise problem_error(answer)
-        return answer
+            raise problem_error(bytes(answer))
+        return bytes(answer)
 
     async def _send(self, verb: str, path: str, body: bytes, kind: type[T]) -> T:
         answer = await self._try_all(verb, path, body, 0)

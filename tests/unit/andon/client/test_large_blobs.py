@@ -188,6 +188,24 @@ async def test_a_node_that_never_stops_sending_is_left(
     assert not growing(tmp_path / "back", bytes(32)).exists()
 
 
+async def test_a_part_longer_than_a_node_sends_is_not_read(
+    node: tuple[StoreNode, AsyncClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, client = node
+    monkeypatch.setattr("andon.client.large_blobs.ANSWER_BYTES_MAX", 100_000)
+
+    async def long(digest: bytes, offset: int, size: int) -> tuple[int, bytes]:
+        del digest, size
+        return 200_000, bytes(200_000)[offset:]
+
+    store.blob_part = long  # type: ignore[method-assign] # of this one object
+    identity = digest(Domain.BLOB, bytes(200_000))
+    with pytest.raises(Unavailable) as caught:
+        await client.fetch_file(identity, tmp_path / "back")
+    assert caught.value.code is Code.TOO_LARGE
+    assert content(growing(tmp_path / "back", identity)) == b""
+
+
 async def test_an_unknown_blob_is_not_found(
     node: tuple[StoreNode, AsyncClient], tmp_path: Path
 ) -> None:
