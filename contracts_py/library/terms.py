@@ -39,7 +39,8 @@ ROUTE_RHO_MAX = 1228034
 def groups_of(members: list, mode: str, encoding: list) -> int:
     """How many groups the members form; fails if a sum of theirs could wrap or show single updates."""
     assert mode == "plain" or mode == "grouped" or mode == "full", "mode is plain, grouped or full"
-    assert 3 <= len(members) and len(members) <= MEMBERS_MAX, "3 to 256 members"
+    most = {"plain": MEMBERS_MAX, "grouped": 200, "full": 90}[mode]  # beyond, a masked round needs more gas or space than a call may
+    assert 3 <= len(members) and len(members) <= most, "3 to 256 members in mode plain, to 200 in groups, to 90 in full"
     assert len(encoding) == 4 and all([type_of(number) == "int" for number in encoding]), "an encoding has four numbers"
     assert 0 <= encoding[0] and encoding[0] <= 30 and min(encoding[1:]) > 0, "the encoding is out of range"
     assert len(members) * encoding[3] * encoding[1] < HEADROOM, "members * weight * limit must stay below 2^31"
@@ -52,10 +53,9 @@ def groups_of(members: list, mode: str, encoding: list) -> int:
         sizes[row[1]] = sizes.get(row[1], 0) + 1
     names = [row[0] for row in members]
     assert names == sorted(names), "members are in ascending order"
-    for index in range(1, len(names)):
-        assert names[index] != names[index - 1], "a member stands twice"
+    assert all([names[index] != names[index - 1] for index in range(1, len(names))]), "a member stands twice"
     for group in sizes:
-        assert sizes[group] >= 3, "a group has at least three members"
+        assert sizes[group] >= 3 and (mode == "plain" or sizes[group] <= 90), "a group has at least three members, 90 at most"
     return len(sizes)
 
 

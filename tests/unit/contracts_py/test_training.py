@@ -66,6 +66,22 @@ def test_a_run_that_cannot_work_is_refused_at_creation(
         opened(**changes)
 
 
+@pytest.mark.parametrize(
+    ("mode", "groups", "most"), [("plain", 1, 256), ("grouped", 50, 200), ("full", 1, 90)]
+)
+def test_a_run_has_no_more_members_than_its_rounds_can_carry(
+    mode: str, groups: int, most: int
+) -> None:
+    names = plants(most + 1)
+    chain = Chain.make(names)
+    with pytest.raises(Refused, match="3 to 256 members in mode plain"):
+        create(chain, names, mode=mode, groups=groups)
+    create(chain, names[:most], mode=mode, groups=groups)
+    if mode == "grouped":
+        with pytest.raises(Refused, match="90 at most"):
+            create(chain, names[:182], mode=mode, groups=2, run="large groups")
+
+
 def test_groups_have_at_least_three_members() -> None:
     chain = Chain.make(plants(6))
     with pytest.raises(Refused, match="at least three"):
