@@ -15,14 +15,14 @@ from consensus.ledger import MemoryState, Parent, check_and_execute_block, genes
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.horizon import Horizon
 from node.drivers.sync import check_final_block
-from node.net.fetch import split_blocks
+from node.net.fetch import split_records
 
 CHAINS = sorted((Path(__file__).parents[1] / "vectors").glob("chain-*"))
 
 
 def load(folder: Path) -> tuple[Genesis, list[FinalBlock]]:
     genesis = genesis_from_json((folder / "genesis.json").read_bytes())
-    return genesis, split_blocks((folder / "blocks.bin").read_bytes())
+    return genesis, split_records(FinalBlock, (folder / "blocks.bin").read_bytes())
 
 
 class Replay:
