@@ -150,7 +150,12 @@ class Link:
     async def _read(self) -> None:
         clock = asyncio.get_running_loop().time
         while not self._is_closing():
-            frame = await self._socket.receive()
+            try:
+                frame = await self._socket.receive()
+            except (OSError, aiohttp.ClientError) as error:
+                # It answers pings itself, and may be cut in between.
+                self.close(f"receive failed: {type(error).__name__}")
+                break
             if frame.type is not aiohttp.WSMsgType.BINARY:
                 if frame.type is aiohttp.WSMsgType.TEXT:
                     self._punish(PENALTY_MALFORMED, "text frame")

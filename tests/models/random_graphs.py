@@ -226,6 +226,8 @@ def scan(s: Sketch, v: int) -> int:
         g.Add(first, first + 1),
         g.Rescale(first + 2, multiplier, shift, -OPERAND_MAX, OPERAND_MAX),
     ]
+    results: tuple[int, ...]
+    bounds: tuple[int, ...]
     if count == 1:
         body.append(g.Table(first + 3, s.table(255, OPERAND_MAX), -OPERAND_MAX))
         results, bounds = (first + 4,), (OPERAND_MAX,)
