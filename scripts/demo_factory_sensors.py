@@ -23,7 +23,7 @@ from scripts.demo_factory_plant import GEARS, Plant
 
 STRIDE = 10
 ROW_MS = 1000
-WORK_TIMEOUT_S = 90.0
+WORK_TIMEOUT_S = 300.0
 
 
 async def direct(plant: Plant, run: Run) -> str:

@@ -118,6 +118,8 @@ class Gateway:
                 if until_done and not self._stopping.is_set():
                     await asyncio.to_thread(self._wait_drained)
             finally:
+                # A thread does not end by cancelling who waits for it.
+                self._stopping.set()
                 for source in self._sources.values():
                     source.stop()
                 for task in tasks:
