@@ -27,7 +27,7 @@ from node.drivers.execution import ExecutionDriver
 from node.drivers.horizon import Horizon
 from node.drivers.past_views import PastViews
 from node.drivers.predictions import PredictionCache, PredictionService
-from node.drivers.scrubber import Shelf
+from node.drivers.scrubber import Folder
 from node.drivers.sync import CertifiedChain, SyncDriver
 from node.envelopes import Copies, Envelopes
 from node.explorer import Explorer
@@ -188,7 +188,7 @@ class Node:
                 execution=self.execution,
                 source=self.fetcher,
                 count_scrubbed=self.metrics.count_scrubbed,
-                shelves=(Shelf("envelope", self.envelopes.store, self.copies.mend),),
+                folders=(Folder("envelope", self.envelopes.store, self.copies.mend),),
                 peers=self.network.linked_keys,
                 punish=self.network.punish,
                 advance=self.consensus.advance,

@@ -21,7 +21,7 @@ from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
 from node.drivers.block_tree import Committed
 from node.drivers.execution import ExecutionDriver
 from node.drivers.horizon import HINT
-from node.drivers.scrubber import Scrubber, ScrubPorts, Shelf
+from node.drivers.scrubber import Folder, Scrubber, ScrubPorts
 from node.drivers.scrubber import Source as Repairs
 from node.drivers.state_sync import Fetched, Source, StateSync
 from node.home import Opened
@@ -53,7 +53,7 @@ class UpkeepPorts:
     execution: ExecutionDriver
     source: Peers
     count_scrubbed: Callable[[str, int], None]
-    shelves: tuple[Shelf, ...]
+    folders: tuple[Folder, ...]
     peers: Callable[[], list[bytes]]
     punish: Callable[[bytes, float, str], None]
     advance: Callable[[Vote], Awaitable[None]]
@@ -77,7 +77,7 @@ class Upkeep:
                 peers=ports.peers,
                 count=ports.count_scrubbed,
                 values_per_s=ports.opened.config.scrub_values_per_s,
-                shelves=ports.shelves,
+                folders=ports.folders,
             )
         )
         ports.execution.subscribe(self._committed)

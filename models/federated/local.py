@@ -12,6 +12,7 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from numpy.typing import NDArray
 
 from andon.core.errors import Code, Misuse
@@ -66,6 +67,34 @@ def descend(
     if rate <= 0 or not steps:
         raise Misuse(Code.BAD_ARGUMENTS, "training needs a batch and a positive rate")
     return Trained(update=np.asarray(current - fixed, np.float32), travel=rate * steps)
+
+
+def adam_scan(
+    gradient: Callable[..., jax.Array],
+    start: jax.Array,
+    batches: tuple[jax.Array, ...],
+    rate: float,
+) -> jax.Array:
+    """One step of Adam for each row of `batches`, whose first axis counts them; for `jax.jit`."""
+    optimiser = optax.adam(rate)
+
+    def step(
+        carry: tuple[jax.Array, optax.OptState], batch: tuple[jax.Array, ...]
+    ) -> tuple[tuple[jax.Array, optax.OptState], None]:
+        current, state = carry
+        update, state = optimiser.update(gradient(current, *batch), state)
+        return (current + update, state), None
+
+    (trained, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), batches)
+    return jnp.asarray(trained)
+
+
+def adam_step(
+    weights: jax.Array, state: optax.OptState, gradient: jax.Array, rate: float
+) -> tuple[jax.Array, optax.OptState]:
+    """One step of Adam with a gradient that was made elsewhere, such as a noisy one."""
+    update, state = optax.adam(rate).update(gradient, state)
+    return weights + update, state
 
 
 @lru_cache(maxsize=_LOSSES_KEPT)

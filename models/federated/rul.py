@@ -20,6 +20,7 @@ import optax
 from numpy.typing import NDArray
 
 from models.convert import Options, certify
+from models.federated.local import adam_scan, adam_step
 from models.federated.privacy import Mechanism, Noise, add_noise, cost_micro_rho
 from models.federated.trained import Trained
 from models.federated.validation import Dense, Validation, validation_set
@@ -213,30 +214,15 @@ class _Compiled:
         def train(
             weights: jax.Array, x: jax.Array, y: jax.Array, rate: float, proximal: float
         ) -> jax.Array:
-            optimiser = optax.adam(rate)
+            def gradient(current: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+                return jnp.asarray(jax.grad(loss)(current, x, y) + proximal * (current - weights))
 
-            def step(
-                carry: tuple[jax.Array, optax.OptState], batch: tuple[jax.Array, jax.Array]
-            ) -> tuple[tuple[jax.Array, optax.OptState], None]:
-                current, state = carry
-                gradient = jax.grad(loss)(current, *batch) + proximal * (current - weights)
-                update, state = optimiser.update(gradient, state)
-                return (current + update, state), None
-
-            start = (weights, optimiser.init(weights))
-            (trained, _), _ = jax.lax.scan(step, start, (x, y))
-            return trained
-
-        def step(
-            weights: jax.Array, state: optax.OptState, gradient: jax.Array, rate: float
-        ) -> tuple[jax.Array, optax.OptState]:
-            update, state = optax.adam(rate).update(gradient, state)
-            return weights + update, state
+            return adam_scan(gradient, weights, (x, y), rate)
 
         self.predict = jax.jit(lambda weights, x: network.apply(weights, scaled(x)))
         self.train = jax.jit(train)
         self.clipped = jax.jit(clipped)
-        self.step = jax.jit(step)
+        self.step = jax.jit(adam_step)
 
 
 @lru_cache(maxsize=_SHAPE_CACHE)

@@ -8,8 +8,7 @@ from typing import Protocol
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.pieces import PIECE_BYTES
 from node.drivers.blob_fetch import Chunks, pieces_from
-
-BLOB_BYTES_MAX = 4 * 1024 * 1024 * 1024
+from node.storage import BLOB_BYTES_MAX
 
 
 class Mends(Protocol):

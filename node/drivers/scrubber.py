@@ -79,7 +79,7 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Folder:
     """A folder of files that have their digests for names; `mend` gets one anew."""
 
     part: str
@@ -100,7 +100,7 @@ class ScrubPorts:
     peers: Callable[[], list[bytes]]
     count: Callable[[str, int], None]
     values_per_s: int
-    shelves: tuple[Shelf, ...] = ()
+    folders: tuple[Folder, ...] = ()
     """What else is kept by digest, beside the blobs."""
 
 
@@ -153,9 +153,9 @@ class Scrubber:
             await self._take(read, found)
             if self._patrol.is_done:
                 break
-        for shelf in (Shelf("blob", self._ports.blobs, self._mend_blob), *self._ports.shelves):
-            for identity in await asyncio.to_thread(shelf.store.digests):
-                await self._check_file(shelf, identity)
+        for folder in (Folder("blob", self._ports.blobs, self._mend_blob), *self._ports.folders):
+            for identity in await asyncio.to_thread(folder.store.digests):
+                await self._check_file(folder, identity)
         # What was not found again is sound by other means, or pruned and of no concern.
         for place in self.tally.troubles.keys() - self._seen:
             del self.tally.troubles[place]
@@ -291,11 +291,11 @@ class Scrubber:
 
     # -- blobs and envelopes --------------------------------------------------------------
 
-    async def _check_file(self, shelf: Shelf, identity: bytes) -> None:
+    async def _check_file(self, folder: Folder, identity: bytes) -> None:
         try:
-            size = await asyncio.to_thread(shelf.store.check, identity)
+            size = await asyncio.to_thread(folder.store.check, identity)
         except Corrupt as error:
-            await self._repair((shelf.part, identity), error.message, shelf.mend(identity))
+            await self._repair((folder.part, identity), error.message, folder.mend(identity))
             return
         except (InvalidInput, Unavailable):
             return  # removed meanwhile, or no file can be opened now: it comes next time

@@ -27,13 +27,13 @@ from node.net.server import (
     SESSION_HEADER,
     TOTAL_HEADER,
 )
+from node.storage import BLOB_BYTES_MAX
 
 FETCH_S = 15.0
 FILE_BASE_S = 15.0
 FILE_BYTES_PER_S_MIN = 256 * 1024
 """A file of many pieces comes at least so fast, apart from FILE_BASE_S; each piece has FETCH_S."""
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
-BLOB_BYTES_MAX = 4 * 1024 * 1024 * 1024
 TOTAL_DIGITS_MAX = 18
 NOT_FOUND_STATUS = 404
 _ANSWER_BYTES_MAX = BLOCKS_BYTES_PER_FETCH_MAX + BLOCK_BYTES_MAX

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 NODE, WORKER = "node", "worker"
@@ -32,14 +33,28 @@ def processes(home: Path) -> list[tuple[str, int]]:
     return sorted(found)
 
 
-def anonymous_bytes(home: Path) -> dict[str, int]:
-    """Memory by process that no file stands behind: without the pages of the database."""
-    return _of_each(home, _anonymous_bytes)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one process has at one moment."""
+
+    name: str
+    pid: int
+    anonymous_bytes: int
+    """Memory that no file stands behind: without the pages of the database."""
+    files: int
+    """Open descriptors: files, sockets, pipes."""
 
 
-def open_files(home: Path) -> dict[str, int]:
-    """Open descriptors by process: files, sockets, pipes."""
-    return _of_each(home, lambda pid: sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+def look(home: Path) -> list[Held]:
+    """What all processes of a network hold now, by name."""
+    found = []
+    for name, pid in processes(home):
+        try:
+            files = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+            found.append(Held(name, pid, _anonymous_bytes(pid), files))
+        except OSError:
+            continue  # the process ended while we looked
+    return found
 
 
 def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
@@ -54,16 +69,6 @@ def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
     if not spread:
         return 0.0
     return 3600 * sum((at - mean_x) * (amount - mean_y) for at, amount in half) / spread
-
-
-def _of_each(home: Path, look: Callable[[int], int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, pid in processes(home):
-        try:
-            found[name] = look(pid)
-        except OSError:
-            continue  # the process ended while we looked
-    return found
 
 
 def _anonymous_bytes(pid: int) -> int:

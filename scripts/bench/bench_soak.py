@@ -15,7 +15,7 @@ import json
 import os
 import time
 
-from node.testing.vitals import anonymous_bytes, slope_per_hour
+from node.testing.vitals import look, slope_per_hour
 from scripts.bench.bench_network import network
 from scripts.bench.conditions import conditions
 from scripts.bench.load import Result, percentile, run_load
@@ -77,7 +77,8 @@ async def _load(bench: Bench, rate: float) -> list[Result]:
 async def _sample(bench: Bench, samples: Samples, done: asyncio.Event) -> None:
     began = time.monotonic()
     while not done.is_set():
-        held = await asyncio.to_thread(anonymous_bytes, bench.cluster.home)
+        taken = await asyncio.to_thread(look, bench.cluster.home)
+        held = {item.name: item.anonymous_bytes for item in taken}
         samples.append((time.monotonic() - began, held))
         try:
             async with asyncio.timeout(SAMPLE_S):

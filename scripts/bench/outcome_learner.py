@@ -13,6 +13,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
+from models.federated.local import adam_scan, adam_step
 from models.federated.privacy import Mechanism, Noise, add_noise, mechanism_for
 from models.federated.ring import Encoding
 from models.federated.simulate import Federation
@@ -51,18 +52,10 @@ class Learner:
         def train(
             weights: jax.Array, x: jax.Array, y: jax.Array, rate: float, which: jax.Array
         ) -> jax.Array:
-            optimiser = optax.adam(rate)
+            def gradient(current: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+                return jnp.asarray(which * jax.grad(loss)(current, x, y))
 
-            def step(
-                carry: tuple[jax.Array, optax.OptState], batch: tuple[jax.Array, jax.Array]
-            ) -> tuple[tuple[jax.Array, optax.OptState], None]:
-                current, state = carry
-                gradient = which * jax.grad(loss)(current, *batch)
-                update, state = optimiser.update(gradient, state)
-                return (current + update, state), None
-
-            (trained, _), _ = jax.lax.scan(step, (weights, optimiser.init(weights)), (x, y))
-            return jnp.asarray(trained)
+            return adam_scan(gradient, weights, (x, y), rate)
 
         def clipped(
             weights: jax.Array, x: jax.Array, y: jax.Array, is_real: jax.Array, clip: float
@@ -75,13 +68,7 @@ class Learner:
             factors = is_real * jnp.minimum(1, clip / jnp.maximum(norms, 1e-12))
             return jnp.asarray(factors @ gradients)
 
-        def step(
-            weights: jax.Array, state: optax.OptState, gradient: jax.Array, rate: float
-        ) -> tuple[jax.Array, optax.OptState]:
-            update, state = optax.adam(rate).update(gradient, state)
-            return weights + update, state
-
-        self._clipped, self._step = jax.jit(clipped), jax.jit(step)
+        self._clipped, self._step = jax.jit(clipped), jax.jit(adam_step)
         self._train = jax.jit(train)
         self.scores = jax.jit(lambda weights, x: apply(restore(weights), x))
 

@@ -17,7 +17,7 @@ from node.testing.chaos.acts import PACKAGES, Act, Deed
 from node.testing.chaos.log import EventLog
 from node.testing.chaos.plan import PROCESS_VERBS, ChaosPlan, Fault, Verb, draw_fault
 from node.testing.local_net import LocalNet
-from node.testing.vitals import anonymous_bytes, open_files, processes, slope_per_hour
+from node.testing.vitals import Held, look, slope_per_hour
 
 EVERY_MS = 60_000
 FAULT_MS = (5_000, 40_000)
@@ -33,10 +33,7 @@ class Sample:
     """One look at one process."""
 
     at_s: float
-    name: str
-    pid: int
-    memory_bytes: int
-    files: int
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +42,16 @@ class Life:
 
     name: str
     seconds: float
-    first: Sample
-    last: Sample
+    first: Held
+    last: Held
     memory_slope: float
     files_slope: float
 
     def __str__(self) -> str:
         mebibyte = 1024 * 1024
+        first, last = (item.anonymous_bytes / mebibyte for item in (self.first, self.last))
         return (
-            f"{self.name}: {self.seconds:.0f} s, memory {self.first.memory_bytes / mebibyte:.1f} "
-            f"to {self.last.memory_bytes / mebibyte:.1f} MiB "
+            f"{self.name}: {self.seconds:.0f} s, memory {first:.1f} to {last:.1f} MiB "
             f"({self.memory_slope / mebibyte:+.1f} an hour), open files {self.first.files} to "
             f"{self.last.files} ({self.files_slope:+.1f} an hour)"
         )
@@ -87,43 +84,33 @@ async def watch(net: LocalNet, every_ms: int, log: EventLog, samples: list[Sampl
     """Look at all processes every `every_ms` until cancelled."""
     began_s = time.monotonic()
     while True:
-        taken = await asyncio.to_thread(_look, net, time.monotonic() - began_s)
-        samples += taken
-        for sample in taken:
+        at_s = time.monotonic() - began_s
+        for held in await asyncio.to_thread(look, net.plan.home):
+            samples.append(Sample(at_s, held))
             log.write(
                 "process.sampled",
-                name=sample.name,
-                pid=sample.pid,
-                memory_bytes=sample.memory_bytes,
-                files=sample.files,
+                name=held.name,
+                pid=held.pid,
+                memory_bytes=held.anonymous_bytes,
+                files=held.files,
             )
         await asyncio.sleep(every_ms / 1000)
-
-
-def _look(net: LocalNet, at_s: float) -> list[Sample]:
-    home = net.plan.home
-    memory, files = anonymous_bytes(home), open_files(home)
-    return [
-        Sample(at_s, name, pid, memory[name], files[name])
-        for name, pid in processes(home)
-        if name in memory and name in files
-    ]
 
 
 def lives(samples: list[Sample]) -> list[Life]:
     """The longest life of each process, by name."""
     by_process: dict[tuple[str, int], list[Sample]] = {}
     for sample in samples:
-        by_process.setdefault((sample.name, sample.pid), []).append(sample)
+        by_process.setdefault((sample.held.name, sample.held.pid), []).append(sample)
     longest: dict[str, Life] = {}
     for (name, _), taken in sorted(by_process.items()):
         life = Life(
             name=name,
             seconds=taken[-1].at_s - taken[0].at_s,
-            first=taken[0],
-            last=taken[-1],
-            memory_slope=slope_per_hour([(item.at_s, item.memory_bytes) for item in taken]),
-            files_slope=slope_per_hour([(item.at_s, item.files) for item in taken]),
+            first=taken[0].held,
+            last=taken[-1].held,
+            memory_slope=slope_per_hour([(item.at_s, item.held.anonymous_bytes) for item in taken]),
+            files_slope=slope_per_hour([(item.at_s, item.held.files) for item in taken]),
         )
         if name not in longest or longest[name].seconds < life.seconds:
             longest[name] = life

@@ -18,7 +18,7 @@ from andon.core.errors import Code, Corrupt, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.wire import FinalBlock
 from node.drivers.queries import ChainQueries
-from node.drivers.scrubber import FOUND, REPAIRED, STEP_VALUES, Scrubber, ScrubPorts, Shelf
+from node.drivers.scrubber import FOUND, REPAIRED, STEP_VALUES, Folder, Scrubber, ScrubPorts
 from node.storage import BlobStore, ChainStore, HistoryItem, scrub
 from node.storage.snapshot import height_key
 from node.testing.lab import CertifiedChain
@@ -210,7 +210,7 @@ async def test_what_rots_on_another_shelf_is_mended_by_the_shelf_or_waits(
         store.mend(givers[0])
 
     lab.scrubber._ports = dataclasses.replace(
-        lab.scrubber._ports, shelves=(Shelf("envelope", store, mend),)
+        lab.scrubber._ports, folders=(Folder("envelope", store, mend),)
     )
     await lab.scrubber.walk()
     assert "envelope" in lab.scrubber.trouble()

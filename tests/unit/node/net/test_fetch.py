@@ -3,8 +3,9 @@
 import pytest
 
 from andon.core.errors import InvalidInput
-from node.net.fetch import BLOB_BYTES_MAX, _total
+from node.net.fetch import _total
 from node.net.server import TOTAL_HEADER
+from node.storage import BLOB_BYTES_MAX
 
 
 def test_a_size_within_the_bound_is_taken() -> None:

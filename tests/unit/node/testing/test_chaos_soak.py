@@ -5,6 +5,7 @@ import msgspec
 from node.testing.chaos import draw_soak, parse_plan
 from node.testing.chaos.plan import PROCESS_VERBS
 from node.testing.chaos.soak import FILES_GROWTH_MAX, MINUTES_MAX, Sample, check_lives, lives
+from node.testing.vitals import Held
 
 
 def test_every_minute_has_one_fault_and_one_validator_is_never_killed() -> None:
@@ -19,9 +20,9 @@ def test_every_minute_has_one_fault_and_one_validator_is_never_killed() -> None:
 
 
 def test_a_process_is_judged_by_its_longest_life() -> None:
-    first = [Sample(at, "node-1 node", 7, 100 * at, 10) for at in range(3)]
-    second = [Sample(at, "node-1 node", 8, 500, 10) for at in range(3, 9)]
-    other = [Sample(at, "node-2 node", 9, 500, 10 + 20 * at) for at in range(9)]
+    first = [Sample(at, Held("node-1 node", 7, 100 * at, 10)) for at in range(3)]
+    second = [Sample(at, Held("node-1 node", 8, 500, 10)) for at in range(3, 9)]
+    other = [Sample(at, Held("node-2 node", 9, 500, 10 + 20 * at)) for at in range(9)]
     one, two = lives([*first, *second, *other])
     assert (one.name, one.seconds, one.memory_slope, one.files_slope) == ("node-1 node", 5, 0, 0)
     assert two.last.files - two.first.files > FILES_GROWTH_MAX

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.testing.vitals import anonymous_bytes, open_files, processes, slope_per_hour
+from node.testing.vitals import look, processes, slope_per_hour
 
 
 def test_the_slope_is_that_of_the_later_half() -> None:
@@ -26,9 +26,10 @@ def test_processes_are_found_by_the_home_that_their_command_names(tmp_path: Path
     ):
         found = [("node-1 node", node.pid), ("node-1 worker", worker.pid)]
         assert processes(tmp_path) == found
-        assert all(size > 0 for size in anonymous_bytes(tmp_path).values())
-        assert sorted(open_files(tmp_path)) == ["node-1 node", "node-1 worker"]
-        assert min(open_files(tmp_path).values()) >= 3
+        held = look(tmp_path)
+        assert [(item.name, item.pid) for item in held] == found
+        assert all(item.anonymous_bytes > 0 for item in held)
+        assert min(item.files for item in held) >= 3
         for process in (node, worker, other):
             process.communicate(timeout=10)
     assert processes(tmp_path) == []
