@@ -22,11 +22,14 @@ _HIDDEN: Final = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]"
 )
+# No possessive quantifiers or atomic groups: before 3.11.5 a possessive group forgot matches, so
+# that two nodes would read one source differently. Nothing here can match in two ways, so going
+# back costs linear time.
 _TOKEN: Final = re.compile(
-    r"((?: *+(?:\#[^\n]*+)?\n)*+) *+(?:([A-Za-z]{0,3}+(?:\"(?:\"\")?|'(?:'')?))"
-    r"|([A-Za-z_][A-Za-z0-9_]*+)|([0-9][A-Za-z0-9_.]*+)"
+    r"((?: *(?:\#[^\n]*)?\n)*) *(?:([A-Za-z]{0,3}(?:\"(?:\"\")?|'(?:'')?))"
+    r"|([A-Za-z_][A-Za-z0-9_]*)|([0-9][A-Za-z0-9_.]*)"
     r"|(->|\*\*=|//=|<<=|>>=|\*\*|//|<<|>>|<=|>=|==|!=|[-+*/%&|^]="
-    r"|[-+*/%&|^~<>=()\[\]{},:.@])|(\#[^\n]*+|\Z)|(.))"
+    r"|[-+*/%&|^~<>=()\[\]{},:.@])|(\#[^\n]*|\Z)|(.))"
 )
 _ENDS, _STRING, _NAME, _NUMERAL, _OPERATOR, _NOTHING, _STRANGE = range(1, 8)
 """Groups of `_TOKEN`: ends of lines before a token; tokens; a last comment or the end; the rest."""
@@ -38,15 +41,15 @@ _NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]*(?:_[0-9]+)*|0x[0-9a-f]+)\Z")
 _FIELD: Final = re.compile(r"[A-Za-z0-9_.,+*/%() \[\]-]+\Z")
 _FIELD_TOKEN: Final = re.compile(r"[A-Za-z0-9_]+|[^ ]")
 _BODIES: Final = {
-    '"': re.compile(r'((?:[^"\\\n]|\\.)*+)"', re.DOTALL),
-    "'": re.compile(r"((?:[^'\\\n]|\\.)*+)'", re.DOTALL),
-    '"""': re.compile(r'((?:[^"\\]|\\.|"(?!""))*+)"""', re.DOTALL),
-    "'''": re.compile(r"((?:[^'\\]|\\.|'(?!''))*+)'''", re.DOTALL),
+    '"': re.compile(r'([^"\\\n]*(?:\\.[^"\\\n]*)*)"', re.DOTALL),
+    "'": re.compile(r"([^'\\\n]*(?:\\.[^'\\\n]*)*)'", re.DOTALL),
+    '"""': re.compile(r'([^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*)"""', re.DOTALL),
+    "'''": re.compile(r"([^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*)'''", re.DOTALL),
 }
 _ESCAPED: Final = re.compile(
-    r"(?:[^\\]|\\(?:[\\'\"nt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}))*+\Z", re.DOTALL
+    r"[^\\]*(?:\\(?:[\\'\"nt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})[^\\]*)*\Z", re.DOTALL
 )
-_LITERAL: Final = re.compile(r"(?:[^{}]|\{\{|\}\})*+", re.DOTALL)
+_LITERAL: Final = re.compile(r"[^{}]*(?:(?:\{\{|\}\})[^{}]*)*", re.DOTALL)
 """What stands before the next field of an f-string."""
 
 _SURROGATE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]")
