@@ -20,6 +20,7 @@ from node.checkout import CHECKOUT
 from node.client_blobs import ClientBlobs
 from node.config import ADOPT, NO_BACKEND, observer_keys, override_addresses
 from node.drivers.block_tree import Committed
+from node.drivers.certified import CertifiedChain
 from node.drivers.consensus import ConsensusDriver
 from node.drivers.consensus_ports import Hooks
 from node.drivers.contract_engine import ContractEngine
@@ -28,7 +29,7 @@ from node.drivers.horizon import Horizon
 from node.drivers.past_views import PastViews
 from node.drivers.predictions import PredictionCache, PredictionService
 from node.drivers.scrubber import Folder
-from node.drivers.sync import CertifiedChain, SyncDriver
+from node.drivers.sync import SyncDriver
 from node.envelopes import Copies, Envelopes
 from node.explorer import Explorer
 from node.facade import Wait
@@ -167,6 +168,7 @@ class Node:
                 on_evidence=self._on_evidence,
                 on_refused=self._on_refused,
                 on_behind=self.sync.hurry,
+                brings_to=lambda: self.sync.brings_to,
                 may_vote=lambda: self.worker.state == READY,
                 punish=self._punish_validator,
                 on_vote_refused=self.metrics.votes_refused.inc,

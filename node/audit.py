@@ -32,8 +32,8 @@ from consensus.ledger import (
     parent_of,
 )
 from node.checkout import CHECKOUT
+from node.drivers.certified import check_final_block
 from node.drivers.contract_engine import ContractEngine
-from node.drivers.sync import check_final_block
 from node.workers.supervisor import Supervisor, WorkerSettings
 
 BATCH_WINDOWS_MAX = 1024

@@ -20,7 +20,7 @@ from consensus.ledger import (
     parent_of,
     tree_root,
 )
-from node.drivers.sync import check_final_block
+from node.drivers.certified import check_final_block
 from node.storage import Snapshot
 
 REPORT_EVERY = 1000

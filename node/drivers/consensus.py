@@ -39,6 +39,7 @@ from node.drivers.consensus_ports import (
     Transport,
     base_of,
 )
+from node.drivers.holding import Held, Holding
 from node.drivers.inbox import LATER_COUNT_MAX, LATER_PER_PEER_MAX, Inbox
 from node.drivers.intake import Intake, Taken, epoch_of, find_bad
 from node.drivers.vote_log import VoteLog
@@ -84,6 +85,7 @@ class ConsensusDriver:
         self._bodies = Bodies(chain, pool, transport, self._peer_keys)
         self._bench = Workbench(chain, self._bodies, hooks, clock_ms)
         self._intake = Intake(chain_id, chain.validators, clock_ms)
+        self._holding = Holding(hooks.brings_to)
         self._messages = Inbox()
         self._later = Inbox(LATER_COUNT_MAX, LATER_PER_PEER_MAX)
         self._events: deque[bft.Event] = deque()
@@ -150,6 +152,7 @@ class ConsensusDriver:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self._bodies.run())
+                group.create_task(self._holding.run(lambda: self._state, self._look_at))
                 group.create_task(self._commit_in_order())
                 await self._perform(list(self._restored_effects))
                 self._post(bft.Started())
@@ -209,11 +212,7 @@ class ConsensusDriver:
     def _take_block(self, block: Block) -> None:
         identity = self._bodies.take_answer(block)
         if identity is not None:
-            self._post(
-                bft.BlockReceived(
-                    block=identity, header=block.header, justification=block.justification
-                )
-            )
+            self._post_received(identity, block)
 
     async def _verify(self, taken: list[tuple[bytes, Taken]]) -> None:
         checks = [check for _, item in taken for check in item.checks]
@@ -252,10 +251,9 @@ class ConsensusDriver:
                     self._set_timer(effect)
                 case bft.Build():
                     self._spawn(self._answer(self._bench.build(effect, self._state)))
-                case bft.Validate():
-                    self._spawn(self._answer(self._bench.validate(effect)))
-                case bft.Fetch():
-                    self._fetch(effect.block)
+                case bft.Validate() | bft.Fetch():
+                    if not self._holding.takes(effect, self._state):
+                        self._look_at(effect)
                 case bft.Commit():
                     await self._commits.put(effect)
                 case bft.CatchUp():
@@ -313,16 +311,19 @@ class ConsensusDriver:
         loop = asyncio.get_running_loop()
         loop.call_later(effect.delay_ms / 1000, self._post, fired)
 
-    def _fetch(self, identity: bytes) -> None:
-        block = self._bodies.get(identity)
-        if block is None:
-            self._bodies.want(identity)
-            return
-        self._post(
-            bft.BlockReceived(
-                block=identity, header=block.header, justification=block.justification
-            )
+    def _look_at(self, effect: Held) -> None:
+        if isinstance(effect, bft.Validate):
+            self._spawn(self._answer(self._bench.validate(effect)))
+        elif (block := self._bodies.get(effect.block)) is not None:
+            self._post_received(effect.block, block)
+        else:
+            self._bodies.want(effect.block)
+
+    def _post_received(self, identity: bytes, block: Block) -> None:
+        received = bft.BlockReceived(
+            block=identity, header=block.header, justification=block.justification
         )
+        self._post(received)
 
     # -- slow work beside the core ----------------------------------------------------------------
 

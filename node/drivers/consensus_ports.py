@@ -130,6 +130,8 @@ class Hooks:
     """False while the worker is down: a block with predictions cannot be judged then."""
     punish: Callable[[bytes, str], None]
     """A peer (by consensus key) sent what no honest node sends."""
+    brings_to: Callable[[], int] = lambda: 0
+    """Height up to which a catch-up brings certified blocks now; 0 if none does (S9)."""
     on_vote_refused: Callable[[], None] = lambda: None
     """Our own signer did not sign."""
 

@@ -27,7 +27,7 @@ from andon.core.state_proof import check_state_proof, value_digest
 from andon.core.wire import FinalBlock
 from consensus.ledger import MemoryState, update_tree
 from node.drivers.blob_parts import fetch_in_parts
-from node.drivers.sync import check_final_block
+from node.drivers.certified import check_final_block
 from node.storage import (
     BlobStore,
     ChainStore,

@@ -12,9 +12,9 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.wire import FinalBlock
 from consensus.ledger import MemoryState, Parent, check_and_execute_block, genesis_state, parent_of
+from node.drivers.certified import check_final_block
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.horizon import Horizon
-from node.drivers.sync import check_final_block
 from node.net.fetch import split_records
 
 CHAINS = sorted((Path(__file__).parents[1] / "vectors").glob("chain-*"))

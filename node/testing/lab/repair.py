@@ -19,12 +19,12 @@ from andon.core.certificate import Vote
 from andon.core.codec import decode
 from andon.core.errors import AndonError, Code, Unavailable
 from andon.core.wire import AdoptableBlock, FinalBlock, Status
+from node.drivers.certified import CertifiedChain as Certified
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import ExecutionDriver
 from node.drivers.predictions import PredictionCache, PredictionService
 from node.drivers.queries import ChainQueries
 from node.drivers.scrubber import Scrubber, ScrubPorts
-from node.drivers.sync import CertifiedChain as Certified
 from node.drivers.sync import SyncDriver
 from node.mempool import Verifier
 from node.storage import BlobStore, ChainStore, scrub

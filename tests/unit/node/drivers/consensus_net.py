@@ -17,7 +17,7 @@ from andon.core.errors import InvalidInput
 from andon.core.genesis import Params
 from andon.core.keys import PrivateKey
 from andon.core.transaction import Transaction
-from andon.core.wire import FinalBlock, Message, decode_frame, encode_frame
+from andon.core.wire import BlockWanted, FinalBlock, Message, decode_frame, encode_frame
 from consensus.ledger import Turn
 from node.drivers.consensus import ConsensusDriver
 from node.drivers.consensus_ports import Hooks
@@ -36,6 +36,7 @@ class AsyncChain:
         self.model = ModelChain(CHAIN_ID, genesis_set, PARAMS, disk, lies=False)
         self.disk = disk
         self.pool = pool
+        self.validated: list[int] = []
 
     def head(self) -> Header:
         return self.model.head
@@ -70,6 +71,7 @@ class AsyncChain:
 
     async def validate(self, block: Block, *, is_certified: bool = False) -> None:
         await asyncio.sleep(0)
+        self.validated.append(block.header.height)
         self.model.validate(block, is_certified=is_certified)
 
     async def commit(self, identity: bytes, certificate: Certificate) -> Header:
@@ -98,6 +100,8 @@ class Wire:
                 self.send(key, message)
 
     def send(self, peer_key: bytes, message: Message) -> None:
+        if isinstance(message, BlockWanted):
+            self._net.fetches.append(self._key)
         if self._key in self._net.cut or peer_key in self._net.cut:
             return
         driver = self._net.drivers.get(peer_key)
@@ -124,6 +128,8 @@ class Net:
         self.refused: list[InvalidInput] = []
         self.punished: list[str] = []
         self.unsigned: list[bytes] = []
+        self.fetches: list[bytes] = []
+        self.brings_to: dict[bytes, int] = {}
 
     def start(self, key: PrivateKey, group: asyncio.TaskGroup) -> None:
         disk = self.disks[key.public]
@@ -145,6 +151,7 @@ class Net:
                 on_behind=lambda: None,
                 may_vote=lambda: True,
                 punish=lambda _, reason: self.punished.append(reason),
+                brings_to=lambda: self.brings_to.get(key.public, 0),
                 on_vote_refused=lambda: self.unsigned.append(key.public),
             ),
         )

@@ -24,11 +24,11 @@ from andon.core.transaction import make_call
 from andon.core.wire import AdoptableBlock, FinalBlock, Status, Writes
 from consensus.ledger import Engine
 from node.checkout import CHECKOUT
+from node.drivers.certified import CertifiedChain as Certified
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.execution import ExecutionDriver
 from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionCache, PredictionService
-from node.drivers.sync import CertifiedChain as Certified
 from node.drivers.sync import SyncDriver
 from node.mempool import Verifier
 from node.storage import ChainStore, scrub

@@ -64,6 +64,30 @@ async def test_one_of_four_may_be_down_and_comes_back(tmp_path: Path) -> None:
     assert net.evidence == []
 
 
+async def test_beside_a_catch_up_nothing_is_fetched_or_executed_and_after_it_all(
+    tmp_path: Path,
+) -> None:
+    net = Net(tmp_path)
+    async with asyncio.TaskGroup() as group:
+        for key in net.keys:
+            net.start(key, group)
+        await net.reach(2)
+        late = net.keys[0].public
+        await net.stop(late)
+        missed = max(len(disk.finals) for disk in net.disks.values()) + 4
+        await net.reach(missed)
+        net.fetches.clear()
+        net.brings_to[late] = 10**6  # more than there is: a catch-up that stalls
+        net.start(net.keys[0], group)
+        await net.reach(missed + 3, [key.public for key in net.keys[1:]])
+        assert net.chains[late].validated == []
+        assert late not in net.fetches
+        net.brings_to[late] = 0
+        await net.reach(max(len(disk.finals) for disk in net.disks.values()) + 2)
+        await net.stop_all()
+    assert net.evidence == []
+
+
 async def test_a_signer_that_refuses_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     net = Net(tmp_path)
     async with asyncio.TaskGroup() as group:

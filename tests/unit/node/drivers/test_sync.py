@@ -18,8 +18,10 @@ from andon.core.certificate import (
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
-from node.drivers import sync
-from node.drivers.sync import LAG_NOW, WINDOW_BLOCKS, CertifiedChain, SyncDriver, check_final_block
+from node.drivers import sync, windows
+from node.drivers.certified import CertifiedChain, check_final_block
+from node.drivers.sync import LAG_NOW, SyncDriver
+from node.drivers.windows import WINDOW_BLOCKS
 
 CHAIN_ID = "plant-1"
 KEYS = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.public)
@@ -120,6 +122,7 @@ class Peers:
 class World:
     def __init__(self, peers: Peers) -> None:
         self.chain = Chain()
+        self.peers = peers
         self.punished: list[bytes] = []
         self.told: list[str] = []
         self.driver = SyncDriver(
@@ -173,7 +176,7 @@ class SlowPeers(Peers):
 async def test_a_slow_peer_holds_up_few_windows_and_loses_no_trust(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sync, "WINDOW_S", 0.4)
+    monkeypatch.setattr(windows, "WINDOW_S", 0.4)
     chain = make_chain(12 * WINDOW_BLOCKS)
     peers = SlowPeers(a=chain, b=chain)
     world = World(peers)
@@ -189,7 +192,7 @@ async def test_a_slow_peer_holds_up_few_windows_and_loses_no_trust(
 async def test_a_slow_peer_alone_is_followed_a_little_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sync, "LAST_WINDOW_S", 0.4)
+    monkeypatch.setattr(windows, "LAST_WINDOW_S", 0.4)
     chain = make_chain(6)
     world = World(SlowPeers(a=chain))
     world.claim(b"a", len(chain))
@@ -369,3 +372,83 @@ async def test_a_commit_that_cannot_be_made_ends_the_round_and_not_the_node() ->
     await asyncio.wait_for(world.driver.catch_up(), 10)
     assert world.chain.head() == chain[-1].block.header
     assert not refusals
+
+
+async def test_a_catch_up_brings_what_enough_weight_claims_and_says_so_while_it_runs() -> None:
+    length = 3 * WINDOW_BLOCKS
+    chain = make_chain(length)
+    world = World(Peers(a=chain, b=chain))
+    world.claim(b"a", 10**9)
+    world.claim(b"b", length)
+    assert world.driver.brings_to == 0  # nothing runs
+    targets: list[int] = []
+    validate = world.chain.validate
+
+    async def noted(block: Block, *, adopts: bool, effects: Effects | None) -> None:
+        targets.append(world.driver.brings_to)
+        await validate(block, adopts=adopts, effects=effects)
+
+    world.chain.validate = noted  # type: ignore[method-assign] # listens
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert set(targets) == {length}  # what one peer alone claims counts for nothing
+    assert world.driver.brings_to == 0
+
+
+class HangingPeers(Peers):
+    """Nobody answers until told to."""
+
+    def __init__(self, **chains: list[FinalBlock]) -> None:
+        super().__init__(**chains)
+        self.may_answer = asyncio.Event()
+
+    async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        await self.may_answer.wait()
+        return await super().blocks(node_key, first, count)
+
+
+async def test_a_catch_up_that_stalls_brings_nothing_until_it_moves_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync, "BRINGS_S", 0.1)
+    chain = make_chain(40)
+    peers = HangingPeers(a=chain, b=chain)
+    world = World(peers)
+    world.claim(b"a", 40)
+    world.claim(b"b", 40)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(world.driver.catch_up())
+        await asyncio.sleep(0.02)
+        assert world.driver.brings_to == 40
+        await asyncio.sleep(0.15)
+        assert world.driver.brings_to == 0
+        peers.may_answer.set()
+        await asyncio.wait_for(task, 10)
+    assert world.chain.head().height == 40
+
+
+async def test_catch_ups_that_bring_nothing_hold_up_consensus_once() -> None:
+    world = World(Peers())
+    asked: list[int] = []
+
+    async def gone(node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        asked.append(world.driver.brings_to)
+        raise Unavailable(Code.UNREACHABLE, "gone")
+
+    world.peers.blocks = gone  # type: ignore[method-assign] # listens
+    for _ in range(3):
+        for name in (b"a", b"b", b"c"):
+            world.claim(name, 40)
+        await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert 40 in asked
+    assert 0 in asked
+    assert asked == sorted(asked, reverse=True)
+
+
+async def test_a_block_without_a_good_certificate_silences_nobody() -> None:
+    chain = make_chain(40)
+    forged = [with_certificate(final, certify(final.block.header, 2)) for final in chain]
+    world = World(Peers(a=forged))
+    world.claim(b"a", 40)
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.punished == [b"a"]
+    assert world.told == []
