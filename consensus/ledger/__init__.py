@@ -19,6 +19,7 @@ from consensus.ledger.execution import (
     execute_transactions,
     intrinsic_gas,
 )
+from consensus.ledger.flat import FlatState
 from consensus.ledger.genesis import GenesisState, genesis_state
 from consensus.ledger.memory import MemoryState
 from consensus.ledger.overlay import Overlay
@@ -47,6 +48,7 @@ __all__ = [
     "Engine",
     "Environment",
     "Executed",
+    "FlatState",
     "GenesisState",
     "Host",
     "MemoryState",

@@ -88,12 +88,13 @@ def _written(parent: Parent, writes: Writes) -> Overlay:
         raise bad_block("writes", "there are not as many values as keys")
     if any(left >= right for left, right in pairwise(writes.keys)):
         raise bad_block("writes", "the keys are not ascending")
-    overlay = Overlay(parent.state)
-    for key, value in zip(writes.keys, writes.values, strict=True):
-        if not 0 < len(key) <= STATE_KEY_BYTES_MAX or parent.state.get(key) == value:
+    laid = dict(zip(writes.keys, writes.values, strict=True))
+    read = parent.state.get
+    for key, value in laid.items():
+        if not 0 < len(key) <= STATE_KEY_BYTES_MAX or read(key) == value:
             raise bad_block("writes", "a write changes nothing")
-        overlay.put(key, value)
-    overlay.forget_journal()
+    overlay = Overlay(parent.state)
+    overlay.put_final(laid)
     return overlay
 
 

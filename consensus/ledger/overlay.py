@@ -8,6 +8,7 @@ stored state.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping
 from typing import Final
 
 from consensus.ledger.ports import StateReader
@@ -63,6 +64,11 @@ class Overlay:
             self._fresh_keys.append(key)
         self._journal.append((key, previous))
         self.writes[key] = value
+
+    def put_final(self, writes: Mapping[bytes, bytes | None]) -> None:
+        """Set many state keys of which none was set before; no rollback undoes it."""
+        self.writes.update(writes)
+        self._fresh_keys += writes
 
     def checkpoint(self) -> int:
         """Mark the present state."""

@@ -19,7 +19,6 @@ from andon.core.state_proof import (
     StateProof,
     child_of,
     key_digest,
-    value_digest,
 )
 
 
@@ -47,11 +46,12 @@ def update_tree(
     Returns the new root and the changed nodes by path (None: the node is gone). Cost: one hash
     a touched node plus three a changed key.
     """
-    leaves: list[_Leaf] = []
     places = digests(Domain.STATE_KEY, changes)
-    for place, value in zip(places, changes.values(), strict=True):
-        content = None if value is None else place + value_digest(value)
-        leaves.append((place.hex().encode(), place, content))
+    values = digests(Domain.STATE_VALUE, [value or b"" for value in changes.values()])
+    leaves: list[_Leaf] = [
+        (place.hex().encode(), place, None if value is None else place + hashed)
+        for place, hashed, value in zip(places, values, changes.values(), strict=True)
+    ]
     leaves.sort()
     batch = _Batch(reader)
     if leaves:
@@ -120,11 +120,10 @@ class _Batch:
 
     def update(self, path: bytes, leaves: list[_Leaf]) -> bytes | None:
         """Rewrite the subtree at `path`; returns its new content, which `writes` holds too."""
-        old = self._read(path)
+        return self._replace(path, self._read(path), leaves)
+
+    def _replace(self, path: bytes, old: bytes | None, leaves: list[_Leaf]) -> bytes | None:
         if old is None or len(old) == LEAF_BYTES:
-            if len(leaves) == 1 and old is not None and old[:DIGEST_BYTES] == leaves[0][1]:
-                content = self.writes[path] = leaves[0][2]  # The usual case: another value.
-                return content
             content = self._rebuild(path, old, leaves)
         else:
             content = self._descend(path, old, leaves)
@@ -159,23 +158,29 @@ class _Batch:
 
     def _descend(self, path: bytes, old: bytes, leaves: list[_Leaf]) -> bytes | None:
         """An inner node: rewrite the touched children and put their hashes in their places."""
-        bitmap = old[0] << 8 | old[1]
+        read, writes = self._read, self.writes
+        bitmap = after = old[0] << 8 | old[1]
         replaced: dict[int, bytes | None] = {}
         for nibble, group in _split(leaves, len(path)):
-            replaced[nibble] = self.update(path + _DIGITS[nibble], group)
-        after = bitmap
-        for nibble, content in replaced.items():
+            below = path + _DIGITS[nibble]
+            child, (_, place, leaf) = read(below), group[0]
+            if (
+                child is not None
+                and len(child) == LEAF_BYTES
+                and child[:DIGEST_BYTES] == place
+                and len(group) == 1
+            ):
+                content = writes[below] = leaf  # The usual case: another value.
+            else:
+                content = self._replace(below, child, group)
+            replaced[nibble] = content
             after = after | 1 << nibble if content is not None else after & ~(1 << nibble)
         if after.bit_count() < 2:
             collapsed = self._collapse(path, after, replaced)
             if after == 0 or collapsed is not None:
                 return collapsed
-        if after == bitmap and len(replaced) == 1:
-            ((nibble, content),) = replaced.items()
-            if content is None:  # A key that never stood here was deleted.
-                return old
-            start = BITMAP_BYTES + DIGEST_BYTES * (bitmap & ((1 << nibble) - 1)).bit_count()
-            return old[:start] + _hash(content) + old[start + DIGEST_BYTES :]
+        if after == bitmap:
+            return _with_hashes(old, bitmap, replaced)
         hashes, position = [], BITMAP_BYTES
         for nibble in range(NIBBLES):
             present = bitmap >> nibble & 1
@@ -201,6 +206,17 @@ class _Batch:
             return None
         self.writes[below] = None
         return content
+
+
+def _with_hashes(old: bytes, bitmap: int, replaced: Mapping[int, bytes | None]) -> bytes:
+    """Put new hashes into an inner node that keeps its children."""
+    content = bytearray(old)
+    for nibble, child in replaced.items():
+        if child is not None:  # Else a key that never stood here was deleted.
+            tag = _LEAF_TAG if len(child) == LEAF_BYTES else _INNER_TAG
+            start = BITMAP_BYTES + DIGEST_BYTES * (bitmap & ((1 << nibble) - 1)).bit_count()
+            content[start : start + DIGEST_BYTES] = sha256(tag + child).digest()
+    return bytes(content)
 
 
 def _split(leaves: list[_Leaf], depth: int) -> list[tuple[int, list[_Leaf]]]:

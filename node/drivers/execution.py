@@ -305,7 +305,8 @@ class ExecutionDriver:
         effects: Effects | None,
         lap: Lap,
     ) -> Executed:
-        parent = self._tree.parent(block.header.parent)
+        find = self._tree.parent if effects is None else self._tree.flat_parent
+        parent = find(block.header.parent)
         self.horizon.check(parent)
         executed = adopt_or_execute(parent, block, self._engine, verified, effects, lap)
         self._tree.add(KnownBlock(block=block, executed=executed, is_checked=False))

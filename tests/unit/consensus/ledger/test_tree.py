@@ -85,6 +85,29 @@ def test_batch_updates_give_the_root_of_the_naive_tree(
     assert nodes.nodes == fresh.nodes
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_what_a_lone_leaf_leaves_of_its_branch_is_lifted(depth: int, others: int) -> None:
+    near, far = keys_by_path(depth)
+    state = dict.fromkeys((*near, *far[:others]), b"v")
+    nodes = Nodes()
+    nodes.apply(dict(state))
+    state.pop(near[0])
+    assert nodes.apply({near[0]: None}) == naive_root(state)
+    state[near[1]] = b"w"
+    assert nodes.apply({near[1]: b"w", near[0]: None}) == naive_root(state)
+
+
+def keys_by_path(depth: int) -> tuple[list[bytes], list[bytes]]:
+    """Two keys that share so many first digits, and keys that share not even the first."""
+    first = key_digest(b"key-0").hex()
+    keys = [b"key-%d" % number for number in range(1, 4000)]
+    shared = [key for key in keys if key_digest(key).hex()[:depth] == first[:depth]]
+    parted = [key for key in shared if key_digest(key).hex()[depth] != first[depth]]
+    far = [key for key in keys if key_digest(key).hex()[0] != first[0]]
+    return [b"key-0", parted[0]], far
+
+
 @given(st.dictionaries(small_keys, st.binary(max_size=4), max_size=40), small_keys)
 def test_every_proof_says_what_the_state_says(state: dict[bytes, bytes], key: bytes) -> None:
     nodes = Nodes()
