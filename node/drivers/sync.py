@@ -23,9 +23,15 @@ from andon.core.wire import Effects, Status
 from node.drivers.certified import check_final_block, check_follows
 from node.drivers.claims import Claims
 from node.drivers.commits import Commits
-from node.drivers.windows import PENALTY_LIE, WINDOW_BLOCKS, Offer, Source, Windows
+from node.drivers.windows import (
+    PENALTY_LIE,
+    WINDOW_BLOCKS,
+    WINDOWS_AHEAD_MAX,
+    Offer,
+    Source,
+    Windows,
+)
 
-WINDOWS_AHEAD_MAX = 4
 BLOCKS_PER_COMMIT = 16
 """One flush of the disk for so many blocks."""
 LAG_NOW = 8

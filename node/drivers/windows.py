@@ -1,6 +1,8 @@
 """Some blocks in a row from whichever peers have them: one peer after the other, each in its time.
 
-Heights decide whom to ask first, slowness who is asked last. What comes is unchecked.
+Heights decide whom to ask first, slowness who is asked last. What comes is unchecked. Windows are
+applied in order, so one slow answer holds up all of them: it is waited for a few times as long as
+answers take, and what the peer left is asked of the next one.
 """
 
 from __future__ import annotations
@@ -17,8 +19,15 @@ from andon.core.wire import AdoptableBlock, Effects, FinalBlock
 from node.drivers.claims import Claims
 
 WINDOW_BLOCKS = 32
+WINDOWS_AHEAD_MAX = 4
 WINDOW_S = 5.0
-"""Windows are applied in order: a peer that gives one no faster is left for the next peer."""
+"""A peer that gives a window no faster, in however many answers, is left for the next peer."""
+PATIENCE_TIMES = 4
+"""An answer that takes so many times as long as others did is not waited for, either."""
+PATIENCE_S_MIN = 0.5
+LOOK_EVERY_S = 0.1
+WEIGHT_OF_LAST = 0.25
+"""How much the last answer counts in what is usual."""
 LAST_WINDOW_S = 60.0
 """For the last peer there is; longer than a request may take, so that a slow link gets ahead."""
 PENALTY_LIE = 50.0
@@ -61,25 +70,50 @@ class Windows:
         self._claims = claims
         self._adopts = adopts
         self._punish = punish
+        self._usual_s: float | None = None
 
     async def fetch(self, first: int, count: int) -> list[Offer]:
         """Fetch one window, going from peer to peer; shorter if nobody gives the rest."""
         got: list[Offer] = []
         peers = self._claims.in_turn(first, first // WINDOW_BLOCKS, _now_s())
         for peer in peers:
-            try:
-                async with asyncio.timeout(LAST_WINDOW_S if peer is peers[-1] else WINDOW_S):
-                    await self._fill(got, peer, first, count)
-            except TimeoutError:
-                log.info("sync.slow_peer", peer=peer.hex()[:16], first=first, got=len(got))
-                self._claims.note_slow(peer, _now_s())
+            await self._ask_in_time(got, peer, first, count, is_last=peer is peers[-1])
             if len(got) >= count:
                 break
         return got
 
+    async def _ask_in_time(
+        self, got: list[Offer], peer: bytes, first: int, count: int, *, is_last: bool
+    ) -> None:
+        """Let one peer fill the window until it is late."""
+        began_s = moved_s = _now_s()
+        size = len(got)
+        async with asyncio.TaskGroup() as group:
+            filling = group.create_task(self._fill(got, peer, first, count))
+            while not (await asyncio.wait({filling}, timeout=LOOK_EVERY_S))[0]:
+                now_s = _now_s()
+                if len(got) > size:
+                    size, moved_s = len(got), now_s
+                is_late = now_s - began_s >= (LAST_WINDOW_S if is_last else WINDOW_S)
+                if is_late or (not is_last and now_s - moved_s >= self._patience_s()):
+                    filling.cancel()
+                    log.info("sync.slow_peer", peer=peer.hex()[:16], first=first, got=len(got))
+                    self._claims.note_slow(peer, now_s)
+                    break
+
+    def _patience_s(self) -> float:
+        if self._usual_s is None:
+            return WINDOW_S
+        return min(WINDOW_S, max(PATIENCE_S_MIN, PATIENCE_TIMES * self._usual_s))
+
+    def _note_answer(self, seconds: float) -> None:
+        usual_s = seconds if self._usual_s is None else self._usual_s
+        self._usual_s = usual_s + WEIGHT_OF_LAST * (seconds - usual_s)
+
     async def _fill(self, got: list[Offer], peer: bytes, first: int, count: int) -> None:
         """Add what one peer gives of a window; what came stays if it is cut off."""
         while len(got) < count:
+            began_s = _now_s()
             try:
                 offers = await self._ask(peer, first + len(got), count - len(got))
             except Unavailable:
@@ -91,6 +125,7 @@ class Windows:
             expected = list(range(first + len(got), first + len(got) + len(offers)))
             if heights != expected or not offers or len(offers) > count - len(got):
                 return
+            self._note_answer(_now_s() - began_s)
             got += offers
 
     async def _ask(self, peer: bytes, first: int, count: int) -> list[Offer]:

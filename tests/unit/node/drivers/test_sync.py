@@ -189,6 +189,52 @@ async def test_a_slow_peer_holds_up_few_windows_and_loses_no_trust(
     assert world.punished == []
 
 
+class Silent(Peers):
+    """`a` takes what it is asked and never answers; the others take 10 ms."""
+
+    async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        if node_key == b"a":
+            self.asked.append(node_key)
+            await asyncio.Event().wait()
+        await asyncio.sleep(0.01)
+        return await super().blocks(node_key, first, count)
+
+
+async def test_a_peer_that_never_answers_holds_up_others_no_longer_than_they_make_it_late() -> None:
+    chain = make_chain(12 * WINDOW_BLOCKS)
+    peers = Silent(a=chain, b=chain, c=chain)
+    world = World(peers)
+    for name in (b"a", b"b", b"c"):
+        world.claim(name, len(chain))
+    began_s = asyncio.get_running_loop().time()
+    await asyncio.wait_for(world.driver.catch_up(), 60)
+    assert world.chain.head() == chain[-1].block.header
+    # Not one of the four windows that are under way at first waits for WINDOW_S.
+    assert asyncio.get_running_loop().time() - began_s < windows.WINDOW_S
+    assert peers.asked.count(b"a") <= windows.WINDOWS_AHEAD_MAX
+    assert world.punished == []
+
+
+async def test_several_windows_are_under_way_at_several_peers_at_a_time() -> None:
+    chain = make_chain(8 * WINDOW_BLOCKS)
+    under_way: set[tuple[bytes, int]] = set()
+    most: list[int] = []
+
+    class Watched(Peers):
+        async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+            under_way.add((node_key, first))
+            most.append(len({name for name, _ in under_way}))
+            await asyncio.sleep(0.01)
+            under_way.discard((node_key, first))
+            return await super().blocks(node_key, first, count)
+
+    world = World(Watched(a=chain, b=chain, c=chain))
+    for name in (b"a", b"b", b"c"):
+        world.claim(name, len(chain))
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert max(most) == 3
+
+
 async def test_a_slow_peer_alone_is_followed_a_little_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
