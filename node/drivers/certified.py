@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from andon.core.block import Block, Header, block_hash
 from andon.core.certificate import Certificate, ValidatorSet, Vote, VoteKind, check_certificate
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.wire import Effects, FinalBlock
+from node.drivers.windows import Offer
+
+RUN_BLOCKS_MAX = 16
+RUN_TRANSACTIONS_MAX = 1024
+"""One job of the execution thread; the block that exceeds it is the last of its run."""
 
 
 class Executor(Protocol):
@@ -25,10 +30,13 @@ class Executor(Protocol):
         block: Block,
         *,
         is_certified: bool = False,
-        adopts: bool = False,
-        effects: Effects | None = None,
     ) -> None:
-        """Check and execute a block, or adopt it."""
+        """Check and execute a block."""
+
+    async def adopt(
+        self, blocks: Sequence[tuple[Block, Effects | None]]
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
+        """Adopt or execute blocks in a row; how many, and why not the next one."""
 
     async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
         """Make blocks durable."""
@@ -48,9 +56,60 @@ class CertifiedChain:
         await self._advance(certificates[-1].vote)
         return await self._executor.commit(identity, *certificates)
 
-    async def validate(self, block: Block, *, adopts: bool, effects: Effects | None) -> None:
-        """Adopt a certified block if its effects came with it; else check and execute it."""
-        await self._executor.validate(block, is_certified=True, adopts=adopts, effects=effects)
+    async def take_over(
+        self, run: Sequence[Offer], *, adopts: bool
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
+        """Adopt certified blocks in a row whose effects came with them, execute the others.
+
+        Unless it `adopts`, signatures are checked and every block is executed (S6). Returns how
+        many blocks were good, and what was wrong with the next one.
+        """
+        blocks = [(offer.final.block, offer.effects) for offer in run]
+        if adopts:
+            return await self._executor.adopt(blocks)
+        for taken, (block, _) in enumerate(blocks):
+            try:
+                await self._executor.validate(block, is_certified=True)
+            except (InvalidInput, Unavailable) as error:
+                return taken, error
+        return len(run), None
+
+
+def runs_of(offers: Sequence[Offer]) -> Iterator[list[Offer]]:
+    """Cut blocks in a row into runs of one epoch that are checked and taken over in one step."""
+    run: list[Offer] = []
+    size = 0
+    for offer in offers:
+        if run and (
+            len(run) >= RUN_BLOCKS_MAX
+            or size >= RUN_TRANSACTIONS_MAX
+            or offer.header.epoch != run[-1].header.epoch
+            # The next epoch's validators are known only once its closing block is final.
+            or run[-1].header.closes_epoch
+        ):
+            yield run
+            run, size = [], 0
+        run.append(offer)
+        size += len(offer.final.block.transactions)
+    if run:
+        yield run
+
+
+def check_run(
+    chain_id: str, validators: ValidatorSet, tip: Header, run: Sequence[Offer]
+) -> tuple[int, InvalidInput | None]:
+    """Check that blocks of one epoch follow `tip` and are certified (slow, for a thread).
+
+    Returns how many do, and what is wrong with the next one.
+    """
+    for count, offer in enumerate(run):
+        try:
+            check_follows(offer.header, tip)
+            check_final_block(chain_id, validators, offer.final)
+        except InvalidInput as error:
+            return count, error
+        tip = offer.header
+    return len(run), None
 
 
 def check_follows(header: Header, tip: Header) -> None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from andon.core.block import Block, Header, Justification, block_hash
 from andon.core.certificate import Certificate, ValidatorSet
-from andon.core.errors import AndonError, Code, InvalidInput, Misuse
+from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailable
 from andon.core.genesis import Genesis, Params
 from andon.core.transaction import Transaction
 from andon.core.wire import Effects, FinalBlock
@@ -208,20 +208,12 @@ class ExecutionDriver:
         known.votes = lap
         return block
 
-    async def validate(
-        self,
-        block: Block,
-        *,
-        is_certified: bool = False,
-        adopts: bool = False,
-        effects: Effects | None = None,
-    ) -> None:
+    async def validate(self, block: Block, *, is_certified: bool = False) -> None:
         """Check, execute and recompute a block; does nothing for one that is known.
 
         With `is_certified` the caller holds a Final certificate over the block, and the outputs
         that a quorum recomputed are taken as they are: this is how a node without a worker, or
-        with one that is still warming up, follows the chain. Who `adopts` takes signatures as they
-        are, too, and what the block did, if `effects` say it (S2, S4). Never vote after either.
+        with one that is still warming up, follows the chain. Never vote after that.
 
         Raises:
             InvalidInput: the rule that is broken; PREDICTION_MISMATCH with fields model_id,
@@ -234,10 +226,10 @@ class ExecutionDriver:
             if self.known(identity):
                 return
             lap = Lap(self._observe)
-            verified = None if adopts else await self._verifier.verify_block(block.transactions)
+            verified = await self._verifier.verify_block(block.transactions)
             lap(SIGNATURES)
-            executed = await self._execute(lambda: self._validate(block, verified, effects, lap))
-            if not (is_certified or adopts):
+            executed = await self._execute(lambda: self._validate(block, verified, None, lap))
+            if not is_certified:
                 # If this raises, the block stays unchecked, and nothing can stand on it.
                 await self._recompute(block, executed)
                 lap(RECOMPUTE)
@@ -245,6 +237,18 @@ class ExecutionDriver:
             if known is not None:
                 known.is_checked = True
                 known.votes = lap
+
+    async def adopt(
+        self, blocks: Sequence[tuple[Block, Effects | None]]
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
+        """Take over blocks in a row, of all of which the caller holds a Final certificate.
+
+        Signatures are taken as they are, and so is what a block did if its effects say it; else it
+        is executed (S2, S4). Never vote after that. One job for all: a step to the thread and back
+        costs as much as a small block. Returns how many were good, and why the next one was not.
+        """
+        async with self._validating:
+            return await self._execute(lambda: self._adopt(blocks))
 
     async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
         """Make a block and its ancestors final and durable; returns the last final header.
@@ -311,6 +315,21 @@ class ExecutionDriver:
         executed = adopt_or_execute(parent, block, self._engine, verified, effects, lap)
         self._tree.add(KnownBlock(block=block, executed=executed, is_checked=False))
         return executed
+
+    def _adopt(
+        self, blocks: Sequence[tuple[Block, Effects | None]]
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
+        for count, (block, effects) in enumerate(blocks):
+            identity, lap = block_hash(block.header), Lap(self._observe)
+            try:
+                if not self.known(identity):
+                    self._validate(block, None, effects, lap)
+            except (InvalidInput, Unavailable) as error:
+                return count, error
+            known = self._tree.get(identity)
+            if known is not None and not known.is_checked:
+                known.is_checked, known.votes = True, lap
+        return len(blocks), None
 
     def _flush(self, identity: bytes, certificates: tuple[Certificate, ...]) -> list[KnownBlock]:
         """Store a branch and make it the root; on the storage thread, so one at a time."""

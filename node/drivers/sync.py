@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
-from andon.core.block import Block, Header
+from andon.core.block import Header
 from andon.core.certificate import Certificate, ValidatorSet
 from andon.core.errors import Code, InvalidInput, Unavailable
-from andon.core.wire import Effects, Status
-from node.drivers.certified import check_final_block, check_follows
+from andon.core.wire import Status
+from node.drivers.certified import check_run, runs_of
 from node.drivers.claims import Claims
 from node.drivers.commits import Commits
 from node.drivers.windows import (
@@ -56,8 +56,10 @@ class Chain(Protocol):
     def validators(self, epoch: int | None = None) -> ValidatorSet:
         """Validators of an epoch that the chain has reached."""
 
-    async def validate(self, block: Block, *, adopts: bool, effects: Effects | None) -> None:
-        """Adopt a certified block, or execute it. Raises InvalidInput."""
+    async def take_over(
+        self, run: Sequence[Offer], *, adopts: bool
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
+        """Adopt or execute certified blocks; how many, and why not the next one."""
 
     async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
         """Make a block and its ancestors durable, with the certificates that name them."""
@@ -224,8 +226,8 @@ class SyncDriver:
                         fetching.append(group.create_task(self._windows.fetch(begin, count)))
                         begin += count
                     window = await fetching.popleft()
-                    for offer in window:
-                        await self._apply(offer)
+                    for run in runs_of(window):
+                        await self._apply(run)
                     if len(window) < WINDOW_BLOCKS:
                         break  # the end of what anybody proves, or a gap: look again
                 await self._flush(is_awaited=True)
@@ -237,35 +239,51 @@ class SyncDriver:
                 for task in fetching:
                     task.cancel()
 
-    async def _apply(self, offer: Offer) -> None:
-        """Check and take over one block, commit at times; raises Unavailable to end the round."""
-        final, header, head = offer.final, offer.final.block.header, self._chain.head()
-        if header.height <= head.height:
+    async def _apply(self, offers: list[Offer]) -> None:
+        """Check and take over a run, commit at times; raises Unavailable to end the round."""
+        head = self._chain.head()
+        run = [offer for offer in offers if offer.header.height > head.height]
+        if not run:
             return  # consensus was faster
+        tip = self._tip if self._tip.height > head.height else head
         try:
-            check_follows(header, self._tip if self._tip.height > head.height else head)
-            validators = self._chain.validators(header.epoch)
-            await asyncio.to_thread(check_final_block, self._chain_id, validators, final)
+            validators = self._chain.validators(run[0].header.epoch)
+        except InvalidInput as error:
+            raise self._blame(run[0], error) from None
+        checked = await asyncio.to_thread(check_run, self._chain_id, validators, tip, run)
+        count: int = checked[0]
+        failure: InvalidInput | Unavailable | None = checked[1]
+        if count:
             if not self.is_syncing:  # S8: what is not certified silences nobody
                 self.is_syncing = True
                 self._sync_started()
-            await self._chain.validate(final.block, adopts=self._adopts, effects=offer.effects)
-        except InvalidInput as error:
-            if error.code is not Code.PREDICTION_MISMATCH:
-                self._claims.doubt(offer.peer, _now_s())
-                # S5: no root names the outputs that only failed calls used.
-                if error.fields.get("rule") != UNPROVED_RULE:
-                    self._punish(offer.peer, PENALTY_LIE, f"sync {error.code.name}")
-            raise Unavailable(error.code, f"block {header.height}: {error.message}") from None
-        self._tip = header
-        self._is_fruitful, self._moved_s = True, _now_s()
-        self._claims.trust(offer.peer)
-        if final.path:
-            return  # committed with the descendant that the certificate names
-        self._certificates.append(final.certificate)
-        # The next epoch's validators are known only once its closing block is final.
-        if len(self._certificates) >= BLOCKS_PER_COMMIT or header.closes_epoch:
-            await self._flush(is_awaited=header.closes_epoch)
+            count, refused = await self._chain.take_over(run[:count], adopts=self._adopts)
+            failure = refused or failure
+            await self._count_in(run[:count])
+        if failure is not None:
+            raise self._blame(run[count], failure)
+
+    async def _count_in(self, taken: list[Offer]) -> None:
+        for offer in taken:
+            self._tip = offer.header
+            self._is_fruitful, self._moved_s = True, _now_s()
+            self._claims.trust(offer.peer)
+            if not offer.final.path:  # else it is committed with the descendant that is named
+                self._certificates.append(offer.final.certificate)
+        closes_epoch = self._tip.closes_epoch
+        if len(self._certificates) >= BLOCKS_PER_COMMIT or closes_epoch:
+            await self._flush(is_awaited=closes_epoch)
+
+    def _blame(self, offer: Offer, failure: InvalidInput | Unavailable) -> Unavailable:
+        """Judge whoever gave a block that was not taken; what ends the round."""
+        if isinstance(failure, Unavailable):
+            return failure
+        if failure.code is not Code.PREDICTION_MISMATCH:
+            self._claims.doubt(offer.peer, _now_s())
+            # S5: no root names the outputs that only failed calls used.
+            if failure.fields.get("rule") != UNPROVED_RULE:
+                self._punish(offer.peer, PENALTY_LIE, f"sync {failure.code.name}")
+        return Unavailable(failure.code, f"block {offer.header.height}: {failure.message}")
 
     async def _flush(self, *, is_awaited: bool) -> None:
         """Make what is validated and certified durable, in one step of the disk."""

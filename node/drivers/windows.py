@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from andon.core.block import Header
 from andon.core.errors import InvalidInput, Unavailable
 from andon.core.wire import AdoptableBlock, Effects, FinalBlock
 from node.drivers.claims import Claims
@@ -52,6 +53,11 @@ class Offer:
     peer: bytes
     final: FinalBlock
     effects: Effects | None
+
+    @property
+    def header(self) -> Header:
+        """Header of the block."""
+        return self.final.block.header
 
 
 class Windows:
@@ -121,7 +127,7 @@ class Windows:
             except InvalidInput as error:
                 self._punish(peer, PENALTY_LIE, f"sync {error.code.name}")
                 return
-            heights = [offer.final.block.header.height for offer in offers]
+            heights = [offer.header.height for offer in offers]
             expected = list(range(first + len(got), first + len(got) + len(offers)))
             if heights != expected or not offers or len(offers) > count - len(got):
                 return

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
 from node.drivers import sync, windows
 from node.drivers.certified import CertifiedChain, check_final_block
 from node.drivers.sync import LAG_NOW, SyncDriver
-from node.drivers.windows import WINDOW_BLOCKS
+from node.drivers.windows import WINDOW_BLOCKS, Offer
 
 CHAIN_ID = "plant-1"
 KEYS = sorted((PrivateKey(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.public)
@@ -86,11 +86,15 @@ class Chain:
     def validators(self, epoch: int | None = None) -> ValidatorSet:
         return SET
 
-    async def validate(self, block: Block, *, adopts: bool, effects: Effects | None) -> None:
+    async def take_over(
+        self, run: Sequence[Offer], *, adopts: bool
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
         assert adopts
-        assert effects is None
         await asyncio.sleep(0)
-        self.validated[block_hash(block.header)] = block.header
+        for offer in run:
+            assert offer.effects is None
+            self.validated[block_hash(offer.header)] = offer.header
+        return len(run), None
 
     async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
         self.commits += 1
@@ -358,16 +362,14 @@ async def test_the_sign_state_is_advanced_before_blocks_are_stored() -> None:
     events: list[str] = []
 
     class Executor(Chain):
-        async def validate(
-            self,
-            block: Block,
-            *,
-            is_certified: bool = False,
-            adopts: bool = False,
-            effects: Effects | None = None,
-        ) -> None:
-            assert is_certified
-            await super().validate(block, adopts=adopts, effects=effects)
+        async def validate(self, block: Block, *, is_certified: bool = False) -> None:
+            raise AssertionError("it adopts")
+
+        async def adopt(
+            self, blocks: Sequence[tuple[Block, Effects | None]]
+        ) -> tuple[int, InvalidInput | Unavailable | None]:
+            assert blocks == [(final.block, None)]
+            return await self.take_over([Offer(b"a", final, None)], adopts=True)
 
         async def commit(self, identity: bytes, *certificates: Certificate) -> Header:
             events.append("stored")
@@ -378,7 +380,7 @@ async def test_the_sign_state_is_advanced_before_blocks_are_stored() -> None:
 
     final = make_chain(1)[0]
     chain = CertifiedChain(Executor(), advance)
-    await chain.validate(final.block, adopts=True, effects=None)
+    assert await chain.take_over([Offer(b"a", final, None)], adopts=True) == (1, None)
     await chain.commit(final.certificate.vote.block, final.certificate)
     assert events == ["advanced to 1", "stored"]
 
@@ -428,13 +430,15 @@ async def test_a_catch_up_brings_what_enough_weight_claims_and_says_so_while_it_
     world.claim(b"b", length)
     assert world.driver.brings_to == 0  # nothing runs
     targets: list[int] = []
-    validate = world.chain.validate
+    take_over = world.chain.take_over
 
-    async def noted(block: Block, *, adopts: bool, effects: Effects | None) -> None:
+    async def noted(
+        run: Sequence[Offer], *, adopts: bool
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
         targets.append(world.driver.brings_to)
-        await validate(block, adopts=adopts, effects=effects)
+        return await take_over(run, adopts=adopts)
 
-    world.chain.validate = noted  # type: ignore[method-assign] # listens
+    world.chain.take_over = noted  # type: ignore[method-assign] # listens
     await asyncio.wait_for(world.driver.catch_up(), 10)
     assert set(targets) == {length}  # what one peer alone claims counts for nothing
     assert world.driver.brings_to == 0
