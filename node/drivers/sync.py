@@ -24,8 +24,10 @@ from node.drivers.certified import check_run, runs_of
 from node.drivers.claims import Claims
 from node.drivers.commits import Commits
 from node.drivers.windows import (
+    LAST_WINDOW_S,
     PENALTY_LIE,
     WINDOW_BLOCKS,
+    WINDOW_S,
     WINDOWS_AHEAD_MAX,
     Offer,
     Source,
@@ -195,6 +197,8 @@ class SyncDriver:
             while self.best_claim > self._chain.head().height:
                 before = self._chain.head().height
                 await self._round()
+                if self._chain.head().height >= self.supported_height:
+                    self._end_silence()
                 if self._chain.head().height == before:
                     self._drop_best_claim(before)
         except asyncio.CancelledError:
@@ -203,18 +207,27 @@ class SyncDriver:
             raise
         finally:
             self._moved_s = -BRINGS_S
-            if self.is_syncing:
-                self.is_syncing = False
-                self._sync_ended()
+            self._end_silence()
             log.info("sync.ended", height=self._chain.head().height, start=start)
+
+    def _end_silence(self) -> None:
+        if self.is_syncing:
+            self.is_syncing = False
+            self._sync_ended()
 
     def _drop_best_claim(self, height: int) -> None:
         """Nobody could prove more than our head: the claims above it are worth nothing."""
         self._claims.drop_above(height, self._chain.validators(), _now_s())
 
     async def _round(self) -> None:
-        """Fetch windows ahead in parallel and apply them in order, until one fails."""
-        begin, target = self._chain.head().height + 1, self.best_claim
+        """Fetch windows ahead in parallel and apply them in order, until one fails.
+
+        First as far as more weight claims than may lie: whoever claims more alone must not keep a
+        validator silent by an answer that does not come (S8).
+        """
+        begin, supported = self._chain.head().height + 1, self.supported_height
+        is_hint = 0 < supported < begin
+        target = supported if supported >= begin else self.best_claim
         fetching: deque[asyncio.Task[list[Offer]]] = deque()
         self._tip, self._certificates = self._chain.head(), []
         async with asyncio.TaskGroup() as group:
@@ -223,7 +236,9 @@ class SyncDriver:
                 while begin <= target or fetching:
                     while begin <= target and len(fetching) < WINDOWS_AHEAD_MAX:
                         count = min(WINDOW_BLOCKS, target + 1 - begin)
-                        fetching.append(group.create_task(self._windows.fetch(begin, count)))
+                        window_s = WINDOW_S if is_hint else LAST_WINDOW_S
+                        fetch = self._windows.fetch(begin, count, window_s)
+                        fetching.append(group.create_task(fetch))
                         begin += count
                     window = await fetching.popleft()
                     for run in runs_of(window):

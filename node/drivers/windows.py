@@ -8,7 +8,7 @@ answers take, and what the peer left is asked of the next one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,34 +78,39 @@ class Windows:
         self._punish = punish
         self._usual_s: float | None = None
 
-    async def fetch(self, first: int, count: int) -> list[Offer]:
-        """Fetch one window, going from peer to peer; shorter if nobody gives the rest."""
+    async def fetch(self, first: int, count: int, last_s: float) -> list[Offer]:
+        """Fetch one window, going from peer to peer; shorter if nobody gives the rest.
+
+        The last peer has `last_s` seconds for it.
+        """
         got: list[Offer] = []
         peers = self._claims.in_turn(first, first // WINDOW_BLOCKS, _now_s())
         for peer in peers:
-            await self._ask_in_time(got, peer, first, count, is_last=peer is peers[-1])
+            filling = self._fill(got, peer, first, count)
+            if not await self._is_in_time(filling, got, last_s if peer is peers[-1] else None):
+                log.info("sync.slow_peer", peer=peer.hex()[:16], first=first, got=len(got))
+                self._claims.note_slow(peer, _now_s())
             if len(got) >= count:
                 break
         return got
 
-    async def _ask_in_time(
-        self, got: list[Offer], peer: bytes, first: int, count: int, *, is_last: bool
-    ) -> None:
-        """Let one peer fill the window until it is late."""
+    async def _is_in_time(
+        self, work: Coroutine[None, None, None], got: list[Offer], limit_s: float | None
+    ) -> bool:
+        """Let a peer fill the window for `limit_s`, or until it is late; False if it is cut off."""
         began_s = moved_s = _now_s()
         size = len(got)
         async with asyncio.TaskGroup() as group:
-            filling = group.create_task(self._fill(got, peer, first, count))
+            filling = group.create_task(work)
             while not (await asyncio.wait({filling}, timeout=LOOK_EVERY_S))[0]:
                 now_s = _now_s()
                 if len(got) > size:
                     size, moved_s = len(got), now_s
-                is_late = now_s - began_s >= (LAST_WINDOW_S if is_last else WINDOW_S)
-                if is_late or (not is_last and now_s - moved_s >= self._patience_s()):
+                is_silent = limit_s is None and now_s - moved_s >= self._patience_s()
+                if is_silent or now_s - began_s >= (WINDOW_S if limit_s is None else limit_s):
                     filling.cancel()
-                    log.info("sync.slow_peer", peer=peer.hex()[:16], first=first, got=len(got))
-                    self._claims.note_slow(peer, now_s)
-                    break
+                    return False
+        return True
 
     def _patience_s(self) -> float:
         if self._usual_s is None:

@@ -242,7 +242,7 @@ async def test_several_windows_are_under_way_at_several_peers_at_a_time() -> Non
 async def test_a_slow_peer_alone_is_followed_a_little_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(windows, "LAST_WINDOW_S", 0.4)
+    monkeypatch.setattr(sync, "LAST_WINDOW_S", 0.4)
     chain = make_chain(6)
     world = World(SlowPeers(a=chain))
     world.claim(b"a", len(chain))
@@ -306,10 +306,9 @@ async def test_a_catch_up_that_is_cancelled_tells_nobody_that_it_ended() -> None
     world = World(Peers(a=make_chain(length)))
     world.claim(b"a", length)
     task = asyncio.ensure_future(world.driver.catch_up())  # noqa: TID251
-    for _ in range(10_000):
-        await asyncio.sleep(0)
-        if world.driver.is_syncing:
-            break
+    async with asyncio.timeout(10):
+        while not world.driver.is_syncing:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -356,6 +355,47 @@ def test_a_wrong_certificate_is_refused(
 
 def with_certificate(final: FinalBlock, certificate: Certificate) -> FinalBlock:
     return FinalBlock(final.block, final.path, certificate)
+
+
+class Hanging(Peers):
+    """`a` gives what there is and then never answers."""
+
+    async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+        if node_key == b"a" and first > len(self.chains[b"a"]):
+            self.asked.append(node_key)
+            await asyncio.Event().wait()
+        return await super().blocks(node_key, first, count)
+
+
+async def test_a_liar_who_claims_too_much_and_hangs_silences_nobody_at_the_tip() -> None:
+    chain = make_chain(40)
+    peers = Hanging(a=chain[:41], b=chain[:39], c=chain[:39])
+    world = World(peers)
+    world.claim(b"a", 10**9)
+    for name in (b"b", b"c"):
+        world.claim(name, 39)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(world.driver.catch_up())
+        async with asyncio.timeout(10):
+            while len(world.told) < 2:  # noqa: ASYNC110 - polls
+                await asyncio.sleep(0.01)
+        # What more weight than may lie claims is here: the rest is followed without silence.
+        assert world.told == ["started", "ended at 39"]
+        assert not world.driver.is_syncing
+        assert not task.done()
+        task.cancel()
+    assert world.chain.head().height == 39
+
+
+async def test_one_peer_alone_ahead_is_followed_beyond_what_the_others_claim() -> None:
+    chain = make_chain(100)
+    world = World(Peers(a=chain, b=chain[:10], c=chain[:10]))
+    world.claim(b"a", 100)
+    for name in (b"b", b"c"):
+        world.claim(name, 10)
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.chain.head().height == 100
+    assert world.told == ["started", "ended at 10", "started", "ended at 100"]
 
 
 async def test_the_sign_state_is_advanced_before_blocks_are_stored() -> None:
