@@ -5,13 +5,16 @@ chunks come from all peers that offer the height, each checked when it arrives a
 that a restart goes on where it was. Who gives a chunk that does not fit is punished and not asked
 again; what one peer is slow with is asked of another, too, so no peer can hold the rest up. What
 comes after the snapshot is ordinary catch-up (`node/drivers/sync.py`).
+
+Whatever peers send, a node holds a piece of each fetch in memory, and of whole chunks only those
+that are being checked; the rest is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +23,7 @@ import structlog
 
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
 from andon.core.genesis import Genesis
+from node.storage.blob_files import full
 from node.storage.portable import (
     CHUNK_BYTES_MAX,
     MANIFEST,
@@ -37,7 +41,9 @@ SLOW_S = 5.0
 """A chunk that is under way for so long is asked of a second peer."""
 IDLE_S = 0.1
 FETCHES_AT_ONCE_MAX = 16
-"""Chunks in memory at a time, each up to CHUNK_BYTES_MAX."""
+"""Each holds a piece (`CHUNK_BYTES_MAX` of node/net/server.py) in memory, and on disk its chunk."""
+CHECKS_AT_ONCE_MAX = 1
+"""Whole chunks in memory; one that is checked takes about three times its bytes."""
 HEIGHTS_TRIED_MAX = 3
 OFFERS_PER_PEER_MAX = 16
 PENALTY_LIE = 50.0
@@ -53,6 +59,11 @@ class Source(Protocol):
 
     async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
         """One file. Raises Unavailable or InvalidInput."""
+
+    def snapshot_pieces(
+        self, node_key: bytes, height: int, name: str, bytes_max: int
+    ) -> AsyncIterator[bytes]:
+        """One file, piece by piece. Raises Unavailable or InvalidInput."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,7 @@ class StateSync:
         self._punish = punish
         self._liars: set[bytes] = set()
         self._slow: set[bytes] = set()
+        self._checks = asyncio.Semaphore(CHECKS_AT_ONCE_MAX)
 
     async def fetch(self) -> Fetched | None:
         """Fetch the highest snapshot that can be proved and completed; None if there is none."""
@@ -177,7 +189,7 @@ class StateSync:
             except InvalidInput as error:
                 self._condemn(peer, error)
                 continue
-            await asyncio.to_thread(_keep, folder, MANIFEST, data)
+            await asyncio.to_thread(_begin, folder, data)
             if await self._fetch_chunks(checked, folder, peers):
                 return Fetched(checked, folder)
         return None
@@ -230,20 +242,35 @@ class StateSync:
             if name is None:
                 await asyncio.sleep(IDLE_S)
                 continue
+            # Two peers may be asked for one chunk, and neither may write into the other's file.
+            part = folder / f"{name}.{peer.hex()[:16]}.part"
             try:
-                data = await self._source.snapshot_file(peer, checked.height, name, CHUNK_BYTES_MAX)
-                if name in chunks.lacking:
-                    await asyncio.to_thread(checked.check, name, data)
-                    await asyncio.to_thread(_keep, folder, name, data)
-                    chunks.lacking.discard(name)
-                else:
-                    failures[peer] += 1  # another was asked later and was faster
-            except Unavailable:
+                await self._fetch_part(peer, checked.height, name, part)
+                async with self._checks:
+                    if name in chunks.lacking:
+                        await asyncio.to_thread(_accept, checked, name, part)
+                        chunks.lacking.discard(name)
+                    else:
+                        failures[peer] += 1  # another was asked later and was faster
+            except Unavailable as error:
+                if error.code is Code.STORAGE_FULL:
+                    raise
                 failures[peer] += 1
             except InvalidInput as error:
                 self._condemn(peer, error)
             finally:
+                part.unlink(missing_ok=True)
                 chunks.end(peer, name)
+
+    async def _fetch_part(self, peer: bytes, height: int, name: str, part: Path) -> None:
+        """Write a chunk to a file as it comes; raises as the source, and STORAGE_FULL."""
+        try:
+            with part.open("wb") as file:
+                pieces = self._source.snapshot_pieces(peer, height, name, CHUNK_BYTES_MAX)
+                async for piece in pieces:
+                    await asyncio.to_thread(file.write, piece)
+        except OSError as error:
+            raise full("a chunk", error) from None
 
     def _condemn(self, peer: bytes, error: InvalidInput) -> None:
         if peer not in self._liars:
@@ -257,12 +284,30 @@ def _check_height(checked: Checked, height: int) -> None:
         raise InvalidInput(Code.BAD_PROOF, f"a snapshot of {checked.height} as one of {height}")
 
 
-def _keep(folder: Path, name: str, data: bytes) -> None:
-    """Store a checked file under its name, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = folder / f"{name}.part"
-    part.write_bytes(data)
-    part.rename(folder / name)
+def _begin(folder: Path, manifest: bytes) -> None:
+    """Store a checked manifest, and drop the parts that a killed node left.
+
+    Raises:
+        Unavailable: STORAGE_FULL.
+    """
+    part = folder / f"{MANIFEST}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for leftover in folder.glob("*.part"):
+            leftover.unlink()
+        part.write_bytes(manifest)
+        part.rename(folder / MANIFEST)
+    except OSError as error:
+        raise full("a manifest", error) from None
+
+
+def _accept(checked: Checked, name: str, part: Path) -> None:
+    """Give a file its name if it is the chunk; raises as `Checked.check`, and STORAGE_FULL."""
+    try:
+        checked.check(name, part.read_bytes())
+        part.rename(part.parent / name)
+    except OSError as error:
+        raise full("a chunk", error) from None
 
 
 def _lacking(checked: Checked, folder: Path) -> list[str]:

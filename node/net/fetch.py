@@ -135,27 +135,36 @@ class Fetcher:
         return [int.from_bytes(data[at : at + HEIGHT_BYTES], "big") for at in starts]
 
     async def snapshot_file(self, node_key: bytes, height: int, name: str, bytes_max: int) -> bytes:
-        """Fetch a whole file of a portable state, in whole pieces and in bounded time.
+        """Fetch a whole file of a portable state into memory; raises as `snapshot_pieces`."""
+        body = bytearray()
+        async for piece in self.snapshot_pieces(node_key, height, name, bytes_max):
+            body += piece
+        return bytes(body)
+
+    async def snapshot_pieces(
+        self, node_key: bytes, height: int, name: str, bytes_max: int
+    ) -> AsyncIterator[bytes]:
+        """Fetch a file of a portable state, in whole pieces and in bounded time.
 
         Raises:
             Unavailable: UNREACHABLE, also if the peer lacks it or is too slow.
             InvalidInput: MALFORMED, TOO_LARGE.
         """
         path, clock = f"snapshots/{height}/{name}", asyncio.get_running_loop().time
-        body, promised, began_s = bytearray(), -1, clock()
-        while len(body) != promised:
-            query = {"offset": str(len(body))}
+        here, promised, began_s = 0, -1, clock()
+        while here != promised:
+            query = {"offset": str(here)}
             piece, headers = await self._get(node_key, path, query, CHUNK_BYTES_MAX)
             total = _total(headers, bytes_max)
             if promised not in (-1, total):
                 raise InvalidInput(Code.MALFORMED, "the peer changes what it promised")
             promised = total
-            if len(piece) != min(CHUNK_BYTES_MAX, promised - len(body)):
+            if len(piece) != min(CHUNK_BYTES_MAX, promised - here):
                 raise InvalidInput(Code.MALFORMED, "the peer gives other pieces than it should")
-            body += piece
-            if clock() - began_s > FILE_BASE_S + len(body) / FILE_BYTES_PER_S_MIN:
+            here += len(piece)
+            yield piece
+            if clock() - began_s > FILE_BASE_S + here / FILE_BYTES_PER_S_MIN:
                 raise Unavailable(Code.UNREACHABLE, f"{path}: slower than a file may come")
-        return bytes(body)
 
     async def _get(
         self, node_key: bytes, path: str, query: dict[str, str], bytes_max: int

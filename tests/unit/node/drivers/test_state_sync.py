@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -11,10 +13,11 @@ import pytest
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, Unavailable
 from andon.core.genesis import Params
+from andon.core.pieces import PIECE_BYTES
 from node.drivers import state_sync
-from node.drivers.state_sync import Fetched, StateSync
+from node.drivers.state_sync import FETCHES_AT_ONCE_MAX, FETCHES_PER_PEER, Fetched, StateSync
 from node.storage import ChainStore, PortableFiles
-from node.storage.portable import MANIFEST, HistoryChunk, Manifest, StateChunk
+from node.storage.portable import MANIFEST, HistoryChunk, Manifest, Pair, StateChunk
 from node.testing.lab import CertifiedChain
 
 HEIGHT = 40
@@ -70,6 +73,13 @@ class Peers:
         if node_key in self.lies and name.startswith(self.lies[node_key]):
             return lie_about(name, data)
         return data
+
+    async def snapshot_pieces(
+        self, node_key: bytes, height: int, name: str, bytes_max: int
+    ) -> AsyncIterator[bytes]:
+        data = await self.snapshot_file(node_key, height, name, bytes_max)
+        for at in range(0, len(data), PIECE_BYTES):
+            yield data[at : at + PIECE_BYTES]
 
     async def _liars_first(self) -> None:
         """Hold every honest answer back until the liars have lied, at most 2 s.
@@ -201,3 +211,77 @@ async def test_a_peer_that_never_ends_its_answer_holds_nobody_up(
     assert peers.held > 0
     assert peers.punished == []  # slow is no crime
     assert install(tmp_path, chain, fetched) == HEIGHT
+
+
+CHUNK_BYTES = 16 * PIECE_BYTES
+
+
+class Swollen(Peers):
+    """Peers whose chunks are large, and not what the top of the tree names."""
+
+    def __init__(self, files: PortableFiles, *names: bytes) -> None:
+        super().__init__(files, *names)
+        self.chunk = encode(StateChunk(entries=(Pair(b"k", bytes(CHUNK_BYTES)),)))
+        self.open = 0
+        self.all_open = asyncio.Event()
+
+    async def snapshot_pieces(
+        self, node_key: bytes, height: int, name: str, bytes_max: int
+    ) -> AsyncIterator[bytes]:
+        self.open += 1
+        if self.open == FETCHES_AT_ONCE_MAX:
+            self.all_open.set()
+        for at in range(0, len(self.chunk), PIECE_BYTES):
+            await asyncio.sleep(0)
+            yield bytes(bytearray(self.chunk[at : at + PIECE_BYTES]))
+        # Nobody's chunk is whole before all are under way, so all that are held are held at once.
+        await self.all_open.wait()
+        self.open -= 1
+
+
+async def test_memory_holds_a_piece_of_each_fetch_and_one_whole_chunk(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles]
+) -> None:
+    chain, files = made
+    count = FETCHES_AT_ONCE_MAX // FETCHES_PER_PEER
+    peers = Swollen(files, *(bytes([number]) for number in range(count)))
+    tracemalloc.start()
+    try:
+        assert await peers.driver(chain, tmp_path / "in").fetch() is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peers.all_open.is_set()
+    assert sorted(peers.punished) == peers.names
+    # Its bytes, what is decoded of them, and that encoded again.
+    checking = 3 * CHUNK_BYTES
+    assert peak < checking + 2 * FETCHES_AT_ONCE_MAX * PIECE_BYTES
+    assert 2 * peak < FETCHES_AT_ONCE_MAX * CHUNK_BYTES, "or it would show nothing"
+    assert list((tmp_path / "in" / str(HEIGHT)).iterdir()) == [
+        tmp_path / "in" / str(HEIGHT) / MANIFEST
+    ]
+
+
+async def test_a_full_disk_is_nobodys_fault_and_ends_the_sync(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles]
+) -> None:
+    chain, files = made
+    peers = Peers(files, b"a", b"b")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / str(HEIGHT)).symlink_to("/dev/full")
+    with pytest.raises(Unavailable) as caught:
+        await peers.driver(chain, tmp_path / "in").fetch()
+    assert caught.value.code is Code.STORAGE_FULL
+    assert peers.punished == []
+
+
+async def test_what_a_killed_node_left_of_a_chunk_is_removed(
+    tmp_path: Path, made: tuple[CertifiedChain, PortableFiles]
+) -> None:
+    chain, files = made
+    left = tmp_path / "in" / str(HEIGHT) / "state-0.61.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    fetched = await Peers(files, b"a").driver(chain, tmp_path / "in").fetch()
+    assert fetched is not None
+    assert not list(left.parent.glob("*.part"))
