@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from andon.core.errors import Code, Unavailable
 from node.storage import BlobQuota, BlobStore
+from node.upload_budget import charge_of_client
 
 PART_THREADS = 2
 """For what is put, appended and read."""
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 
 class ClientBlobs:
-    """A store of blobs for clients, within the quota of users."""
+    """A store of blobs for clients, within the quota of all users and the budget of each."""
 
     def __init__(self, store: BlobStore, quota: BlobQuota) -> None:
         self._store = store
@@ -42,7 +43,8 @@ class ClientBlobs:
 
     async def publish(self, blob: bytes) -> bytes:
         """Store a blob; every method here raises Unavailable RATE_LIMITED if too much waits."""
-        return await self._parts.do(lambda: self._quota.publish(self._store, blob))
+        charge = charge_of_client()
+        return await self._parts.do(lambda: self._quota.publish(self._store, blob, charge))
 
     async def get(self, identity: bytes) -> bytes:
         """Read a stored blob."""
@@ -50,7 +52,10 @@ class ClientBlobs:
 
     async def append(self, identity: bytes, offset: int, part: bytes) -> int:
         """Append a part of a large blob."""
-        return await self._parts.do(lambda: self._quota.append(self._store, identity, offset, part))
+        charge = charge_of_client()
+        return await self._parts.do(
+            lambda: self._quota.append(self._store, identity, offset, part, charge)
+        )
 
     async def complete(self, identity: bytes) -> int:
         """Keep what was appended if it is the blob; who asks again meanwhile, waits for the same.

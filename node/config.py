@@ -44,6 +44,7 @@ _NOT_NEGATIVE = (
     "halt_at_height",
     "worker_memory_mib",
     "blobs_mib",
+    "blobs_mib_per_client_hour",
     "scrub_values_per_s",
 )
 ADOPT = "roots"
@@ -97,6 +98,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     storage_map_mib: int = 4096
     blobs_mib: int = 32_768
     """What users may store as blobs on this node; 0 for no end."""
+    blobs_mib_per_client_hour: int = 8192
+    """What one API key, certificate or address may store of that in an hour; 0 for no end."""
     state_sync: bool = False
     """Begin an empty chain from a peer's snapshot instead of from block 1."""
     sync_verify: str = ADOPT

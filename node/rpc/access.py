@@ -22,7 +22,7 @@ from aiohttp import web
 
 from andon.client.key_file import read_secret
 from andon.core.errors import Code, InvalidInput
-from node.rpc.revoked import Revoked
+from node.rpc.revoked import Revoked, fingerprint
 
 READ, SUBMIT, METRICS = "read", "submit", "metrics"
 ROLES = frozenset({READ, SUBMIT, METRICS})
@@ -94,38 +94,47 @@ class Access:
 
     def renew(self, keys: tuple[ApiKey, ...], revoked: Revoked) -> None:
         """Take other lists from the next request on; a door that was locked stays so."""
-        self._keys = [(bytes.fromhex(key.sha256), frozenset(key.roles)) for key in keys]
+        self._keys = [
+            (bytes.fromhex(key.sha256), f"key {key.name}", frozenset(key.roles)) for key in keys
+        ]
         self._revoked = revoked
 
     def is_revoked(self, transport: asyncio.BaseTransport | None) -> bool:
         """Tell whether a connection came with a certificate that counts no more."""
         return transport is not None and self._revoked.names(transport)
 
-    def enter(self, request: web.Request) -> None:
-        """Find out who asks, for `require` further in.
+    def enter(self, request: web.Request) -> str:
+        """Find out who asks, for `require` further in; returns its name, "" for just anybody.
 
         Raises:
             InvalidInput: UNAUTHENTICATED.
         """
+        name = ""
         if self._is_open:
             _roles.set(ROLES)
         elif is_health(request):
             _roles.set(frozenset())
         else:
-            _roles.set(self._roles_of(request))
+            name, roles = self._who(request)
+            _roles.set(roles)
             if request.method in ("GET", "HEAD") and request.path != "/metrics":
                 require(READ)  # pages, streams, files; methods ask for their own role
+        return name
 
-    def _roles_of(self, request: web.Request) -> frozenset[str]:
-        if self._has_client_ca and _has_certificate(request):
+    def _who(self, request: web.Request) -> tuple[str, frozenset[str]]:
+        if self._has_client_ca and (certificate := fingerprint(request.transport)):
             if not self.is_revoked(request.transport):
-                return ROLES
+                return f"certificate {certificate}", ROLES
             log.warning("rpc.certificate_revoked", remote=request.remote)
         given = _secret_of(request.headers.get("Authorization", ""))
         if given:
             digest = hashlib.sha256(given).digest()
             # All keys are compared, so that time does not tell which one was near.
-            matching = [roles for known, roles in self._keys if hmac.compare_digest(known, digest)]
+            matching = [
+                (name, roles)
+                for known, name, roles in self._keys
+                if hmac.compare_digest(known, digest)
+            ]
             if matching:
                 return matching[0]
         raise InvalidInput(
@@ -172,11 +181,6 @@ def server_tls(certificate: str, key: str, client_ca: str) -> ssl.SSLContext | N
     except (OSError, ssl.SSLError) as error:
         raise InvalidInput(Code.BAD_CONFIG, f"rpc_tls: {error}") from None
     return context
-
-
-def _has_certificate(request: web.Request) -> bool:
-    transport = request.transport
-    return transport is not None and bool(transport.get_extra_info("peercert"))
 
 
 def _secret_of(header: str) -> bytes:

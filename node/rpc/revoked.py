@@ -39,13 +39,19 @@ class Revoked:
         """Tell whether the certificate that a connection came with is listed."""
         if not self:
             return False
-        tls = transport.get_extra_info("ssl_object")
-        der = None if tls is None else tls.getpeercert(binary_form=True)
-        if not der:
+        identity = fingerprint(transport)
+        if not identity:
             return False
-        found = tls.getpeercert() or {}
+        found = transport.get_extra_info("ssl_object").getpeercert() or {}
         serial = str(found.get("serialNumber", "")).lower().lstrip("0")
-        return hashlib.sha256(der).hexdigest() in self.fingerprints or serial in self.serials
+        return identity in self.fingerprints or serial in self.serials
+
+
+def fingerprint(transport: asyncio.BaseTransport | None) -> str:
+    """SHA-256 of the certificate that a connection came with, in hex; "" if it came with none."""
+    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    der = None if tls is None else tls.getpeercert(binary_form=True)
+    return hashlib.sha256(der).hexdigest() if der else ""
 
 
 def load_revoked(path: Path) -> Revoked:

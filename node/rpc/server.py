@@ -38,6 +38,7 @@ from node.rpc.origins import Sites
 from node.rpc.render import health as render_health
 from node.rpc.revoked import Revoked
 from node.rpc.slots import Slots
+from node.upload_budget import UploadBudgets
 
 log = structlog.get_logger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -56,6 +57,7 @@ class RpcSettings:
     burst: int = 8000
     streams_max: int = STREAMS_MAX
     call_gas_per_s: int = 100_000_000
+    upload_mib_per_hour: int = 0
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     """Names and sites beside our own that may ask; see `node.rpc.origins`."""
@@ -91,6 +93,7 @@ class RpcServer:
         self._limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
         self._probe_limiter = RateLimiter(self._settings.rate_per_s, self._settings.burst)
         self._gas = GasBudgets(self._settings.call_gas_per_s)
+        self._uploads = UploadBudgets(self._settings.upload_mib_per_hour)
         self._sites = Sites(self._settings.host, self._settings.hosts, self._settings.origins)
         self._slots = Slots(self._settings.streams_max)
         self._runner: web.AppRunner | None = None
@@ -202,9 +205,9 @@ class RpcServer:
                 self._charge(request, 1)
                 if not is_health(request):
                     self._sites.check(request)
-                self._settings.access.enter(request)
+                name = self._settings.access.enter(request)
                 _check_encoding(request)
-                with self._gas.of(_site(request)):
+                with self._gas.of(_site(request)), self._uploads.of(name or _site(request)):
                     return await handler(request)
         except AndonError as error:
             wait_ms = error.fields.get("retry_ms")

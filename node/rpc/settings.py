@@ -37,6 +37,7 @@ def rpc_settings(config: Config) -> RpcSettings:
         burst=2 * config.rpc_rate_per_s,
         streams_max=config.rpc_streams_max,
         call_gas_per_s=config.rpc_call_gas_per_s,
+        upload_mib_per_hour=config.blobs_mib_per_client_hour,
         hosts=tuple(name.lower() for name in config.rpc_hosts),
         origins=tuple(site.lower() for site in config.rpc_origins),
         access=Access(keys, has_client_ca=bool(config.rpc_client_ca), revoked=revoked),

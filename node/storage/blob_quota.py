@@ -7,6 +7,7 @@ fetch them whatever its users have stored.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -30,23 +31,34 @@ class BlobQuota:
         self._admitted = COUNT_AGAIN_EVERY
         self._bytes = self._blobs = 0
 
-    def publish(self, store: BlobStore, blob: bytes) -> Digest:
+    def publish(self, store: BlobStore, blob: bytes, charge: Callable[[int], None]) -> Digest:
         """Store a user's blob in the folder's store; one that is there already is not counted.
+
+        `charge` is told of the bytes before they are stored, and may refuse them.
 
         Raises:
             InvalidInput: TOO_LARGE. Unavailable: BLOB_QUOTA, STORAGE_FULL.
         """
         identity = digest(Domain.BLOB, blob)
         if not store.has(identity):
+            charge(len(blob))
             self.admit(len(blob))
         return store.put(blob)
 
-    def append(self, store: BlobStore, identity: bytes, offset: int, part: bytes) -> int:
+    def append(
+        self,
+        store: BlobStore,
+        identity: bytes,
+        offset: int,
+        part: bytes,
+        charge: Callable[[int], None],
+    ) -> int:
         """Store a part of a user's blob; returns how much of it is here.
 
         Raises:
             InvalidInput: BAD_ARGUMENTS, TOO_LARGE. Unavailable: BLOB_QUOTA, STORAGE_FULL.
         """
+        charge(len(part))
         self.admit(len(part))
         return store.append(identity, offset, part)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain
 from andon.core.hashing import digest as digest_of
+from node.upload_budget import charge_of_client
 
 
 class MemoryBlobs:
@@ -15,7 +16,11 @@ class MemoryBlobs:
         self._uploads: dict[bytes, bytes] = {}
 
     async def publish_blob(self, blob: bytes) -> bytes:
-        """Keep a blob."""
+        """Keep a blob; its client pays for it as on a node."""
+        charge_of_client()(len(blob))
+        return self._keep(blob)
+
+    def _keep(self, blob: bytes) -> bytes:
         identity = digest_of(Domain.BLOB, blob)
         self._blobs[identity] = blob
         return identity
@@ -31,13 +36,14 @@ class MemoryBlobs:
         here = self._uploads.get(digest, b"")
         if offset != len(here):
             raise InvalidInput(Code.BAD_ARGUMENTS, f"{len(here)} bytes are here")
+        charge_of_client()(len(part))
         self._uploads[digest] = here + part
         return len(self._uploads[digest])
 
     async def complete_blob(self, digest: bytes) -> int:
         """Keep what was appended if it is the blob."""
         found = self._uploads.pop(digest, self._blobs.get(digest, b""))
-        if await self.publish_blob(found) != digest:
+        if self._keep(found) != digest:
             raise InvalidInput(Code.DIGEST_MISMATCH, "the parts are not the blob")
         return len(found)
 

@@ -90,6 +90,36 @@ async def test_json_rpc_asks_for_the_role_of_its_method() -> None:
             assert (await answer.json())["error"]["name"] == "ROLE_DENIED"
 
 
+async def test_a_client_that_stored_its_hour_of_blobs_is_refused_alone() -> None:
+    other = api_key("other-writer", "submit")
+    settings = RpcSettings(access=Access((*KEYS, other)), upload_mib_per_hour=1)
+    async with serving(settings) as url, aiohttp.ClientSession() as http:
+        for number in range(2):
+            body = bytes([number]) * (768 * 1024)
+            assert await status_of(url, "PUT", "/v1/blob", WRITER, body) == 200
+        headers = {"Authorization": f"Bearer {WRITER}"}
+        for verb, path, body in (
+            ("PUT", "/v1/blob", b"more"),
+            ("PUT", "/v1/blob/0x" + 64 * "0", b"more"),
+            ("POST", "/v1/blob", b'{"blob":"0x00"}'),
+        ):
+            async with http.request(verb, url + path, headers=headers, data=body) as answer:
+                problem = await answer.json()
+                assert (answer.status, problem["title"]) == (503, "BLOB_QUOTA"), path
+                assert 0 < int(answer.headers["Retry-After"]) <= 1800
+                assert problem["data"]["retry_ms"] <= 1800 * 1000
+                assert "blobs_mib_per_client_hour" in problem["data"]["hint"]
+        assert await status_of(url, "GET", "/v1/status", WRITER) == 200
+        assert await status_of(url, "PUT", "/v1/blob", "other-writer", b"more") == 200
+
+
+async def test_without_keys_an_address_is_the_client() -> None:
+    async with serving(RpcSettings(upload_mib_per_hour=1)) as url:
+        for number, status in enumerate((200, 200, 503)):
+            body = bytes([number]) * (768 * 1024)
+            assert await status_of(url, "PUT", "/v1/blob", "", body) == status
+
+
 async def test_a_browser_is_asked_for_a_password_which_is_the_key() -> None:
     async with serving(RpcSettings(access=Access(KEYS))) as url, aiohttp.ClientSession() as http:
         async with http.get(url + "/v1/status") as answer:

@@ -4,6 +4,7 @@ import pytest
 
 from andon.core.errors import Code, Unavailable
 from node.storage import BlobQuota, BlobStore
+from node.upload_budget import free
 
 
 def refused(quota: BlobQuota, size_bytes: int) -> bool:
@@ -49,17 +50,17 @@ def test_no_quota_of_bytes_lets_every_size_in(tmp_path: Path, bytes_max: int) ->
 
 def test_what_is_stored_already_may_be_published_again_at_the_quota(tmp_path: Path) -> None:
     quota, store = BlobQuota(tmp_path, 1000), BlobStore(tmp_path)
-    identity = quota.publish(store, bytes(1000))
-    assert quota.publish(store, bytes(1000)) == identity
+    identity = quota.publish(store, bytes(1000), free)
+    assert quota.publish(store, bytes(1000), free) == identity
     with pytest.raises(Unavailable):
-        quota.publish(store, b"x")
+        quota.publish(store, b"x", free)
     assert store.digests() == [identity]
 
 
 def test_parts_of_a_large_blob_count_as_they_come(tmp_path: Path) -> None:
     store, quota = BlobStore(tmp_path), BlobQuota(tmp_path, 1000)
-    assert quota.append(store, bytes(32), 0, bytes(600)) == 600
+    assert quota.append(store, bytes(32), 0, bytes(600), free) == 600
     with pytest.raises(Unavailable) as caught:
-        quota.append(store, bytes(32), 600, bytes(401))
+        quota.append(store, bytes(32), 600, bytes(401), free)
     assert caught.value.code is Code.BLOB_QUOTA
-    assert quota.append(store, bytes(32), 600, bytes(400)) == 1000
+    assert quota.append(store, bytes(32), 600, bytes(400), free) == 1000
