@@ -45,6 +45,7 @@ _NOT_NEGATIVE = (
     "worker_memory_mib",
     "blobs_mib",
     "blobs_mib_per_client_hour",
+    "blobs_unreferenced_days",
     "scrub_values_per_s",
 )
 ADOPT = "roots"
@@ -100,6 +101,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What users may store as blobs on this node; 0 for no end."""
     blobs_mib_per_client_hour: int = 8192
     """What one API key, certificate or address may store of that in an hour; 0 for no end."""
+    blobs_unreferenced_days: int = 30
+    """Remove blobs that nothing on the chain names after so long; 0 for never."""
     state_sync: bool = False
     """Begin an empty chain from a peer's snapshot instead of from block 1."""
     sync_verify: str = ADOPT

@@ -1,8 +1,9 @@
-"""What a node does for its store beside consensus: snapshots, pruning, scrubs, state sync, halting.
+"""What a node does for its store beside consensus: snapshots, pruning, scrubs, collection, sync.
 
-Nothing here decides about the chain. Snapshots and pruning follow commits; state sync runs once,
-before catch-up, on an empty chain; a node that reached its halting height writes a snapshot, goes
-on serving for a moment so that others reach it too, and ends with HALTED.
+Nothing here decides about the chain. Snapshots and pruning follow commits; blobs that nothing
+names are collected once a day; state sync runs once, before catch-up, on an empty chain; a node
+that reached its halting height writes a snapshot, goes on serving for a moment so that others
+reach it too, and ends with HALTED.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from andon.core.block import Header
 from andon.core.certificate import Vote
 from andon.core.errors import Code, InvalidInput, Misuse, Unavailable
 from node.drivers.block_tree import Committed
+from node.drivers.collector import Collector
 from node.drivers.execution import ExecutionDriver
 from node.drivers.horizon import HINT
 from node.drivers.scrubber import Folder, Scrubber, ScrubPorts
@@ -80,6 +82,10 @@ class Upkeep:
                 folders=ports.folders,
             )
         )
+        opened = ports.opened
+        self._collector = Collector(
+            opened.store, opened.blobs, opened.config.blobs_unreferenced_days
+        )
         ports.execution.subscribe(self._committed)
 
     # -- following commits ----------------------------------------------------------------
@@ -112,6 +118,7 @@ class Upkeep:
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self.scrubber.run(), name="scrubber")
+            group.create_task(self._collector.run(), name="collector")
             group.create_task(clear_readers(self._ports.opened.store), name="readers")
             await self._work_on()
 

@@ -55,6 +55,14 @@ def forget_oldest(folder: Path, pattern: str, kept: int) -> None:
         forgotten.unlink()
 
 
+def touched_ns(path: Path) -> int:
+    """When a file was last written; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # completed or removed meanwhile
+        return 0
+
+
 def pieces_of(path: Path) -> Iterator[bytes]:
     """Read a file piece by piece."""
     with path.open("rb") as file:

@@ -29,6 +29,7 @@ from node.storage.blob_files import (
     pieces_of,
     reading,
     too_large,
+    touched_ns,
     whole_pieces,
     write_piece,
 )
@@ -50,6 +51,8 @@ class BlobStore:
         self._now_ns = now_ns
         self._leaves: dict[bytes, list[Digest]] = {}
         self._growing = Lock()
+        self._ageing = Lock()
+        """Held while a blob is found old and removed, or found here and made new."""
         self._checked: set[bytes] = set()
         make_folder(folder)
         for leftover in folder.glob("*.part"):
@@ -59,7 +62,7 @@ class BlobStore:
         forget_oldest(folder, "*.upload", PARTIALS_MAX)
 
     def put(self, blob: bytes) -> Digest:
-        """Store durably; storing the same content again changes nothing.
+        """Store durably; storing the same content again only makes it new (see `older`).
 
         Raises:
             InvalidInput: TOO_LARGE. Unavailable: STORAGE_FULL.
@@ -67,10 +70,8 @@ class BlobStore:
         if len(blob) > WHOLE_BYTES_MAX:
             raise too_large(len(blob))
         identity = digest(Domain.BLOB, blob)
-        path = self._path(identity)
-        if path.exists():
-            return identity
-        self._replace(path, blob)
+        if not self._renew(identity):
+            self._replace(self._path(identity), blob)
         return identity
 
     def mend(self, blob: bytes) -> None:
@@ -225,7 +226,7 @@ class BlobStore:
         upload = self._upload(identity)
         with self._growing:
             if not upload.exists():
-                if self.has(identity):
+                if self._renew(identity):
                     return self._path(identity).stat().st_size
                 raise not_found(identity)
             self._refuse_checked(identity)
@@ -256,6 +257,43 @@ class BlobStore:
     def remove(self, identity: bytes) -> None:
         """Forget a blob; nothing happens if it is not here."""
         self._path(identity).unlink(missing_ok=True)
+
+    def older(self, before_ns: int) -> list[Digest]:
+        """Digests of the blobs that were last stored, or stored again, before a time."""
+        return [
+            Digest(bytes.fromhex(path.stem))
+            for path in self._folder.glob("*.blob")
+            if 0 < touched_ns(path) < before_ns
+        ]
+
+    def remove_old(self, identity: bytes, before_ns: int) -> int | None:
+        """Forget a blob if it is still as old; returns its size, None if it stays."""
+        path = self._path(identity)
+        with self._ageing:
+            if not 0 < touched_ns(path) < before_ns:
+                return None
+            size = path.stat().st_size
+            path.unlink()
+        return size
+
+    def forget_uploads(self, before_ns: int) -> None:
+        """Forget what clients sent in parts and left before a time."""
+        with self._growing:
+            for path in self._folder.glob("*.upload"):
+                is_checked = bytes.fromhex(path.stem) in self._checked
+                if not is_checked and 0 < touched_ns(path) < before_ns:
+                    path.unlink(missing_ok=True)
+
+    def _renew(self, identity: bytes) -> bool:
+        """Make a blob new, so that it is not taken for forgotten; False if it is not here."""
+        with self._ageing:
+            try:
+                os.utime(self._path(identity))
+            except FileNotFoundError:
+                return False
+            except OSError:  # a disk that takes no times: what is here is here
+                return self.has(identity)
+        return True
 
     def _accept(self, path: Path, identity: bytes) -> int:
         try:
@@ -307,11 +345,11 @@ class BlobStore:
         One that goes on makes room for nobody: a few of a byte would drop what somebody sends for
         an hour.
         """
-        uploads = sorted(self._folder.glob("*.upload"), key=_touched_ns)
+        uploads = sorted(self._folder.glob("*.upload"), key=touched_ns)
         if len(uploads) < PARTIALS_MAX:
             return
         resting = [path for path in uploads if bytes.fromhex(path.stem) not in self._checked]
-        if not resting or self._now_ns() - _touched_ns(resting[0]) < UPLOAD_REST_S * 1_000_000_000:
+        if not resting or self._now_ns() - touched_ns(resting[0]) < UPLOAD_REST_S * 1_000_000_000:
             raise Unavailable(
                 Code.BLOB_QUOTA,
                 f"{len(uploads)} blobs in parts are under way here",
@@ -338,10 +376,3 @@ class BlobStore:
         if len(identity) != DIGEST_BYTES:
             raise not_found(identity)
         return self._folder / f"{identity.hex()}.blob"
-
-
-def _touched_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:  # completed meanwhile
-        return 0

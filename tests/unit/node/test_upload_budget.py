@@ -86,7 +86,7 @@ async def test_blobs_and_parts_are_paid_by_their_client_in_whatever_thread(
         assert refused.value.code is Code.BLOB_QUOTA
         with pytest.raises(Unavailable):
             await blobs.append(bytes(32), 0, b"part")
-        # What is here takes no more room, and a client that tries again after a break loses nothing.
+        # What is here takes no more room: who tries again after a break loses nothing.
         assert await blobs.publish(bytes(MIB)) == stored
         assert await blobs.complete(digest(Domain.BLOB, large)) == len(large)
     with pytest.raises(InvalidInput):

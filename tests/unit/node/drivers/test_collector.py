@@ -1,0 +1,253 @@
+"""Old blobs that nothing names are removed, and never one that is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from andon.core.codec import Value
+from andon.core.errors import Code, Corrupt
+from andon.core.genesis import Params, contract_at_genesis
+from andon.core.hashing import Domain, digest
+from andon.core.transaction import Call, make_call
+from node.drivers.collector import Collected, Collector
+from node.storage import BlobStore, ChainStore
+from node.storage.snapshot import height_key
+from node.testing.lab import CertifiedChain
+
+MAP_BYTES = 64 * 1024 * 1024
+OLD_S = 1_600_000_000
+"""Years before the made chain's time."""
+CABINET = b'''"""Keeps values where it is told."""
+held = Map(key=bytes, value=value)
+
+
+@export
+def keep(key: bytes, what: value):
+    held[key] = what
+
+
+@export
+def move(key: bytes, to: bytes):
+    held[to] = held[key]
+    held.remove(key)
+
+
+@export
+def drop(key: bytes):
+    held.remove(key)
+
+
+@export
+def refuse(what: value):
+    assert False, "never"
+'''
+
+
+class World:
+    """A chain with its store and a folder of blobs."""
+
+    def __init__(self, folder: Path, window: int = 20) -> None:
+        cabinet = contract_at_genesis("cabinet", CABINET, {})
+        self.chain = CertifiedChain(
+            params=Params(expiry_window_blocks=window), contracts=(cabinet,)
+        )
+        self.store = ChainStore(folder / "chain", MAP_BYTES)
+        self.chain.open(self.store)
+        self.blobs = BlobStore(folder / "blobs")
+        self.folder = folder / "blobs"
+        self.collector = Collector(self.store, self.blobs, days=1)
+        self.advance()
+
+    def advance(self, *calls: Call) -> None:
+        transactions = [self.chain.transaction(*calls)] if calls else []
+        self.store.append([self.chain.extend(*transactions)])
+
+    def put(self, content: bytes, *, is_old: bool = True) -> bytes:
+        identity = self.blobs.put(content)
+        if is_old:
+            os.utime(self.folder / f"{identity.hex()}.blob", (OLD_S, OLD_S))
+        return identity
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = World(tmp_path)
+    yield found
+    found.store.close()
+
+
+def call(method: str, **arguments: Value) -> Call:
+    return make_call("cabinet", method, arguments)
+
+
+async def test_what_nothing_names_goes_when_it_is_old_and_the_rest_stays(world: World) -> None:
+    lost = world.put(b"lost")
+    fresh = world.put(b"fresh", is_old=False)
+    named = world.put(b"named")
+    world.advance(call("keep", key=b"k", what={"models": [named]}))
+    assert await world.collector.collect() == Collected(1, len(b"lost"))
+    assert set(world.blobs.digests()) == {fresh, named}
+    assert not world.blobs.has(lost)
+    assert await world.collector.collect() == Collected()
+
+
+FORMS = st.sampled_from(["key", "raw", "hex", "HEX", "joined", "failed", "moved", "dropped"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(forms=st.lists(st.one_of(st.none(), FORMS), max_size=12), empty=st.integers(0, 3))
+async def test_no_named_blob_is_ever_lost(
+    tmp_path_factory: pytest.TempPathFactory, forms: list[str | None], empty: int
+) -> None:
+    world = World(tmp_path_factory.mktemp("world"))
+    named, lost = set[bytes](), set[bytes]()
+    for number, form in enumerate(forms):
+        identity = world.put(b"content %d" % number)
+        (lost if form is None else named).add(identity)
+        if form is not None:
+            name(world, form, identity, b"place %d" % number)
+        for _ in range(empty):
+            world.advance()
+    done = await world.collector.collect()
+    assert set(world.blobs.digests()) == named
+    assert done.blobs == len(lost)
+    assert await world.collector.collect() == Collected()
+    assert set(world.blobs.digests()) == named
+    world.store.close()
+
+
+def name(world: World, form: str, identity: bytes, place: bytes) -> None:
+    match form:
+        case "key":
+            world.advance(call("keep", key=identity, what=1))
+        case "hex":
+            world.advance(call("keep", key=place, what=identity.hex()))
+        case "HEX":
+            world.advance(call("keep", key=place, what="0x" + identity.hex().upper()))
+        case "joined":
+            world.advance(call("keep", key=place, what=b"x" + identity + bytes(33)))
+        case "failed":
+            world.advance(call("refuse", what=identity))
+        case "moved":
+            world.advance(call("keep", key=place, what=[identity]))
+            world.advance(call("move", key=place, to=b"\0" + place))
+        case "dropped":
+            world.advance(call("keep", key=place, what=identity))
+            world.advance(call("drop", key=place))
+        case _:
+            world.advance(call("keep", key=place, what={"blob": identity}))
+
+
+async def test_what_only_forgotten_blocks_named_goes_and_what_the_state_names_stays(
+    world: World,
+) -> None:
+    dropped, kept = world.put(b"dropped"), world.put(b"kept")
+    world.advance(call("keep", key=b"d", what=dropped), call("keep", key=b"k", what=kept))
+    world.advance(call("drop", key=b"d"))
+    assert await world.collector.collect() == Collected()
+    for _ in range(30):
+        world.advance()
+    world.store.prune(world.store.head_height() - 20, 100)
+    forget_undo(world.store)
+    assert await world.collector.collect() == Collected(1, len(b"dropped"))
+    assert world.blobs.digests() == [kept]
+
+
+def forget_undo(store: ChainStore) -> None:
+    """As if thousands of blocks had been written since."""
+    with store.snapshot() as snapshot:
+        keys = [key for key, _ in snapshot.entries("undo")]
+    store.rewrite([("undo", key, b"") for key in keys])
+
+
+async def test_a_name_that_comes_or_moves_while_it_searches_is_seen(world: World) -> None:
+    coming, moving = world.put(b"coming"), world.put(b"moving")
+    world.advance(call("keep", key=b"\xff", what=moving))
+
+    class Interrupted(Collector):
+        def _look_in_state(self, names: object) -> None:
+            super()._look_in_state(names)  # type: ignore[arg-type]
+            world.advance(call("move", key=b"\xff", to=b"\0"))
+            world.store.prune(2, 100)
+
+        def _remove(self, *given: object) -> Collected:
+            world.advance(call("keep", key=b"c", what=coming))
+            return super()._remove(*given)  # type: ignore[arg-type]
+
+    lost = world.put(b"lost")
+    collector = Interrupted(world.store, world.blobs, days=1)
+    assert await collector.collect() == Collected(1, len(b"lost"))
+    assert not world.blobs.has(lost)
+    assert set(world.blobs.digests()) == {coming, moving}
+
+
+async def test_storing_a_blob_again_makes_it_new(world: World) -> None:
+    whole, parts = world.put(b"whole"), world.put(b"parts")
+    world.blobs.put(b"whole")
+    assert world.blobs.complete(parts) == len(b"parts")
+    assert await world.collector.collect() == Collected()
+    assert set(world.blobs.digests()) == {whole, parts}
+
+
+async def test_a_blob_that_is_made_new_while_it_searches_stays(world: World) -> None:
+    identity = world.put(b"again")
+
+    class Interrupted(Collector):
+        def _remove(self, *given: object) -> Collected:
+            world.blobs.put(b"again")
+            return super()._remove(*given)  # type: ignore[arg-type]
+
+    assert await Interrupted(world.store, world.blobs, days=1).collect() == Collected()
+    assert world.blobs.has(identity)
+
+
+async def test_a_node_that_lags_removes_nothing_that_blocks_to_come_may_name(world: World) -> None:
+    with world.store.snapshot() as snapshot:
+        header = snapshot.header(snapshot.height())
+    assert header is not None
+    identity = world.put(b"soon named")
+    at_s = header.time_ms // 1000 - 3600
+    os.utime(world.folder / f"{identity.hex()}.blob", (at_s, at_s))
+    assert await world.collector.collect() == Collected()
+    assert world.blobs.has(identity)
+
+
+async def test_damage_that_hides_names_removes_nothing(world: World) -> None:
+    identity = world.put(b"named by what rotted")
+    world.advance(call("keep", key=b"k", what=identity), call("drop", key=b"k"))
+    height = world.store.head_height()
+    flip_bit(world.store, "blocks", height_key(height))
+    with pytest.raises(Corrupt) as caught:
+        await world.collector.collect()
+    assert caught.value.code is Code.STORAGE_DAMAGED
+    assert world.blobs.has(identity)
+
+
+def flip_bit(store: ChainStore, table: str, key: bytes) -> None:
+    """Flip a bit of a stored value, under its old checksum."""
+    environment = store._environment
+    with environment._lmdb.begin(write=True, db=environment.tables[table]) as transaction:
+        stored = bytearray(transaction.get(key))
+        stored[-1] ^= 1
+        transaction.put(key, bytes(stored))
+
+
+async def test_uploads_that_were_left_go_too(world: World) -> None:
+    left, going = digest(Domain.BLOB, b"left"), digest(Domain.BLOB, b"going")
+    world.blobs.append(left, 0, b"le")
+    world.blobs.append(going, 0, b"go")
+    os.utime(world.folder / f"{left.hex()}.upload", (OLD_S, OLD_S))
+    await world.collector.collect()
+    assert (world.blobs.size(left), world.blobs.size(going)) == (0, 2)
+
+
+async def test_without_a_bound_of_days_nothing_runs(world: World) -> None:
+    identity = world.put(b"lost")
+    await Collector(world.store, world.blobs, days=0).run()
+    assert world.blobs.has(identity)
