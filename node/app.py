@@ -130,10 +130,11 @@ class Node:
         self.table = PeerTable(
             opened.node_key.public, override_addresses(config), observer_keys(config)
         )
+        self.shelf = StoredShelf(self.execution.queries, opened.blobs, self.files, self.envelopes)
         self.network = Network(
             network_settings(opened),
             self.table,
-            StoredShelf(self.execution.queries, opened.blobs, self.files, self.envelopes),
+            self.shelf,
             receive=self._receive,
             linked=lambda peer: self.network.send(peer.validator_key, self._status()),
             unlinked=lambda node_key: self.sync.forget(node_key),  # noqa: PLW0108 - made below
@@ -259,6 +260,7 @@ class Node:
         """Stop the threads; the home stays open for whoever opened it."""
         self.past.close()
         self.client_blobs.close()
+        self.shelf.close()
         self.execution.close()
         self.verifier.close()
 

@@ -7,11 +7,8 @@ written, must not hold those, so it gets a few others and a bounded queue for th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-from andon.core.errors import Code, Unavailable
+from node.blob_threads import BlobThreads
 from node.storage import BlobQuota, BlobStore
 from node.upload_budget import charge_of_client
 
@@ -21,9 +18,6 @@ CHECK_THREADS = 1
 """For the check of what was sent in parts, which may take many seconds."""
 JOBS_MAX = 64
 """At work and waiting, of each kind; a part that waits is held in memory."""
-BUSY_RETRY_MS = 1000
-
-T = TypeVar("T")
 
 
 class ClientBlobs:
@@ -32,8 +26,8 @@ class ClientBlobs:
     def __init__(self, store: BlobStore, quota: BlobQuota) -> None:
         self._store = store
         self._quota = quota
-        self._parts = _Threads(PART_THREADS, "blob")
-        self._checks = _Threads(CHECK_THREADS, "blob-check")
+        self._parts = BlobThreads(PART_THREADS, "blob", JOBS_MAX)
+        self._checks = BlobThreads(CHECK_THREADS, "blob-check", JOBS_MAX)
         self._completing: dict[bytes, asyncio.Future[int]] = {}
 
     def close(self) -> None:
@@ -81,38 +75,3 @@ class ClientBlobs:
     async def piece(self, identity: bytes, offset: int, size: int) -> tuple[int, bytes]:
         """Part of a stored blob, and its total size."""
         return await self._parts.do(lambda: self._store.piece(identity, offset, size))
-
-
-class _Threads:
-    """A few threads with a bounded queue."""
-
-    def __init__(self, count: int, name: str) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
-        self._jobs = 0
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def do(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        """Raises Unavailable RATE_LIMITED."""
-        if self._jobs >= JOBS_MAX:
-            raise Unavailable(
-                Code.RATE_LIMITED,
-                f"{self._jobs} requests for blobs wait already",
-                hint="try again, or ask another node",
-                retry_ms=BUSY_RETRY_MS,
-            )
-        self._jobs += 1
-        running = self._pool.submit(job)
-        loop = asyncio.get_running_loop()
-        # Of the thread's job, not of who waits: a client that goes away does not free the thread.
-        running.add_done_callback(lambda _: _call_soon(loop, self._ended))
-        return asyncio.wrap_future(running, loop=loop)
-
-    def _ended(self) -> None:
-        self._jobs -= 1
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(work)

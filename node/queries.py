@@ -11,6 +11,7 @@ import asyncio
 from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES
 from andon.core.proof import FinalHeader
+from node.blob_proofs import BlobProofs
 from node.drivers.changes import ChangeReader
 from node.drivers.contract_engine import ContractEngine
 from node.drivers.queries import BlockRead, ChainQueries
@@ -180,8 +181,13 @@ class StoredShelf:
     ) -> None:
         self._chain = chain
         self._blobs = blobs
+        self._proofs = BlobProofs(blobs)
         self._files = files
         self._envelopes = envelopes
+
+    def close(self) -> None:
+        """Stop the thread that hashes blobs."""
+        self._proofs.close()
 
     async def snapshots(self) -> list[int]:
         """Heights of the portable states that are here."""
@@ -229,9 +235,9 @@ class StoredShelf:
         """One piece of a private payload's envelope and its total size."""
         return await self._envelopes.chunk(peer, digest, offset, size)
 
-    async def blob_proof(self, digest: bytes, index: int) -> bytes | None:
-        """The Merkle proof of one piece of a blob."""
+    async def blob_proof(self, peer: bytes, digest: bytes, index: int) -> bytes | None:
+        """The Merkle proof of one piece of a blob; Unavailable if this peer asks for too much."""
         try:
-            return await asyncio.to_thread(self._blobs.proof, digest, index)
-        except (InvalidInput, Corrupt):  # what is damaged, other peers give
+            return await self._proofs.proof(peer, digest, index)
+        except Corrupt:  # what is damaged, other peers give
             return None

@@ -22,6 +22,9 @@ from andon.core.hashing import (
 
 PROOF_DEPTH_MAX = 40
 
+Tree = tuple[tuple[Digest, ...], ...]
+"""All levels of a tree: the digests of the leaves first, the root alone last."""
+
 
 class MerkleProof(Record, frozen=True):
     """Path of one leaf: its index, the number of leaves, siblings from the leaf upwards."""
@@ -60,15 +63,32 @@ def proof_of_digests(level: Sequence[Digest], index: int) -> MerkleProof:
     Raises:
         Misuse: MALFORMED if there is no such leaf.
     """
-    size = len(level)
+    return proof_in_tree(tree_of_digests(level), index)
+
+
+def tree_of_digests(level: Sequence[Digest]) -> Tree:
+    """Build all levels over the digests of leaves, for many proofs. Cost: n hashes."""
+    levels = [tuple(level)]
+    while len(levels[-1]) > 1:
+        levels.append(tuple(_above(levels[-1])))
+    return tuple(levels)
+
+
+def proof_in_tree(tree: Tree, index: int) -> MerkleProof:
+    """Build the proof of leaf `index` in a tree. Cost: its height.
+
+    Raises:
+        Misuse: MALFORMED if there is no such leaf.
+    """
+    size = len(tree[0])
     if not 0 <= index < size:
         raise Misuse(Code.MALFORMED, f"no leaf {index} among {size}")
     position, siblings = index, []
-    while len(level) > 1:
+    for level in tree[:-1]:
         sibling = position ^ 1
         if sibling < len(level):
             siblings.append(level[sibling])
-        level, position = _above(level), position // 2
+        position //= 2
     return MerkleProof(index=index, size=size, siblings=tuple(siblings))
 
 

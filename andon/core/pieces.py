@@ -6,15 +6,14 @@ byte is known by the piece that holds it, and what came before is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Digest, Domain, digest
 from andon.core.merkle import (
     MerkleProof,
+    Tree,
     check_merkle_proof,
-    proof_of_digests,
+    proof_in_tree,
     root_of_digests,
 )
 
@@ -33,13 +32,13 @@ def pieces_root(blob: bytes) -> Digest:
     return root_of_digests(piece_digests(blob))
 
 
-def piece_proof(leaves: Sequence[Digest], index: int) -> bytes:
-    """The encoded proof of piece `index`.
+def piece_proof(tree: Tree, index: int) -> bytes:
+    """The encoded proof of piece `index`, from `tree_of_digests` over the pieces' digests.
 
     Raises:
         Misuse: MALFORMED if there is no such piece.
     """
-    return encode(proof_of_digests(leaves, index))
+    return encode(proof_in_tree(tree, index))
 
 
 def check_piece(root: bytes, size: int, index: int, piece: bytes, proof: bytes) -> None:

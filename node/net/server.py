@@ -68,8 +68,11 @@ class Shelf(Protocol):
     ) -> tuple[int, bytes] | None:
         """The same of a private payload's envelope, for a node that is a keeper of it, too."""
 
-    async def blob_proof(self, digest: bytes, index: int) -> bytes | None:
-        """The Merkle proof of one piece of a blob; None if it is not here."""
+    async def blob_proof(self, peer: bytes, digest: bytes, index: int) -> bytes | None:
+        """The Merkle proof of one piece of a blob; None if it is not here.
+
+        Raises Unavailable if it would cost too much for this peer now.
+        """
 
     async def snapshots(self) -> list[int]:
         """Heights of the portable states that are here."""
@@ -229,15 +232,23 @@ class PeerServer:
         found = await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
         response = _piece(found)
         if found is not None and offset % PIECE_BYTES == 0 and "proof" in request.query:
-            proof = await self._shelf.blob_proof(digest, offset // PIECE_BYTES)
+            peer = self._peer_of(request)
+            try:
+                proof = await self._shelf.blob_proof(peer, digest, offset // PIECE_BYTES)
+            except Unavailable:
+                return web.Response(status=429)
             response.headers[PROOF_HEADER] = "" if proof is None else proof.hex()
         return response
 
+    def _peer_of(self, request: web.Request) -> bytes:
+        """Whose session it is; empty if that ended while the request waited."""
+        return self._tokens.get(_token_key_hex(request.headers.get(SESSION_HEADER, "")), b"")
+
     async def _private(self, request: web.Request) -> web.Response:
         digest, offset = _digest(request), _number(request.query.get("offset", "0"))
-        peer = self._tokens.get(_token_key_hex(request.headers.get(SESSION_HEADER, "")), b"")
         if not digest:
             return _piece(None)
+        peer = self._peer_of(request)
         return _piece(await self._shelf.private_chunk(peer, digest, offset, CHUNK_BYTES_MAX))
 
     async def _snapshots(self, request: web.Request) -> web.Response:

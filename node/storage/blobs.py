@@ -19,7 +19,6 @@ from threading import Lock
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest, digest_of_parts
-from andon.core.pieces import piece_proof
 from node.storage.blob_files import (
     BLOB_BYTES_MAX,
     WHOLE_BYTES_MAX,
@@ -36,7 +35,6 @@ from node.storage.blob_files import (
 from node.storage.durable import flush, make_folder, replace_file
 from node.storage.values import damaged
 
-LEAVES_KEPT_MAX = 8
 PARTIALS_MAX = 16
 """Blobs that are not whole yet, of each kind."""
 UPLOAD_REST_S = 3600
@@ -49,7 +47,6 @@ class BlobStore:
     def __init__(self, folder: Path, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._folder = folder
         self._now_ns = now_ns
-        self._leaves: dict[bytes, list[Digest]] = {}
         self._growing = Lock()
         self._ageing = Lock()
         """Held while a blob is found old and removed, or found here and made new."""
@@ -108,22 +105,26 @@ class BlobStore:
             file.seek(min(max(offset, 0), total))
             return total, file.read(max(size, 0))
 
-    def proof(self, identity: bytes, index: int) -> bytes:
-        """The Merkle proof of one piece of a blob (`andon.core.pieces`); leaves are kept for a few.
+    def leaves(self, identity: bytes) -> list[Digest]:
+        """The digests of a blob's pieces, from which proofs are made (`node/blob_proofs.py`).
+
+        Cost: it is read and hashed once.
 
         Raises:
             InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED. Unavailable: RATE_LIMITED.
         """
-        leaves = self._leaves.get(identity)
-        if leaves is None:
-            leaves = []
-            self._check(identity, leaves)
-            if len(self._leaves) >= LEAVES_KEPT_MAX:
-                self._leaves.pop(next(iter(self._leaves)))
-            self._leaves[identity] = leaves
-        if not 0 <= index < len(leaves):
-            raise not_found(identity)
-        return piece_proof(leaves, index)
+        leaves: list[Digest] = []
+        self._check(identity, leaves)
+        return leaves
+
+    def size_of(self, identity: bytes) -> int:
+        """Bytes of a whole blob.
+
+        Raises:
+            InvalidInput: NOT_FOUND. Corrupt: STORAGE_DAMAGED if the disk does not say.
+        """
+        with reading(identity):
+            return self._path(identity).stat().st_size
 
     def pieces_here(self, identity: bytes) -> int:
         """How many whole pieces of an unfinished blob are on disk; a torn last one is cut off."""

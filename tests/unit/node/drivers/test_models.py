@@ -7,6 +7,7 @@ import pytest
 from andon.core.codec import Value, encode, encode_value
 from andon.core.errors import AndonError, Code, Corrupt, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
+from andon.core.merkle import tree_of_digests
 from andon.core.model import ModelManifest, model_id
 from andon.core.package import MAGIC, Parts
 from andon.core.pieces import PIECE_BYTES, piece_digests, piece_proof, pieces_root
@@ -157,7 +158,7 @@ class Peers:
         if node_key == b"half" and index >= 1:
             raise Unavailable(Code.UNREACHABLE, "gone")
         piece = LARGE[index * PIECE_BYTES : (index + 1) * PIECE_BYTES]
-        proof = piece_proof(piece_digests(LARGE), index)
+        proof = piece_proof(tree_of_digests(piece_digests(LARGE)), index)
         return bytes(len(piece)) if node_key == b"lies" and index == 2 else piece, proof
 
 

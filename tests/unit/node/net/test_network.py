@@ -15,6 +15,7 @@ from andon.core.certificate import Certificate, Vote, VoteKind
 from andon.core.codec import encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
+from andon.core.merkle import tree_of_digests
 from andon.core.pieces import check_piece, piece_digests, piece_proof, pieces_root
 from andon.core.wire import (
     BlockWanted,
@@ -40,6 +41,7 @@ class MemoryShelf:
     def __init__(self) -> None:
         self.blobs: dict[bytes, bytes] = {}
         self.adoptable: list[bytes] = []
+        self.busy_for = b""
 
     async def final_blocks(self, first: int, count: int) -> list[bytes]:
         return []
@@ -83,9 +85,11 @@ class MemoryShelf:
     async def state_value(self, key: bytes) -> bytes | None:
         return key * 2 if key != b"gone" else None
 
-    async def blob_proof(self, digest: bytes, index: int) -> bytes | None:
+    async def blob_proof(self, peer: bytes, digest: bytes, index: int) -> bytes | None:
+        if peer == self.busy_for:
+            raise Unavailable(Code.RATE_LIMITED, "enough")
         blob = self.blobs.get(digest)
-        return None if blob is None else piece_proof(piece_digests(blob), index)
+        return None if blob is None else piece_proof(tree_of_digests(piece_digests(blob)), index)
 
 
 class Node:
@@ -464,6 +468,11 @@ async def test_a_piece_comes_with_the_proof_that_it_belongs_to_the_blob() -> Non
         for index in (0, 1):
             piece, proof = await fetcher.blob_piece(high.key.public, b"d" * 32, index)
             check_piece(pieces_root(blob), len(blob), index, piece, proof)
+        high.shelf.busy_for = low.key.public
+        with pytest.raises(Unavailable) as caught:
+            await fetcher.blob_piece(high.key.public, b"d" * 32, 0)
+        assert caught.value.fields["status"] == 429
+        assert await fetcher.blob_chunk(high.key.public, b"d" * 32, 0)
 
 
 async def test_fetch_routes_are_closed_without_a_session() -> None:

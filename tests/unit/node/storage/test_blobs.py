@@ -54,7 +54,7 @@ def test_what_the_disk_cannot_read_is_damage_and_can_be_mended(tmp_path: Path) -
     for read in (
         lambda: store.get(identity),
         lambda: store.piece(identity, 0, 7),
-        lambda: store.proof(identity, 0),
+        lambda: store.leaves(identity),
         lambda: store.check(identity),
     ):
         with pytest.raises(Corrupt, match="cannot be read"):
