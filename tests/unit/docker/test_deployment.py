@@ -1,10 +1,12 @@
 """Image, compose file, chart and unit agree with the node that they start."""
 
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from node.config import Config, parse_config
@@ -60,11 +62,39 @@ def test_compose_and_prometheus_name_the_same_nodes() -> None:
     targets = [
         target
         for job in config["scrape_configs"]
-        for group in job["static_configs"]
+        for group in job.get("static_configs", [])
         for target in group["targets"]
     ]
     names = [name for name in COMPOSE["services"] if name.startswith(("validator-", "observer-"))]
     assert targets == [f"{name}:{Config().rpc_port}" for name in names]
+
+
+def test_gateways_have_a_job_whose_list_lies_where_it_is_mounted() -> None:
+    folder = ROOT / "docker/prometheus"
+    config = yaml.safe_load((folder / "prometheus.yml").read_text("utf-8"))
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    (lists,) = jobs["andon-gateway"]["file_sd_configs"]
+    text = (folder / lists["files"][0]).read_text("utf-8")
+    assert yaml.safe_load(text) == []
+    example = yaml.safe_load("\n".join(re.findall(r"^#  (.*)$", text, re.MULTILINE)))
+    assert example == [
+        {"targets": ["127.0.0.1:9464"], "labels": {"role": "gateway", "network": "andon"}}
+    ]
+    assert "./prometheus:/etc/prometheus:ro" in COMPOSE["services"]["prometheus"]["volumes"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian: apt install prometheus")
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")],
+    ids=["config", "rules"],
+)
+def test_prometheus_itself_takes_its_files(arguments: tuple[str, ...]) -> None:
+    folder = ROOT / "docker/prometheus"
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=folder, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_compose_publishes_on_loopback_alone() -> None:
