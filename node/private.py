@@ -35,6 +35,7 @@ from node.envelopes import PURGED, Copies, Envelopes
 from node.facade import NodeFacade
 from node.rpc.access import SUBMIT, require
 from node.rpc.bodies import read_body
+from node.rpc.route import JSON, OCTETS, Answer, Content, Operation, Route
 
 CLOCK_SKEW_MS = 60_000
 SWEEP_S = 1.0
@@ -70,13 +71,31 @@ class PrivatePayloads:
         self._now_ms = now_ms
         self._to_sweep: deque[bytes] = deque()
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Routes to add."""
-        place = "/v1/private/{payload:[0-9a-f]{64}}"
+        place, payload = "/v1/private/{payload}", {"payload": "[0-9a-f]{64}"}
+        envelope = (Answer("BlobReply", Content(JSON, BlobReply)),)
+        take = Operation(
+            name="keep_private",
+            summary="Hand an envelope to a keeper that the chain names.",
+            body=Content(OCTETS, bytes),
+            answers=envelope,
+        )
+        deliver = Operation(
+            name="fetch_private",
+            summary="Fetch an envelope as a member that the chain lets open it.",
+            body=Content(JSON, FetchRequest),
+            answers=envelope,
+        )
+        purge = Operation(
+            name="purge_private",
+            summary="Have a keeper sign that it holds an envelope no more.",
+            answers=(Answer("PurgeReply", Content(JSON, PurgeReply)),),
+        )
         return [
-            web.put(place, self._take),
-            web.post(place, self._deliver),
-            web.post(place + "/purge", self._state_purge),
+            Route("PUT", place, self._take, take, payload),
+            Route("POST", place, self._deliver, deliver, payload),
+            Route("POST", place + "/purge", self._state_purge, purge, payload),
         ]
 
     @contextlib.asynccontextmanager

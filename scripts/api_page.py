@@ -30,7 +30,8 @@ Every node serves one table of methods through these faces on its RPC port.
   `{{"jsonrpc": "2.0", "id": 1, "method": "status", "params": {{}}}}`. Several requests may stand in
   one list.
 - **REST** under `/v1`, described by `/openapi.json`. Parameters are in the path, the query or a
-  JSON body; errors are `application/problem+json`.
+  JSON body; errors are `application/problem+json`. The document also has all other paths that the
+  port serves (blobs, batches, private payloads, EPCIS, streams, probes), save the explorer's pages.
 
 Heights, times and gas are decimal text, because JSON has no 64-bit integers. Bytes are hex with
 `0x`. Values of contracts are JSON; what JSON does not have is tagged.

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import msgspec
 
+from node.rpc.bodies import read_body
 from node.rpc.openapi import openapi_document
+from node.rpc.rest import routes
+from node.testing.memory_node import MemoryNode
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "scripts" / "typescript"
 FOLDER = "andon/client/typescript"
 REMAKE = "python -m scripts.typescript_client"
-STREAMS = ("event_stream", "websocket", "metrics", "health")
-"""Operations that are no method of the table: the runtime has its own form of them, or none."""
-
 Node = dict[str, object]
 
 
@@ -81,12 +81,12 @@ def main() -> int:
 
 def files() -> dict[str, str]:
     """Text of every generated file by name."""
-    document = msgspec.json.decode(openapi_document(), type=Document)
+    # The methods of the table alone: the runtime has its own form of all others, or none.
+    document = msgspec.json.decode(openapi_document(routes(MemoryNode(), read_body)), type=Document)
     operations = [
         (verb.upper(), path, operation)
         for path, verbs in document.paths.items()
         for verb, operation in verbs.items()
-        if operation.name not in STREAMS
     ]
     head = f"// Written by `{REMAKE}` from the node's OpenAPI document. Do not edit it.\n"
     return {

@@ -31,6 +31,7 @@ from node.explorer.view import Desk, Page
 from node.facade import NodeFacade
 from node.rpc.failures import http_status
 from node.rpc.proofs import notar_of, prove_prediction, prove_receipt
+from node.rpc.route import Handler, Route
 from node.rpc.slots import waiting
 
 ASSETS = Path(__file__).parent / "assets"
@@ -100,7 +101,7 @@ class Explorer:
             yield
             task.cancel()
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """All routes of the explorer."""
         desk = self._desk
         pages: dict[str, Draw] = {
@@ -142,18 +143,16 @@ class Explorer:
             ),
             "/network": lambda _: pages_other.network(desk),
         }
-        found: list[web.AbstractRouteDef] = [
-            web.get(path, self._handler(draw)) for path, draw in pages.items()
-        ]
-        found += [
-            web.get("/verify", self._verify),
-            web.get("/search", self._search),
-            web.get("/proof/{kind}/{id}", self._proof),
-            web.get("/genesis.json", self._genesis),
-            web.get("/live", self._live),
-            web.get("/assets/{name}", self._asset),
-        ]
-        return found
+        others: dict[str, Handler] = {
+            "/verify": self._verify,
+            "/search": self._search,
+            "/proof/{kind}/{id}": self._proof,
+            "/genesis.json": self._genesis,
+            "/live": self._live,
+            "/assets/{name}": self._asset,
+        }
+        drawn = {path: self._handler(draw) for path, draw in pages.items()}
+        return [Route("GET", path, handler, None) for path, handler in (drawn | others).items()]
 
     def _handler(self, draw: Draw) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:

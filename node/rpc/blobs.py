@@ -19,8 +19,10 @@ from node.facade import NodeFacade
 from node.rpc.access import SUBMIT, require
 from node.rpc.bodies import body_deadline
 from node.rpc.limits import BLOB_BYTES_MAX, BLOB_PART_BYTES_MAX
+from node.rpc.route import JSON, OCTETS, WHOLE, Answer, Content, Operation, Parameter, Route
 
 TOTAL_HEADER = "X-Andon-Total"
+OFFSET = Parameter(name="offset", text="bytes before the part", schema=WHOLE)
 _encoder = msgspec.json.Encoder()
 
 
@@ -30,14 +32,41 @@ class Blobs:
     def __init__(self, node: NodeFacade) -> None:
         self._node = node
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """Routes to add."""
+        one = "/v1/blob/{digest}"
+        reply = (Answer("BlobReply", Content(JSON, BlobReply)),)
+        put = Operation(
+            name="put_blob",
+            summary=f"Store a blob of at most {BLOB_BYTES_MAX} bytes.",
+            body=Content(OCTETS, bytes),
+            answers=reply,
+        )
+        append = Operation(
+            name="append_blob",
+            summary=f"Append a part of at most {BLOB_PART_BYTES_MAX} bytes to a blob.",
+            parameters=(OFFSET,),
+            body=Content(OCTETS, bytes),
+            answers=reply,
+        )
+        here = Operation(
+            name="blob_here", summary="How much of a blob is here, whole or not.", answers=reply
+        )
+        complete = Operation(
+            name="complete_blob", summary="Keep what was appended if it is the blob.", answers=reply
+        )
+        part = Operation(
+            name="blob_bytes",
+            summary=f"A part of a blob from an offset on; {TOTAL_HEADER} tells the whole size.",
+            parameters=(OFFSET,),
+            answers=(Answer("bytes", Content(OCTETS, bytes)),),
+        )
         return [
-            web.put("/v1/blob", self._put),
-            web.put("/v1/blob/{digest}", self._append),
-            web.get("/v1/blob/{digest}/here", self._here),
-            web.post("/v1/blob/{digest}/complete", self._complete),
-            web.get("/v1/blob/{digest}/bytes", self._bytes),
+            Route("PUT", "/v1/blob", self._put, put),
+            Route("PUT", one, self._append, append),
+            Route("GET", one + "/here", self._here, here),
+            Route("POST", one + "/complete", self._complete, complete),
+            Route("GET", one + "/bytes", self._bytes, part),
         ]
 
     async def _put(self, request: web.Request) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from andon.core.errors import AndonError, Code, InvalidInput
 from andon.core.wire import Transactions
 from node.facade import NodeFacade, Wait
 from node.rpc.access import SUBMIT, require
+from node.rpc.route import JSON, OCTETS, Answer, Content, Operation, Route
 
 BATCH_TRANSACTIONS_MAX = 256
 _encoder = msgspec.json.Encoder()
@@ -46,11 +47,23 @@ class Bulk:
         self._read_body = read_body
         self._charge = charge
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """Routes to add."""
+        batch = Operation(
+            name="batch",
+            summary=f"Submit up to {BATCH_TRANSACTIONS_MAX} transactions as canonical bytes.",
+            body=Content(OCTETS, bytes),
+            answers=(Answer("a hash or an error for each", Content(JSON, list[BatchEntry])),),
+        )
+        raw_block = Operation(
+            name="raw_block",
+            summary="A final block with its certificate, as canonical bytes.",
+            answers=(Answer("FinalBlock", Content("application/msgpack", bytes)),),
+        )
+        height = {"height": "[0-9]{1,18}"}
         return [
-            web.post("/v1/transactions/batch", self._batch),
-            web.get("/v1/blocks/{height:[0-9]{1,18}}/raw", self._raw_block),
+            Route("POST", "/v1/transactions/batch", self._batch, batch),
+            Route("GET", "/v1/blocks/{height}/raw", self._raw_block, raw_block, height),
         ]
 
     async def _batch(self, request: web.Request) -> web.Response:

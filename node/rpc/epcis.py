@@ -23,10 +23,13 @@ from andon.core.json_value import from_hex, to_hex
 from andon.core.state_key import state_key
 from andon.core.transaction import parse_transaction
 from node.facade import NodeFacade, Wait
+from node.rpc import epcis_operations as operations
 from node.rpc.access import SUBMIT, require
 from node.rpc.bodies import read_body
+from node.rpc.epcis_operations import COLLECTIONS
 from node.rpc.epcis_query import PAGING, Event, Query, query_of
 from node.rpc.epcis_standing import Standing
+from node.rpc.route import Route
 
 CONTRACT = "supply"
 PAGE_MAX = 64
@@ -35,14 +38,6 @@ SCAN_MAX = 1024
 """Events that one query looks at; the next page goes on where it stopped."""
 
 CAPTURE_TIMEOUT_MS = 10_000
-_COLLECTIONS = {
-    "eventTypes": "eventType",
-    "bizSteps": "EQ_bizStep",
-    "dispositions": "EQ_disposition",
-    "readPoints": "EQ_readPoint",
-    "bizLocations": "EQ_bizLocation",
-}
-"""Collections of the binding, and the parameter that each stands for."""
 
 _encoder = msgspec.json.Encoder()
 ReadBody = Callable[[web.Request], Awaitable[bytes]]
@@ -59,17 +54,27 @@ class Epcis:
         file = None if folder is None else folder / "epcis-queries.json"
         self._standing = Standing(self._behind, self._last, file)
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Capture and its jobs, events, collections of them, queries and subscriptions."""
+        item, query = "/epcis/epcs/{epc}/events", "/epcis/queries/{name}/events"
         return [
-            web.post("/epcis/capture", self._capture),
-            web.get("/epcis/capture/{id}", self._job),
-            web.get("/epcis/events", self._events),
-            web.get("/epcis/events/{id:.+}", self._event),
-            web.get("/epcis/epcs/{epc:.+}/events", self._events),
-            web.get("/epcis/eventTypes", self._kinds),
-            *(web.get(f"/epcis/{name}/{{word:.+}}/events", self._events) for name in _COLLECTIONS),
-            web.get("/epcis/queries/{name}/events", self._events),
+            Route("POST", "/epcis/capture", self._capture, operations.CAPTURE),
+            Route("GET", "/epcis/capture/{id}", self._job, operations.JOB),
+            Route("GET", "/epcis/events", self._events, operations.EVENTS),
+            Route("GET", "/epcis/events/{id}", self._event, operations.EVENT, {"id": ".+"}),
+            Route("GET", item, self._events, operations.EVENTS_OF_ITEM, {"epc": ".+"}),
+            Route("GET", "/epcis/eventTypes", self._kinds, operations.KINDS),
+            *(
+                Route(
+                    "GET",
+                    f"/epcis/{name}/{{word}}/events",
+                    self._events,
+                    operations.events_of_collection(name),
+                    {"word": ".+"},
+                )
+                for name in COLLECTIONS
+            ),
+            Route("GET", query, self._events, operations.EVENTS_OF_QUERY),
             *self._standing.routes(),
         ]
 
@@ -132,7 +137,7 @@ class Epcis:
         if "name" in request.match_info:
             given.update(self._standing.parameters(request.match_info["name"]))
         if "word" in request.match_info:
-            given[_COLLECTIONS[request.path.split("/")[2]]] = request.match_info["word"]
+            given[COLLECTIONS[request.path.split("/")[2]]] = request.match_info["word"]
         return given
 
     async def _behind(self, wanted: Query, after: int) -> tuple[list[Event], int]:

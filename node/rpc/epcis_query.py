@@ -86,6 +86,16 @@ _COMPARE: Final[Mapping[str, Callable[[int, int], bool]]] = {
 Path = tuple[str, ...]
 
 
+PARAMETERS: Final = (
+    *_EQUAL, *_WITHIN, *_MATCH, *_TIMES, *_ERROR_TIMES, *_EXISTS,
+    "EQ_errorReason", "EQ_correctiveEventID", "EXISTS_errorDeclaration",
+    *(f"{sign}_quantity" for sign in _COMPARE),
+    *(f"EQ_persistentDisposition_{way}" for way in ("set", "unset")),
+)  # fmt: skip
+"""Those with one fixed name, for whoever describes them."""
+PARAMETER_PREFIXES: Final = (*_PAIRS, "EQ_ILMD_", "EXISTS_ILMD_")
+
+
 class Query(msgspec.Struct, frozen=True):
     """Conditions that all have to hold; each holds if one of its values fits."""
 
@@ -141,7 +151,7 @@ def query_of(given: Mapping[str, str]) -> Query:
         if name in PAGING:
             continue
         if not (_take_named(draft, name, text, values) or _take_shaped(draft, name, text, values)):
-            known = ", ".join([*_EQUAL, *_WITHIN, *_MATCH, *_TIMES, *_ERROR_TIMES, *_EXISTS])
+            known = ", ".join(PARAMETERS)
             raise InvalidInput(
                 Code.BAD_REQUEST, f"parameter {name[:40]!r} is not served", hint=f"served: {known}"
             )

@@ -21,9 +21,12 @@ from aiohttp import web
 
 from andon.client.factory.epcis import event_text
 from andon.core.errors import Code, InvalidInput, Unavailable
+from node.rpc import epcis_operations as operations
 from node.rpc.access import SUBMIT, require
 from node.rpc.bodies import read_body
+from node.rpc.epcis_operations import NamedQuery, SubscriptionTerms
 from node.rpc.epcis_query import NAME_CHARACTERS_MAX, Event, Query, query_of
+from node.rpc.route import Route
 from node.rpc.slots import waiting
 from node.storage.durable import replace_file
 
@@ -53,18 +56,6 @@ class Subscription(msgspec.Struct, frozen=True):
     created_ms: int
 
 
-class _Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    query: dict[str, str | list[str] | int]
-
-
-class _Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    stream: bool = True
-    initialRecordTime: str = ""  # noqa: N815 - the standard's name
-    dest: str = ""
-    after: int | None = None
-
-
 class _File(msgspec.Struct, frozen=True):
     queries: dict[str, dict[str, str]]
     subscriptions: list[Subscription]
@@ -82,18 +73,19 @@ class Standing:
         self._streams = 0
         self._load()
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Queries and subscriptions, as in the REST binding."""
-        one = "/epcis/queries/{name}"
+        queries, one = "/epcis/queries", "/epcis/queries/{name}"
+        subscriptions, stream = one + "/subscriptions", one + "/subscriptions/{id}"
         return [
-            web.post("/epcis/queries", self._create),
-            web.get("/epcis/queries", self._list),
-            web.get(one, self._show),
-            web.delete(one, self._delete),
-            web.post(one + "/subscriptions", self._subscribe),
-            web.get(one + "/subscriptions", self._subscriptions_of),
-            web.get(one + "/subscriptions/{id}", self._stream),
-            web.delete(one + "/subscriptions/{id}", self._unsubscribe),
+            Route("POST", queries, self._create, operations.CREATE_QUERY),
+            Route("GET", queries, self._list, operations.LIST_QUERIES),
+            Route("GET", one, self._show, operations.SHOW_QUERY),
+            Route("DELETE", one, self._delete, operations.DELETE_QUERY),
+            Route("POST", subscriptions, self._subscribe, operations.SUBSCRIBE),
+            Route("GET", subscriptions, self._subscriptions_of, operations.LIST_SUBSCRIPTIONS),
+            Route("GET", stream, self._stream, operations.STREAM),
+            Route("DELETE", stream, self._unsubscribe, operations.UNSUBSCRIBE),
         ]
 
     def parameters(self, name: str) -> dict[str, str]:
@@ -104,7 +96,7 @@ class Standing:
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
         require(SUBMIT)
-        wanted = _decode(await read_body(request), _Wanted)
+        wanted = _decode(await read_body(request), NamedQuery)
         if not _NAME.match(wanted.name):
             raise InvalidInput(Code.BAD_REQUEST, "a name has 1 to 100 letters, digits and ._~-")
         if wanted.name in self._queries:
@@ -139,7 +131,7 @@ class Standing:
         require(SUBMIT)
         name = request.match_info["name"]
         self.parameters(name)
-        terms = _decode(await read_body(request) or b"{}", _Terms)
+        terms = _decode(await read_body(request) or b"{}", SubscriptionTerms)
         if terms.dest or not terms.stream:
             raise InvalidInput(
                 Code.BAD_REQUEST,

@@ -11,20 +11,38 @@ from andon.core.errors import Code, InvalidInput
 from node.facade import NodeFacade
 from node.rpc.jsonrpc import run_method
 from node.rpc.methods import TABLE, Method
+from node.rpc.route import JSON, Answer, Content, Handler, Operation, Parameter, Route
 
 _encoder = msgspec.json.Encoder()
 IMMUTABLE = "public, max-age=31536000, immutable"
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+REF = "#/components/schemas/{name}"
 
 
-def routes(
-    node: NodeFacade, read_body: Callable[[web.Request], Awaitable[bytes]]
-) -> list[web.RouteDef]:
+def routes(node: NodeFacade, read_body: Callable[[web.Request], Awaitable[bytes]]) -> list[Route]:
     """Build one route a method."""
     return [
-        web.route(method.verb, "/v1" + method.path, _handler(node, method, read_body))
+        Route(
+            method.verb, "/v1" + method.path, _handler(node, method, read_body), _operation(method)
+        )
         for method in TABLE
     ]
+
+
+def _operation(method: Method) -> Operation:
+    is_get = method.verb == "GET"
+    return Operation(
+        name=method.name,
+        summary=(method.params.__doc__ or "").splitlines()[0],
+        answers=(Answer(method.result.__name__, Content(JSON, method.result)),),
+        parameters=_parameters(method) if is_get else (),
+        body=None if is_get else Content(JSON, method.params),
+    )
+
+
+def _parameters(method: Method) -> tuple[Parameter, ...]:
+    _, components = msgspec.json.schema_components([method.params], ref_template=REF)
+    properties = components[method.params.__name__].get("properties", {})
+    return tuple(Parameter(name=name, schema=schema) for name, schema in properties.items())
 
 
 def _handler(

@@ -17,7 +17,7 @@ from andon.core.errors import AndonError, Code, InvalidInput, Misuse, Unavailabl
 from node.facade import NodeFacade
 from node.gas_budget import GasBudgets
 from node.listening import Bounds, Listener, connections_allowed, site_of
-from node.rpc import jsonrpc, rest, streams, websocket
+from node.rpc import jsonrpc, operations, rest, streams, websocket
 from node.rpc.access import CHALLENGE, METRICS, Access, ApiKey, is_health, require
 from node.rpc.blobs import Blobs
 from node.rpc.bodies import read_body
@@ -34,15 +34,16 @@ from node.rpc.limits import (
     RateLimiter,
 )
 from node.rpc.openapi import openapi_document
+from node.rpc.operations import PROBES
 from node.rpc.origins import Sites
 from node.rpc.render import health as render_health
 from node.rpc.revoked import Revoked
+from node.rpc.route import Route
 from node.rpc.slots import Slots
 from node.upload_budget import UploadBudgets
 
 log = structlog.get_logger(__name__)
 _encoder = msgspec.json.Encoder()
-PROBES = ("live", "ready", "startup")
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SHUTDOWN_TIMEOUT_S = 2.0
 
@@ -72,8 +73,8 @@ class RpcSettings:
 class Extension(Protocol):
     """More routes on the same port, with something that runs beside them: the explorer."""
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        """Routes to add."""
+    def routes(self) -> list[Route]:
+        """Routes to add; those with an operation stand in the OpenAPI document."""
 
     def run(self) -> contextlib.AbstractAsyncContextManager[None]:
         """What has to run while the server does."""
@@ -178,21 +179,21 @@ class RpcServer:
 
     def _build(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
-        app.add_routes(
-            [
-                web.post("/rpc", self._rpc),
-                web.get("/v1/events", self._event_stream),
-                web.get("/v1/ws", self._socket),
-                *Blobs(self._node).routes(),
-                web.get("/metrics", self._metrics),
-                web.get("/health", self._health),
-                web.get("/health/{probe}", self._health),
-                web.get("/openapi.json", self._openapi),
-                *rest.routes(self._node, read_body),
-                *Bulk(self._node, read_body, self._charge).routes(),
-                *(route for extension in self._extensions for route in extension.routes()),
-            ]
-        )
+        routes = [
+            Route("POST", "/rpc", self._rpc, operations.RPC),
+            Route("GET", "/v1/events", self._event_stream, operations.EVENT_STREAM_OF_CHAIN),
+            Route("GET", "/v1/ws", self._socket, operations.WEBSOCKET),
+            *Blobs(self._node).routes(),
+            Route("GET", "/metrics", self._metrics, operations.METRICS),
+            Route("GET", "/health", self._health, operations.LIVE),
+            Route("GET", "/health/{probe}", self._health, operations.HEALTH),
+            Route("GET", "/openapi.json", self._openapi, operations.DOCUMENT),
+            *rest.routes(self._node, read_body),
+            *Bulk(self._node, read_body, self._charge).routes(),
+            *(route for extension in self._extensions for route in extension.routes()),
+        ]
+        self.document = openapi_document(routes)
+        app.add_routes([route.definition() for route in routes])
         return app
 
     @web.middleware
@@ -283,7 +284,7 @@ class RpcServer:
 
     async def _openapi(self, request: web.Request) -> web.StreamResponse:
         del request
-        return web.Response(body=openapi_document(), content_type="application/json")
+        return web.Response(body=self.document, content_type="application/json")
 
 
 def _site(request: web.Request) -> str:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from andon.core.codec import Value, encode_value
+from andon.core.keys import PrivateKey
+from node.envelopes import Envelopes
+from node.facade import StateAnswer
+from node.private import PrivatePayloads
 from node.rpc import RpcServer, RpcSettings
+from node.rpc.epcis import Epcis
 from node.testing.memory_node import MemoryNode
 
 pytestmark = pytest.mark.integration
@@ -20,14 +27,29 @@ CHECKS = (
     "unsupported_method",
 )
 EXAMPLES = 12
-TIMEOUT_S = 240
+TIMEOUT_S = 480
+KEY = PrivateKey(b"\x11" * 32)
+
+
+class Keeper(MemoryNode):
+    """Names this node the keeper of every payload, so that requests for them get far."""
+
+    async def state(self, key: bytes) -> StateAnswer:
+        entry: Value = {"status": "STORED", "keepers": [KEY.public]}
+        return replace(await super().state(key), value=encode_value(entry))
+
+    async def value(self, key: bytes) -> bytes | None:
+        return (await self.state(key)).value
 
 
 async def test_no_generated_request_gets_an_answer_that_is_not_in_the_document(
     tmp_path: Path,
 ) -> None:
     settings = RpcSettings(rate_per_s=100_000, burst=100_000)
-    async with RpcServer(MemoryNode(), settings) as server:
+    node = Keeper()
+    private = PrivatePayloads(node, Envelopes(tmp_path / "private", b"", node), KEY)
+    faces = [Epcis(node, tmp_path), private]
+    async with RpcServer(node, settings, faces) as server:
         tool = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("schemathesis")),
             "run",
