@@ -1,18 +1,24 @@
 """What this validator committed to: salt and output of each open request, durable before sent.
 
 A float model may give other bits after a restart; without the journal a member could not reveal.
+Each file has a checksum over its number and content: what rotted is none, and never another output.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
+
 from andon.core.codec import Value, decode_value, encode_value
-from andon.core.errors import InvalidInput
+from andon.core.errors import Corrupt, InvalidInput
 from node.storage.durable import make_folder, replace_file
+from node.storage.values import seal, unseal
 
 SUFFIX = ".commit"
 ENTRIES_MAX = 4096
+
+log = structlog.get_logger()
 
 
 class AttestationJournal:
@@ -23,10 +29,9 @@ class AttestationJournal:
 
     def load(self, number: int) -> tuple[bytes, tuple[int, ...]] | None:
         """Salt and output that were committed to; None if there are none, or they are damaged."""
-        try:
-            value = decode_value(self._path(number).read_bytes())
-        except (FileNotFoundError, InvalidInput):
-            return None
+        value, reason = self._read(number)
+        if reason:
+            log.error("attestation.journal_damaged", request=number, reason=reason[:200])
         if not isinstance(value, list) or len(value) != 2:
             return None
         salt, listed = value
@@ -35,11 +40,21 @@ class AttestationJournal:
         output = tuple(item for item in listed if isinstance(item, int))
         return (salt, output) if len(output) == len(listed) else None
 
+    def _read(self, number: int) -> tuple[Value, str]:
+        """The content of a file, None without one; and what is wrong with it, "" if nothing."""
+        try:
+            stored = self._path(number).read_bytes()
+            return decode_value(unseal("attestations", _key(number), stored)), ""
+        except FileNotFoundError:
+            return None, ""
+        except (OSError, InvalidInput, Corrupt) as error:
+            return None, str(error)
+
     def save(self, number: int, salt: bytes, output: tuple[int, ...]) -> None:
         """Keep them, flushed to disk."""
         make_folder(self._folder)
         listed: Value = [salt, [*output]]
-        replace_file(self._path(number), encode_value(listed))
+        replace_file(self._path(number), seal(_key(number), encode_value(listed)))
 
     def keep_only(self, numbers: set[int]) -> None:
         """Forget requests that are decided."""
@@ -51,3 +66,7 @@ class AttestationJournal:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}{SUFFIX}"
+
+
+def _key(number: int) -> bytes:
+    return b"%d" % number

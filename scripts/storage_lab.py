@@ -8,6 +8,8 @@ Then damage of the medium: flipped bits,
 lost, stale and misdirected pages. Each copy is opened by `check` and `scrub`, as
 `python -m node --check` does; what they let pass must answer everything as before. What is found is
 repaired by the node's scrubber with a sound store for a peer, or else fetched anew by catch-up.
+At last what a validator remembers beside the chain (sign state, vote log, attestation journal,
+snapshots) is damaged in the same ways: it must never sign twice, nor answer otherwise.
 """
 
 from __future__ import annotations
@@ -27,11 +29,14 @@ import structlog
 
 from node.testing.lab import (
     Damage,
+    Harm,
+    Memory,
     Outcome,
     Repair,
     can_mount,
     damaged_copy,
     draw_refusal,
+    make_memories,
     make_specimen,
     record,
     repair,
@@ -39,7 +44,9 @@ from node.testing.lab import (
     run_full_disk,
     run_images,
     run_refusal,
+    spoiled,
     try_damage,
+    try_memory,
 )
 
 HEIGHTS = 30
@@ -64,6 +71,7 @@ def main() -> int:
         if arguments.refusals:
             is_sound &= refuse(folder / "refuse", arguments.refusals, arguments.seed)
         is_sound &= rot(folder / "rot", arguments.damages, arguments.seed, arguments.seconds)
+        is_sound &= forget(folder / "memory", arguments.damages, arguments.seed, arguments.seconds)
     return 0 if is_sound else 1
 
 
@@ -162,6 +170,33 @@ def rot(folder: Path, count: int, seed: int, seconds: float) -> bool:
     )
     is_repaired = repairs[Repair.NONE] * 100 <= found
     return is_repaired and not any(counts[damage, Outcome.WRONG] for damage in Damage)
+
+
+def forget(folder: Path, count: int, seed: int, seconds: float) -> bool:
+    """Damage what a validator remembers beside its chain, and print what became of it."""
+    memories = make_memories(folder / "specimen")
+    draw = random.Random(f"memory {seed}")  # noqa: S311 - no secret
+    counts: Counter[tuple[Memory, Outcome]] = Counter()
+    began_s = time.monotonic()
+    trials = 0
+    while trials < count and time.monotonic() - began_s < seconds:
+        for memory in Memory:
+            for harm in Harm:
+                name, content = spoiled(memories, memory, harm, draw)
+                outcome = try_memory(memories, memory, name, content, folder / "copy")
+                counts[memory, outcome] += 1
+                if outcome is Outcome.WRONG:
+                    file = f"{Path(name).name}-{harm.name.lower()}"
+                    keep(content, f"wrong-{seed}-{trials}-{memory.name.lower()}-{file}")
+        trials += 1
+    print(
+        f"memory: {trials} copies of each kind and harm in {time.monotonic() - began_s:.1f} s",
+        flush=True,
+    )
+    for memory in Memory:
+        row = ", ".join(f"{counts[memory, outcome]} {outcome.name.lower()}" for outcome in Outcome)
+        print(f"  {memory.value:36} {row}", flush=True)
+    return not sum(counts[memory, Outcome.WRONG] for memory in Memory)
 
 
 def keep(content: bytes, name: str) -> None:

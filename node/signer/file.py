@@ -3,6 +3,10 @@
 No rename once it exists, so no folder to flush: a torn write spoils one slot, and the other
 still holds the state before, whose vote had not left yet. Any error of the disk is final: the
 process must end.
+
+Each slot is there twice, far apart. Rot cannot be told from a torn write, and if it took the newest
+slot, the state before would be believed, though the vote behind the newest has left: the key would
+contradict itself. So one spoiled place changes nothing, and is mended when the file is opened.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from node.lock import locked
 from node.signer.state import EMPTY, SignState
 
 SLOT_BYTES = 16 * 1024
+COPIES = 2
+FILE_BYTES = 2 * COPIES * SLOT_BYTES
 _MAGIC = b"andon/sign/1\0\0\0\0"
 _HEAD_BYTES = len(_MAGIC) + 8 + 4 + 4
 
@@ -81,12 +87,7 @@ class SignStateFile:
             Corrupt: STORAGE_DAMAGED or STORAGE_FULL; nothing may be signed then.
         """
         sequence = self._sequence + 1
-        content = seal(sequence, state)
-        offset = SLOT_BYTES * (sequence % 2)
-        with on_disk(self._path.name):
-            if os.pwrite(self._descriptor, content, offset) != len(content):
-                raise _damaged(self._path, "a write was cut short")
-            os.fdatasync(self._descriptor)
+        self._put(sequence, state)
         self._sequence, self.state = sequence, state
 
     def close(self) -> None:
@@ -96,9 +97,21 @@ class SignStateFile:
             self._descriptor = -1
             self._lock.__exit__(None, None, None)
 
+    def _put(self, sequence: int, state: SignState) -> None:
+        content = seal(sequence, state)
+        with on_disk(self._path.name):
+            for offset in _offsets(sequence):
+                if os.pwrite(self._descriptor, content, offset) != len(content):
+                    raise _damaged(self._path, "a write was cut short")
+            os.fdatasync(self._descriptor)
+
     def _open(self, *, may_create: bool) -> int:
         if self._path.exists():
-            return os.open(self._path, os.O_RDWR)
+            descriptor = os.open(self._path, os.O_RDWR)
+            if (size := os.fstat(descriptor).st_size) != FILE_BYTES:
+                os.close(descriptor)
+                raise _damaged(self._path, f"it has {size} bytes, not {FILE_BYTES}")
+            return descriptor
         if not may_create:
             raise Corrupt(
                 Code.STORAGE_DAMAGED,
@@ -110,8 +123,9 @@ class SignStateFile:
         part = self._path.with_suffix(".part")
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         # Real zeros, not a hole: later writes must not need space or metadata.
-        os.pwrite(descriptor, bytes(2 * SLOT_BYTES), 0)
-        os.pwrite(descriptor, seal(0, EMPTY), 0)
+        os.pwrite(descriptor, bytes(FILE_BYTES), 0)
+        for offset in _offsets(0):
+            os.pwrite(descriptor, seal(0, EMPTY), offset)
         os.fsync(descriptor)
         part.rename(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
@@ -122,14 +136,22 @@ class SignStateFile:
         return descriptor
 
     def _newest(self) -> Slot:
-        found = [
-            slot
-            for index in range(2)
-            if (slot := unseal(os.pread(self._descriptor, SLOT_BYTES, SLOT_BYTES * index)))
-        ]
+        found = [slot for offset in range(0, FILE_BYTES, SLOT_BYTES) if (slot := self._at(offset))]
         if not found:
             raise _damaged(self._path, "both slots are spoiled")
-        return max(found, key=lambda slot: slot.sequence)
+        newest = max(found, key=lambda slot: slot.sequence)
+        if any(self._at(offset) != newest for offset in _offsets(newest.sequence)):
+            self._put(newest.sequence, newest.state)
+        return newest
+
+    def _at(self, offset: int) -> Slot | None:
+        with on_disk(self._path.name):
+            return unseal(os.pread(self._descriptor, SLOT_BYTES, offset))
+
+
+def _offsets(sequence: int) -> tuple[int, ...]:
+    """Where the copies of a slot lie: as far apart as the file lets them."""
+    return tuple(SLOT_BYTES * (sequence % 2 + 2 * copy) for copy in range(COPIES))
 
 
 def seal(sequence: int, state: SignState) -> bytes:

@@ -9,17 +9,22 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import structlog
 
 from andon.core.block import Header
 from andon.core.certificate import ValidatorSet
 from andon.core.codec import encode
-from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.errors import Code, Corrupt, InvalidInput, Unavailable
+from andon.core.pieces import PIECE_BYTES
 from andon.core.proof import EpochChange, FinalHeader
 from andon.core.state_proof import key_digest
 from consensus.ledger import Overlay, check_top, cut_depth, sort_chunk, top_nodes
 from consensus.ledger.cut import DEPTH_MAX, Entry
 from consensus.ledger.succession import read_params
+from node.storage.blob_files import NO_DAMAGE
 from node.storage.durable import flush, make_folder
 from node.storage.portable import (
     BLOCKS_PER_CHUNK,
@@ -36,6 +41,7 @@ from node.storage.portable import (
     state_name,
 )
 from node.storage.snapshot import Snapshot
+from node.storage.sums import FileSums, check_piece_of, read_sums, write_file, write_sums
 from node.storage.values import damaged
 
 BUCKETS_BYTES_MAX = 64 * 1024 * 1024
@@ -43,12 +49,16 @@ BUCKETS_BYTES_MAX = 64 * 1024 * 1024
 YIELD_EVERY = 2000
 _SIZE_BYTES = 4
 
+log = structlog.get_logger()
+
 
 class PortableFiles:
     """The folder of a node's portable states. Blocking: call it from a thread."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._sums: tuple[int, dict[str, FileSums]] = (0, {})
+        """Of the state that was asked for last, by height."""
         make_folder(folder)
 
     def clear_leftovers(self) -> None:
@@ -73,18 +83,46 @@ class PortableFiles:
             raise _not_found(height, name) from None
 
     def piece(self, height: int, name: str, offset: int, size: int) -> tuple[int, bytes]:
-        """Read part of a file, unchecked (the receiver checks the whole); also its total size.
+        """Read a piece of a file for a peer; also the file's total size.
+
+        A state with a piece that has rotted is removed: another one is written with time.
 
         Raises:
-            InvalidInput: NOT_FOUND.
+            InvalidInput: NOT_FOUND, also for what begins or ends within a piece.
         """
+        path = self._path(height, name)
+        if not path.exists() or offset < 0 or offset % PIECE_BYTES or size != PIECE_BYTES:
+            raise _not_found(height, name)
         try:
-            with self._path(height, name).open("rb") as file:
-                total = file.seek(0, os.SEEK_END)
-                file.seek(min(max(offset, 0), total))
-                return total, file.read(max(size, 0))
-        except OSError:
-            raise _not_found(height, name) from None
+            return self._checked_piece(height, name, offset)
+        except FileNotFoundError:  # removed meanwhile
+            pass
+        except (OSError, Corrupt) as error:
+            if isinstance(error, Corrupt) or error.errno not in NO_DAMAGE:
+                self._drop(height, name, str(error))
+        raise _not_found(height, name)
+
+    def _checked_piece(self, height: int, name: str, offset: int) -> tuple[int, bytes]:
+        found = self._sums_of(height).get(name)
+        if found is None:
+            raise damaged("the checksums of the snapshot do not name the file")
+        with self._path(height, name).open("rb") as file:
+            file.seek(offset)
+            piece = file.read(PIECE_BYTES)
+        check_piece_of(found, offset, piece)
+        return found.size, piece
+
+    def _drop(self, height: int, name: str, reason: str) -> None:
+        log.error("snapshot.damaged", height=height, file=name, reason=reason[:200])
+        self._sums = (0, {})
+        shutil.rmtree(self.folder / str(height), ignore_errors=True)
+
+    def _sums_of(self, height: int) -> dict[str, FileSums]:
+        known, sums = self._sums
+        if known != height:
+            sums = read_sums(self.folder / str(height))
+            self._sums = height, sums
+        return sums
 
     def size_bytes(self, height: int) -> int:
         """Bytes of one portable state."""
@@ -110,9 +148,12 @@ class PortableFiles:
         part = final.with_suffix(f".{os.getpid()}.part")
         try:
             part.mkdir(mode=0o700)
-            _write_states(snapshot, manifest, part)
-            _write_history(snapshot, manifest, part)
-            _write_file(part / MANIFEST, encode(manifest))
+            files = [
+                *_write_states(snapshot, manifest, part),
+                *_write_history(snapshot, manifest, part),
+                write_file(part / MANIFEST, encode(manifest)),
+            ]
+            write_sums(part, files)
             flush(part)
             part.rename(final)
             flush(self.folder)
@@ -174,7 +215,7 @@ def _header(snapshot: Snapshot, height: int) -> Header:
     return header
 
 
-def _write_states(snapshot: Snapshot, manifest: Manifest, folder: Path) -> None:
+def _write_states(snapshot: Snapshot, manifest: Manifest, folder: Path) -> Iterator[FileSums]:
     root = manifest.final.header.state_root
     places = check_top(root, [(pair.key, pair.value) for pair in manifest.top])
     buckets = _Buckets(folder)
@@ -186,16 +227,16 @@ def _write_states(snapshot: Snapshot, manifest: Manifest, folder: Path) -> None:
             time.sleep(0)  # let the threads that vote have their turn
     for path in sorted(places):
         pairs = [Pair(key, value) for key, value in sort_chunk(buckets.take(path))]
-        _write_file(folder / state_name(path), encode_chunk(StateChunk(entries=tuple(pairs))))
+        yield write_file(folder / state_name(path), encode_chunk(StateChunk(entries=tuple(pairs))))
 
 
-def _write_history(snapshot: Snapshot, manifest: Manifest, folder: Path) -> None:
+def _write_history(snapshot: Snapshot, manifest: Manifest, folder: Path) -> Iterator[FileSums]:
     first, height = manifest.headers[0].height, manifest.final.header.height
     for number in range(first // BLOCKS_PER_CHUNK, height // BLOCKS_PER_CHUNK + 1):
         start = max(first, number * BLOCKS_PER_CHUNK)
         end = min(height + 1, (number + 1) * BLOCKS_PER_CHUNK)
         items = tuple(history_item(snapshot, at) for at in range(start, end))
-        _write_file(folder / history_name(number), encode_chunk(HistoryChunk(items=items)))
+        yield write_file(folder / history_name(number), encode_chunk(HistoryChunk(items=items)))
 
 
 def history_item(snapshot: Snapshot, height: int) -> HistoryItem:
@@ -254,13 +295,6 @@ class _Buckets:
 
     def _spool_of(self, path: bytes) -> Path:
         return self._folder / f"spool-{path.decode()}"
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _not_found(height: int, name: str) -> InvalidInput:

@@ -3,6 +3,7 @@
 from node.testing.lab.certified import CertifiedChain
 from node.testing.lab.chain import LabChain
 from node.testing.lab.kill import Cycles, run_cycles
+from node.testing.lab.memories import Harm, Memory, make_memories, spoiled, try_memory
 from node.testing.lab.power import Losses, record, run_images
 from node.testing.lab.refusals import (
     Refusal,
@@ -26,8 +27,10 @@ __all__ = [
     "CertifiedChain",
     "Cycles",
     "Damage",
+    "Harm",
     "LabChain",
     "Losses",
+    "Memory",
     "Outcome",
     "Refusal",
     "Repair",
@@ -36,6 +39,7 @@ __all__ = [
     "damaged_copy",
     "draw_refusal",
     "is_traceable",
+    "make_memories",
     "make_specimen",
     "record",
     "repair",
@@ -43,5 +47,7 @@ __all__ = [
     "run_full_disk",
     "run_images",
     "run_refusal",
+    "spoiled",
     "try_damage",
+    "try_memory",
 ]

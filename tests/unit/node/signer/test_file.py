@@ -11,7 +11,7 @@ from andon.core.errors import Corrupt, InvalidInput, Unavailable
 from andon.core.hashing import ZERO_DIGEST
 from andon.core.keys import PrivateKey
 from node.signer import ENTRIES_MAX, FileSigner, SignState, SignStateFile, SlotRecord
-from node.signer.file import SLOT_BYTES
+from node.signer.file import FILE_BYTES, SLOT_BYTES
 
 KEY = PrivateKey(b"k" * 32)
 
@@ -34,7 +34,8 @@ def test_a_torn_write_leaves_the_state_before(tmp_path: Path) -> None:
         file.write(state(1))
         file.write(state(2))
     content = bytearray(path.read_bytes())
-    content[5 : SLOT_BYTES // 2] = bytes(SLOT_BYTES // 2 - 5)  # sequence 2 lies in slot 0
+    for at in (0, 2 * SLOT_BYTES):  # the copies of slot 0, where sequence 2 lies
+        content[at + 5 : at + SLOT_BYTES // 2] = bytes(SLOT_BYTES // 2 - 5)
     path.write_bytes(content)
     with SignStateFile(path, may_create=False) as file:
         assert file.state == state(1)
@@ -51,11 +52,46 @@ def test_every_flipped_bit_of_both_slots_is_noticed(tmp_path: Path) -> None:
     good = path.read_bytes()
     for offset in range(36):  # head and payload
         bad = bytearray(good)
-        bad[offset] ^= 1
-        bad[SLOT_BYTES + offset] ^= 1
+        for slot in range(0, FILE_BYTES, SLOT_BYTES):
+            bad[slot + offset] ^= 1
         path.write_bytes(bad)
         with pytest.raises(Corrupt):
             SignStateFile(path, may_create=False)
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+def test_rot_in_the_newest_slot_does_not_bring_the_state_before_back(
+    tmp_path: Path, copy: int
+) -> None:
+    path, block = tmp_path / "s", b"a" * 32
+    with SignStateFile(path, may_create=True) as file:
+        signer = FileSigner("chain", KEY, file)
+        signer.sign(Vote(VoteKind.NOTAR, 0, 1, block), 0)
+        signer.sign(Vote(VoteKind.FINAL, 0, 1, block), 0)  # sequence 2, in slot 0
+    good = path.read_bytes()
+    content = bytearray(good)
+    content[2 * SLOT_BYTES * copy + 20] ^= 4
+    path.write_bytes(content)
+    skip = Vote(VoteKind.SKIP, 0, 1, ZERO_DIGEST)
+    with (
+        SignStateFile(path, may_create=False) as file,
+        pytest.raises(InvalidInput, match="Final was signed"),
+    ):
+        FileSigner("chain", KEY, file).sign(skip, 0)
+    assert path.read_bytes() == good, "the spoiled copy is mended"
+
+
+def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with SignStateFile(path, may_create=True) as file:
+        file.write(state(1))
+    whole = path.read_bytes()
+    for size in (0, 1, SLOT_BYTES, 2 * SLOT_BYTES, FILE_BYTES - 1, FILE_BYTES + 1):
+        path.write_bytes(whole[:size].ljust(size, b"\0"))
+        with pytest.raises(Corrupt, match="bytes, not"):
+            SignStateFile(path, may_create=False)
+    path.write_bytes(whole)
+    SignStateFile(path, may_create=False).close()
 
 
 def test_a_missing_file_is_refused_on_a_chain_with_blocks(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from andon.core.block import block_hash
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, Corrupt, InvalidInput
 from andon.core.genesis import Params
+from andon.core.pieces import PIECE_BYTES
 from andon.core.state_key import state_key
 from andon.core.transaction import make_call
 from consensus.ledger import tree_root
@@ -24,6 +25,7 @@ from node.storage.portable import (
     StateChunk,
     check_manifest,
 )
+from node.storage.sums import SUMS
 from node.storage.undo import rewind
 from node.testing.lab import CertifiedChain
 
@@ -155,6 +157,42 @@ def test_a_lying_chunk_is_refused_and_nothing_is_installed(
     store.close()
 
 
+def whole_file(files: PortableFiles, name: str) -> bytes:
+    """A file as a peer fetches it."""
+    body, total = b"", -1
+    while len(body) != total:
+        total, piece = files.piece(HEIGHTS, name, len(body), PIECE_BYTES)
+        body += piece
+    return body
+
+
+def test_peers_get_every_file_and_nothing_that_rotted(files: PortableFiles) -> None:
+    folder = files.folder / str(HEIGHTS)
+    names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
+    for name in names:
+        assert whole_file(files, name) == files.read(HEIGHTS, name)
+    for place in ((HEIGHTS, SUMS, 0), (HEIGHTS, MANIFEST, 7), (HEIGHTS, MANIFEST, -1), (1, "x", 0)):
+        with pytest.raises(InvalidInput):
+            files.piece(*place, PIECE_BYTES)
+    altered(files, names[3], lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    assert whole_file(files, names[2])
+    with pytest.raises(InvalidInput) as caught:
+        files.piece(HEIGHTS, names[3], 0, PIECE_BYTES)
+    assert caught.value.code is Code.NOT_FOUND
+    assert files.heights() == [], "what rotted is offered no more"
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x"])
+@pytest.mark.parametrize("name", [SUMS, MANIFEST])
+def test_a_file_of_another_length_is_not_given(
+    files: PortableFiles, name: str, change: object
+) -> None:
+    altered(files, name, change)
+    with pytest.raises(InvalidInput):
+        files.piece(HEIGHTS, MANIFEST, 0, PIECE_BYTES)
+    assert files.heights() == []
+
+
 def manifest_of(files: PortableFiles) -> Manifest:
     return decode(Manifest, files.read(HEIGHTS, MANIFEST))
 
@@ -213,10 +251,7 @@ def test_history_that_is_too_short_to_know_duplicates_is_refused(
 def test_names_of_files_cannot_leave_the_folder(files: PortableFiles) -> None:
     for name in ("../../keys/node.key", "state-zz", "blocks-", "state-00000", "manifest/.."):
         with pytest.raises(InvalidInput):
-            files.piece(HEIGHTS, name, 0, 10)
-    total, piece = files.piece(HEIGHTS, MANIFEST, 4, 10)
-    assert piece == files.read(HEIGHTS, MANIFEST)[4:14]
-    assert total == len(files.read(HEIGHTS, MANIFEST))
+            files.piece(HEIGHTS, name, 0, PIECE_BYTES)
     files.keep_newest(0)
     assert files.heights() == []
 

@@ -16,7 +16,7 @@ from node.checkout import CHECKOUT
 from node.storage import ChainStore, scrub
 from node.storage.snapshot import TABLES
 from node.storage.values import seal
-from node.testing.lab import LabChain, is_traceable
+from node.testing.lab import Damage, LabChain, Memory, is_traceable
 
 MAP_BYTES = 64 * 1024 * 1024
 HEIGHTS = 6
@@ -114,7 +114,7 @@ def test_a_short_campaign_of_kills_and_damage_finds_nothing_lost_or_wrong() -> N
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kill -9: 40 cycles" in done.stdout
-    assert done.stdout.count(" 0 wrong") == 4
+    assert done.stdout.count(" 0 wrong") == len(Damage) + len(Memory)
     assert " 0 not repaired" in done.stdout
     if is_traceable():
         assert f"power loss: {IMAGES} images" in done.stdout
