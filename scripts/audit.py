@@ -2,16 +2,19 @@
 
 Run by `make audit`. Reads the lock of the image and the metadata of what is installed; writes
 `out/sbom.json` (CycloneDX 1.6). Exits 1 for a version below a floor, a pin without a hash, or a
-licence that nobody has allowed. Asks a vulnerability database only if `pip-audit` is installed.
+licence that nobody has allowed, or a known vulnerability. A database is asked through `pip-audit`,
+which is in no lock: it is used where this Python has it, where it is on the PATH, or by `uvx`.
+Whatever was not asked is said.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +24,10 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = "docker/requirements.lock"
 SBOM = "out/sbom.json"
+
+NOT_ASKED = "audit: vulnerabilities NOT asked for:"
+ASK_S = 300.0
+PIP_AUDIT_OPTIONS = ("--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
 
 # Lowest versions without a weakness that matters here, with the reason.
 FLOORS = {
@@ -143,14 +150,81 @@ def render_sbom(pins: list[Pin], licences: dict[str, str]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def ask_database() -> bool:
-    """Run pip-audit if it is there; True if it finds something."""
-    tool = shutil.which("pip-audit")
-    if tool is None:
-        print("audit: vulnerabilities not asked for, pip-audit is not installed")
+class Vulnerability(msgspec.Struct, frozen=True):
+    """One entry of the database."""
+
+    id: str
+    fix_versions: list[str] = []
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What `pip-audit` says of one pin; a pin that it could not ask for has a reason."""
+
+    name: str
+    version: str = ""
+    skip_reason: str = ""
+    vulns: list[Vulnerability] = []
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """All that it says."""
+
+    dependencies: list[Answer]
+
+
+def ask_database(find: Callable[[], list[str]] | None = None, lock: Path = ROOT / LOCK) -> bool:
+    """Ask a vulnerability database; True if it knows one. Says plainly what was not asked."""
+    tool = (find or find_pip_audit)()
+    if not tool:
+        print(f"{NOT_ASKED} pip-audit is not installed (pip install pip-audit, or uvx)")
         return False
-    command = [tool, "--require-hashes", "--disable-pip", "-r", str(ROOT / LOCK)]
-    return subprocess.run(command, check=False).returncode != 0
+    command = [*tool, *PIP_AUDIT_OPTIONS, "-r", str(lock)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=ASK_S)
+        found = msgspec.json.decode(done.stdout, type=Answers).dependencies
+    except subprocess.TimeoutExpired:
+        print(f"{NOT_ASKED} no answer within {ASK_S:.0f} s")
+        return False
+    except msgspec.MsgspecError:
+        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        print(f"{NOT_ASKED} {last[:200]}")
+        return False
+    return judge_answers(found)
+
+
+def judge_answers(found: list[Answer]) -> bool:
+    """Print what the database knows; True if that is a vulnerability.
+
+    A mirror without a database answers nothing for each pin, and `pip-audit` calls that clean.
+    """
+    asked = [answer for answer in found if not answer.skip_reason]
+    known = [answer for answer in asked if answer.vulns]
+    for answer in known:
+        for vulnerability in answer.vulns:
+            fixed = ", ".join(vulnerability.fix_versions) or "nothing yet"
+            print(f"{answer.name} {answer.version}: {vulnerability.id}, fixed in {fixed}")
+    if not asked:
+        print(f"{NOT_ASKED} the database knows none of {len(found)} pins: a mirror without one?")
+        return False
+    print(
+        f"audit: the database was asked about {len(asked)} of {len(found)} pins, "
+        f"{len(known)} have vulnerabilities"
+    )
+    return bool(known)
+
+
+def find_pip_audit() -> list[str]:
+    """The command that runs it here: a module of this Python, a program, or `uvx`; empty if none.
+
+    `uvx` downloads it from the package index that is configured.
+    """
+    if importlib.util.find_spec("pip_audit") is not None:
+        return [sys.executable, "-m", "pip_audit"]
+    program = shutil.which("pip-audit")
+    if program is not None:
+        return [program]
+    runner = shutil.which("uvx")
+    return [] if runner is None else [runner, "pip-audit"]
 
 
 if __name__ == "__main__":
