@@ -181,10 +181,11 @@ def ask_database(find: Callable[[], list[str]] | None = None, lock: Path = ROOT 
     command = [*tool, *PIP_AUDIT_OPTIONS, "-r", str(lock)]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=ASK_S)
-        found = msgspec.json.decode(done.stdout, type=Answers).dependencies
     except subprocess.TimeoutExpired:
         print(f"{NOT_ASKED} no answer within {ASK_S:.0f} s")
         return False
+    try:
+        found = msgspec.json.decode(done.stdout, type=Answers).dependencies
     except msgspec.MsgspecError:
         last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
         print(f"{NOT_ASKED} {last[:200]}")

@@ -38,7 +38,7 @@ from node.rpc.operations import PROBES
 from node.rpc.origins import Sites
 from node.rpc.render import health as render_health
 from node.rpc.revoked import Revoked
-from node.rpc.route import Route
+from node.rpc.route import Handler, Route
 from node.rpc.slots import Slots
 from node.upload_budget import UploadBudgets
 
@@ -197,7 +197,7 @@ class RpcServer:
         return app
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: rest.Handler) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Bound what is served and turn every failure into a typed answer."""
         if self._listener is not None:
             self._listener.greet(request)

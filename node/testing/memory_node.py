@@ -7,7 +7,7 @@ Contracts are two built-in verbs: `assess` predicts, writes state and may alert;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from andon.core.block import (
     PROTOCOL_VERSION,
@@ -235,7 +235,7 @@ class MemoryNode(MemoryBlobs):
         del vote
         return None
 
-    async def events(self, after: Cursor | None) -> AsyncIterator[EventAnswer]:
+    async def events(self, after: Cursor | None) -> AsyncGenerator[EventAnswer, None]:
         """Stream events from the list of blocks."""
         if after is not None and after.height < self.pruned_below:
             raise Unavailable(Code.CURSOR_EXPIRED, "that history is pruned", oldest="5-0-0")
