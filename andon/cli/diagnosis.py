@@ -11,6 +11,7 @@ import stat
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def check_machine(folder: Path) -> list[Finding]:
         Finding(
             "python",
             (3, 11) <= sys.version_info[:2] < (3, 14),
-            platform.python_version(),
+            python_build(),
             "use Python 3.11 to 3.13",
         ),
         Finding(
@@ -76,6 +77,20 @@ def check_machine(folder: Path) -> list[Finding]:
         _clock(),
         Finding("packages", is_ok=True, seen=_versions()),
     ]
+
+
+def python_build() -> str:
+    """Version of the interpreter, and whether its build was optimised.
+
+    One built from source without it, as `pyenv install` does unless told, takes up to twice as
+    long for everything that a node does.
+    """
+    version = platform.python_version()
+    arguments = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    # Distributions optimise by their own means and say nothing of it.
+    if "--enable-optimizations" in arguments or "--prefix=/usr'" in arguments:
+        return version
+    return f"{version}, built without --enable-optimizations: slow"
 
 
 def check_home(home: Path) -> list[Finding]:

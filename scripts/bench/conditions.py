@@ -8,6 +8,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from andon.cli.diagnosis import python_build
+
 PACKAGES = ("aiohttp", "jax", "jaxlib", "lmdb", "msgpack", "msgspec", "numpy", "pynacl")
 
 
@@ -18,7 +20,7 @@ def conditions() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "memory": memory(),
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": python_build(),
         "load": " ".join(f"{value:.2f}" for value in os.getloadavg()),
         "commit": commit(),
     }

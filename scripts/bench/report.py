@@ -26,6 +26,8 @@ class Figure:
     offered_per_s: float
     result: Result
     usage: Usage
+    limit_per_s: float
+    """The limit line around this run, in transactions a second."""
 
     @property
     def operations_per_s(self) -> float:
@@ -54,6 +56,7 @@ class Figure:
             "accepted": len(result.accepted),
             "committed": len(result.committed),
             "committed_per_s": result.committed_per_s,
+            "limit_per_s": self.limit_per_s,
             f"{self.unit}_per_s": self.operations_per_s,
             "refused": result.refused,
             "latency": latencies,
@@ -83,7 +86,9 @@ class Figure:
             f"  {self.scenario:<12} {self.workload:<13} offered {self.offered_per_s:7.1f}/s  "
             f"accepted {len(result.accepted)}/{result.offered}  "
             f"committed {result.committed_per_s:7.1f} tx/s = "
-            f"{self.operations_per_s:8.0f} {self.unit}/s"
+            f"{self.operations_per_s:8.0f} {self.unit}/s, "
+            f"{result.committed_per_s / self.limit_per_s:.3f} of the limit line "
+            f"{self.limit_per_s:.0f}/s"
         )
         print(
             f"  {'':<25} final p50 {percentile(final, 0.5):.0f} p95 {percentile(final, 0.95):.0f} "
@@ -94,9 +99,16 @@ class Figure:
             f"disk {usage.disk_bytes / done:.0f} B/tx; {result.blocks} blocks, "
             f"{percentile(result.proposed_ms, 0.5):.0f} ms old when final; "
             f"loop lag p99 {usage.lag_ms(0.99):.0f} ms; "
+            f"rss at most node {_of_kind(usage, ' node')} worker {_of_kind(usage, ' worker')} MiB; "
             f"refused: {refused or 'none'}",
             flush=True,
         )
+
+
+def _of_kind(usage: Usage, ending: str) -> int:
+    """Largest memory of the processes of one kind, in MiB."""
+    sizes = [size for name, size in usage.rss_bytes.items() if name.endswith(ending)]
+    return int(max(sizes, default=0) / MEBIBYTE)
 
 
 @dataclass(slots=True)

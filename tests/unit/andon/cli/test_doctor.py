@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from pathlib import Path
 
@@ -97,3 +98,20 @@ def test_a_machine_is_measured_where_the_data_shall_lie(
     monkeypatch.setattr(diagnosis, "FREE_BYTES_MIN", 2**60)
     monkeypatch.setattr(diagnosis, "MEMORY_BYTES_MIN", 2**60)
     assert {"durable write", "disk", "memory"} <= bad(check_machine(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("'--prefix=/opt/py' '--enable-optimizations' '--with-lto'", ""),
+        ("'--enable-shared' '--prefix=/usr' '--enable-ipv6'", ""),
+        ("'--prefix=/root/.pyenv/versions/3.11.7' '--enable-shared'", "slow"),
+    ],
+)
+def test_an_interpreter_that_was_built_slow_is_named(
+    monkeypatch: pytest.MonkeyPatch, arguments: str, said: str
+) -> None:
+    monkeypatch.setattr(diagnosis.sysconfig, "get_config_var", lambda _: arguments)
+    found = {item.name: item for item in check_machine(Path.cwd())}["python"]
+    assert found.is_ok
+    assert found.seen.endswith(said or platform.python_version())

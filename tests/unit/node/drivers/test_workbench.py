@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from andon.core.block import Block, Justification, PredictionOutput, block_hash
 from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.genesis import Params
 from andon.core.hashing import ZERO_DIGEST
 from consensus import bft
+from node.drivers import workbench
 from node.drivers.bodies import Bodies
-from node.drivers.consensus_ports import Hooks
-from node.drivers.workbench import REFUSED_COUNT_MAX, Workbench
+from node.drivers.consensus_ports import Hooks, base_of
+from node.drivers.workbench import PACE_S, REFUSED_COUNT_MAX, Workbench
 from node.testing.sim.chain import genesis_header
 from tests.unit.node.drivers.consensus_net import AsyncChain, Net, NoPool
 
@@ -122,3 +126,44 @@ async def test_without_a_worker_predictions_are_not_judged_unless_they_are_final
     assert await desk.judge(None) is None
     assert desk.chain.asked == []
     assert await desk.judge(None, is_certified=True) is True
+
+
+class Ready(Ledger):
+    """A chain with transactions waiting at all times."""
+
+    async def wait_transactions(self, parent: bytes, timeout_ms: int) -> bool:
+        return True
+
+
+async def test_a_leader_keeps_a_pause_from_the_last_block_and_none_on_an_idle_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, slept = Desk(Net(tmp_path)), list[float]()
+    desk.chain.__class__ = Ready
+
+    async def sleep(delay_s: float) -> None:
+        slept.append(delay_s)
+
+    monkeypatch.setattr(workbench.asyncio, "sleep", sleep)
+    state = bft.initial_state(
+        bft.Position(
+            base=base_of(desk.chain),
+            validators=desk.chain.validators(),
+            index=0,
+            params=Params(idle_block_ms=1000),
+        )
+    )
+    build = bft.Build(
+        epoch=state.base.epoch,
+        slot=state.slot,
+        parent=desk.chain.head_hash(),
+        justification=Justification(None, ()),
+    )
+    assert isinstance(await desk.bench.build(build, state), bft.BlockBuilt)
+    assert not slept, "nothing came before"
+    await desk.bench.build(build, state)
+    assert len(slept) == 1
+    assert PACE_S / 2 < slept[0] <= PACE_S
+    state.params = Params(idle_block_ms=10)
+    await desk.bench.build(build, state)
+    assert max(slept[1:], default=0) <= 0.01, "a chain of fast empty blocks goes on making them"
