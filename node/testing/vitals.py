@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NODE, WORKER = "node", "worker"
+WARM_UP_S = 2 * 3600.0
+"""A soak sends some ten transactions a second: its state's 65,536 entries fill in 112 minutes."""
+SETTLED_S_MIN = 15 * 60.0
+"""Over less than this, what allocators do decides the slope."""
 _COMPANIONS = "companions"
 """A broker or a Prometheus beside the network."""
 
@@ -62,13 +66,28 @@ def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
 
     The first half is when caches fill.
     """
-    half = points[len(points) // 2 :]
-    mean_x = sum(at for at, _ in half) / max(1, len(half))
-    mean_y = sum(amount for _, amount in half) / max(1, len(half))
-    spread = sum((at - mean_x) ** 2 for at, _ in half)
+    return _fit_per_hour(points[len(points) // 2 :])
+
+
+def settled_slope_per_hour(points: Sequence[tuple[float, float]]) -> float | None:
+    """Growth an hour once caches are full: after WARM_UP_S of a process's life.
+
+    None if less than SETTLED_S_MIN of it is left: what still fills and what leaks look alike then.
+    """
+    begun_s = points[0][0] if points else 0.0
+    settled = [(at, amount) for at, amount in points if at - begun_s >= WARM_UP_S]
+    if not settled or settled[-1][0] - settled[0][0] < SETTLED_S_MIN:
+        return None
+    return _fit_per_hour(settled)
+
+
+def _fit_per_hour(points: Sequence[tuple[float, float]]) -> float:
+    mean_x = sum(at for at, _ in points) / max(1, len(points))
+    mean_y = sum(amount for _, amount in points) / max(1, len(points))
+    spread = sum((at - mean_x) ** 2 for at, _ in points)
     if not spread:
         return 0.0
-    return 3600 * sum((at - mean_x) * (amount - mean_y) for at, amount in half) / spread
+    return 3600 * sum((at - mean_x) * (amount - mean_y) for at, amount in points) / spread
 
 
 def _anonymous_bytes(pid: int) -> int:

@@ -1,7 +1,8 @@
 """A long run with one fault a minute: does anything grow, does anything wear out?
 
 Memory and open files of every process are noted at every sample. The last validator is never
-killed, so that one process lives through it all; its slope is the one to look at.
+killed, so that one process lives through it all; its slope is the one to look at. A run of more
+than 135 minutes is judged by it: by then caches are full, and what goes on growing leaks.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from node.testing.chaos.acts import PACKAGES, Act, Deed
 from node.testing.chaos.log import EventLog
 from node.testing.chaos.plan import PROCESS_VERBS, ChaosPlan, Fault, Verb, draw_fault
 from node.testing.local_net import LocalNet
-from node.testing.vitals import Held, look, slope_per_hour
+from node.testing.vitals import Held, look, settled_slope_per_hour, slope_per_hour
 
 EVERY_MS = 60_000
 FAULT_MS = (5_000, 40_000)
 SAMPLE_MS = 30_000
 MINUTES_MAX = 240
 VALIDATORS, CLIENTS = 4, 2
+MEBIBYTE = 1024 * 1024
+MEMORY_SLOPE_MAX = 32 * MEBIBYTE
+"""Bytes an hour that a process may gain once it is warm: about 1 KB a transaction at a soak's load.
+
+Outputs and verified transactions that are kept fill on for hours, by 0.3 KB a transaction."""
 FILES_GROWTH_MAX = 64
 """Open files that a process may gain: connections come and go, so that a few more are no leak."""
 
@@ -46,14 +52,17 @@ class Life:
     last: Held
     memory_slope: float
     files_slope: float
+    settled_memory_slope: float | None
+    """Growth an hour after the warm-up; None if it did not live long enough to tell."""
 
     def __str__(self) -> str:
-        mebibyte = 1024 * 1024
-        first, last = (item.anonymous_bytes / mebibyte for item in (self.first, self.last))
+        first, last = (item.anonymous_bytes / MEBIBYTE for item in (self.first, self.last))
+        settled = self.settled_memory_slope
+        warm = "not judged" if settled is None else f"{settled / MEBIBYTE:+.1f} when warm"
         return (
             f"{self.name}: {self.seconds:.0f} s, memory {first:.1f} to {last:.1f} MiB "
-            f"({self.memory_slope / mebibyte:+.1f} an hour), open files {self.first.files} to "
-            f"{self.last.files} ({self.files_slope:+.1f} an hour)"
+            f"({self.memory_slope / MEBIBYTE:+.1f} an hour, {warm}), open files "
+            f"{self.first.files} to {self.last.files} ({self.files_slope:+.1f} an hour)"
         )
 
 
@@ -104,13 +113,15 @@ def lives(samples: list[Sample]) -> list[Life]:
         by_process.setdefault((sample.held.name, sample.held.pid), []).append(sample)
     longest: dict[str, Life] = {}
     for (name, _), taken in sorted(by_process.items()):
+        memory = [(item.at_s, float(item.held.anonymous_bytes)) for item in taken]
         life = Life(
             name=name,
             seconds=taken[-1].at_s - taken[0].at_s,
             first=taken[0].held,
             last=taken[-1].held,
-            memory_slope=slope_per_hour([(item.at_s, item.held.anonymous_bytes) for item in taken]),
+            memory_slope=slope_per_hour(memory),
             files_slope=slope_per_hour([(item.at_s, item.held.files) for item in taken]),
+            settled_memory_slope=settled_slope_per_hour(memory),
         )
         if name not in longest or longest[name].seconds < life.seconds:
             longest[name] = life
@@ -118,9 +129,16 @@ def lives(samples: list[Sample]) -> list[Life]:
 
 
 def check_lives(found: list[Life]) -> list[str]:
-    """Processes that gained more open files than connections explain."""
-    return [
+    """Processes that gained more open files than connections explain, or memory when warm."""
+    files = [
         f"{life.name} went from {life.first.files} to {life.last.files} open files"
         for life in found
         if life.last.files - life.first.files > FILES_GROWTH_MAX
     ]
+    memory = [
+        f"{life.name} gains {life.settled_memory_slope / MEBIBYTE:.0f} MiB an hour when its caches "
+        f"are full, more than {MEMORY_SLOPE_MAX // MEBIBYTE}"
+        for life in found
+        if life.settled_memory_slope is not None and life.settled_memory_slope > MEMORY_SLOPE_MAX
+    ]
+    return files + memory
