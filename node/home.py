@@ -17,7 +17,7 @@ from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
 from node.crashes import has_crashed, keep_note
 from node.disk import on_disk
-from node.find_damage import find_damage
+from node.find_damage import find_damage, find_damage_of_votes
 from node.keystore import NODE_KEY, load_key
 from node.lock import locked
 from node.signer.opening import open_signer
@@ -104,9 +104,19 @@ def examine(home: Home, config: Config) -> None:
     so nothing is signed twice. The bad store is kept for whoever looks into it, once: damage upon
     damage is a broken disk, or a bug that would eat every copy.
 
+    What consensus remembers is checked, too, and never set aside: who loses it decides that.
+
     Raises:
-        Corrupt: STORAGE_DAMAGED if a store was set aside before.
+        Corrupt: STORAGE_DAMAGED if a store was set aside before, or for what consensus remembers.
     """
+    votes_reason = find_damage_of_votes(home.data / "consensus")
+    if votes_reason:
+        raise Corrupt(
+            Code.STORAGE_DAMAGED,
+            f"what consensus remembers is damaged: {votes_reason}",
+            hint="move data/ away, leave keys/, sign_state and the marks where they are, and "
+            "start: the node fetches everything from its peers (docs/operator.md)",
+        )
     folder, aside = home.data / "chain", home.data / "chain.damaged"
     reason = find_damage(folder, config.storage_map_mib * 1024 * 1024)
     if reason:

@@ -167,6 +167,33 @@ def test_a_store_that_is_under_suspicion_is_checked_and_a_bad_one_set_aside_once
     assert home.suspect.exists()
 
 
+def test_votes_that_rotted_or_kill_whoever_reads_them_are_named_at_the_next_start(
+    filled: tuple[CertifiedChain, Home],
+) -> None:
+    _, home = filled
+    with open_home(home.path) as opened:
+        for number in range(40):
+            opened.votes.save(b"certificate/%d" % number, bytes([number]) * 3000)
+    data = home.data / "consensus" / "data.mdb"
+    whole = data.read_bytes()
+    middle = bytearray(whole)
+    middle[whole.index(bytes([20]) * 3000) + 7] ^= 1
+    for content in (bytes(middle), whole[: len(whole) // 2]):  # LMDB dies of the second
+        data.write_bytes(content)
+        note_damage(home.path)
+        for _ in range(2):
+            with (
+                pytest.raises(Corrupt, match="remembers is damaged") as caught,
+                open_home(home.path),
+            ):
+                pass
+            assert "leave keys/, sign_state" in caught.value.hint
+    data.write_bytes(whole)
+    with open_home(home.path) as opened:
+        assert len(opened.votes.load()) == 40
+    assert not home.suspect.exists()
+
+
 def test_a_backend_named_at_the_start_stands_in_the_place_of_the_configured_one(
     filled: tuple[CertifiedChain, Home],
 ) -> None:
