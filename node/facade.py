@@ -7,13 +7,14 @@ caller's fault, Unavailable for "not now".
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from andon.core.block import Event, Failure, PredictionRecord, Receipt
 from andon.core.certificate import Certificate, ValidatorSet, Vote
+from andon.core.errors import InvalidInput, Unavailable
 from andon.core.genesis import Genesis
 from andon.core.proof import FinalHeader
 from andon.core.state_proof import StateProof
@@ -186,6 +187,10 @@ class Health:
     checks: tuple[HealthCheck, ...]
 
 
+SubmitResult = Submitted | InvalidInput | Unavailable
+"""What came of one transaction of many: the last two are what `submit` raises."""
+
+
 class NodeFacade(Protocol):
     """The node as its RPC server sees it. All coroutines run on the node's loop."""
 
@@ -200,6 +205,9 @@ class NodeFacade(Protocol):
             InvalidInput: any admission rule. Unavailable: CONFIRMATION_TIMEOUT with field
                 `transaction_id`, MEMPOOL_FULL, SYNCING.
         """
+
+    async def submit_all(self, raws: Sequence[bytes]) -> list[SubmitResult]:
+        """Admit transactions with one wait for their signatures; for each, in order, a result."""
 
     async def call(
         self,

@@ -15,12 +15,14 @@ from typing import Protocol
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.transaction import Transaction
 from andon.core.wire import TRANSACTIONS_WANTED_MAX, Message, Transactions, TransactionsWanted
+from node.mempool import Admitted, Refusal
 
 FLUSH_S = 0.004
 """How long a transaction may wait for company."""
 BATCH_BYTES_MAX = 256 * 1024
 INCOMING_COUNT_MAX = 16_384
-ADMITTING_AT_ONCE = 256
+ADMITTED_TOGETHER = 64
+BATCHES_AT_ONCE = 4
 LAG_DEAF = 8
 """Who is so many blocks behind has better things to do than to check signatures: it catches up ten
 times as fast as blocks are made, and what comes now is final before it could propose it."""
@@ -31,8 +33,8 @@ _BAD = (Code.BAD_SIGNATURE, Code.MALFORMED, Code.NOT_CANONICAL, Code.WRONG_CHAIN
 class Pool(Protocol):
     """The mempool."""
 
-    async def admit(self, raw: bytes) -> bytes:
-        """Check and keep a transaction."""
+    async def admit_all(self, raws: Sequence[bytes]) -> list[Admitted | Refusal]:
+        """Check and keep transactions; for each what came of it."""
 
     def get(self, identity: bytes) -> Transaction | None:
         """Give a waiting transaction."""
@@ -114,25 +116,25 @@ class Gossip:
 
     async def run(self) -> None:
         """Admit what arrives until cancelled, so many at once that signatures go in batches."""
-        slots = asyncio.Semaphore(ADMITTING_AT_ONCE)
+        slots = asyncio.Semaphore(BATCHES_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             while True:
                 while not self._incoming:
                     self._arrived.clear()
                     await self._arrived.wait()
                 await slots.acquire()
-                node_key, raw = self._incoming.popleft()
-                task = group.create_task(self._admit(node_key, raw))
+                count = min(ADMITTED_TOGETHER, len(self._incoming))
+                batch = [self._incoming.popleft() for _ in range(count)]
+                task = group.create_task(self._admit(batch))
                 task.add_done_callback(lambda _: slots.release())
 
-    async def _admit(self, node_key: bytes, raw: bytes) -> None:
-        try:
-            await self._pool.admit(raw)
-        except Unavailable:
-            self.dropped += 1
-        except InvalidInput as error:
-            if error.code in _BAD:
-                self._punish(node_key, 10.0, f"transaction {error.code.name}")
+    async def _admit(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
+        found = await self._pool.admit_all([raw for _, raw in batch])
+        for (node_key, _), result in zip(batch, found, strict=True):
+            if isinstance(result, Unavailable):
+                self.dropped += 1
+            elif isinstance(result, InvalidInput) and result.code in _BAD:
+                self._punish(node_key, 10.0, f"transaction {result.code.name}")
 
 
 def batches_of(pool: Pool, identities: Sequence[bytes]) -> list[tuple[bytes, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 import andon
@@ -30,6 +30,7 @@ from node.facade import (
     PeerStatus,
     PredictionAnswer,
     StateAnswer,
+    SubmitResult,
     Submitted,
     TransactionAnswer,
     Wait,
@@ -37,7 +38,7 @@ from node.facade import (
 from node.finality import FinalityTracker
 from node.gas_budget import paid
 from node.gossip import Gossip
-from node.mempool import Mempool
+from node.mempool import Admitted, Mempool
 from node.mismatch import MismatchLog
 from node.net.network import Network
 from node.net.peers import PeerTable
@@ -100,31 +101,40 @@ class NodeService:
 
     async def submit(self, raw: bytes, wait: Wait, timeout_ms: int) -> Submitted:
         """Admit a transaction, spread it, wait as told. `none` waits for admission, not more."""
-        parts = self._parts
-        identity = parse_transaction(raw).id
-        is_new = parts.mempool.get(identity) is None
-        try:
-            await parts.mempool.admit(raw)
-        except InvalidInput as error:
-            if error.code is not Code.DUPLICATE:
-                raise
-            return await self._submitted_before(identity)
-        if is_new:
-            parts.finality.admitted(identity)
-            parts.gossip.spread(raw)
-        if wait is not Wait.FINAL:
-            return Submitted(transaction_id=identity, stage=wait)
+        (found,) = await self.submit_all((raw,), wait)
+        if not isinstance(found, Submitted):
+            raise found
+        if wait is not Wait.FINAL or found.receipt is not None:
+            return found
         # No await stands between admission and this: the commit cannot slip through.
-        limit_ms = max(1, min(timeout_ms, WAIT_MS_MAX))
-        receipt, height, index = await parts.finality.wait(identity, limit_ms)
+        limit_ms, identity = max(1, min(timeout_ms, WAIT_MS_MAX)), found.transaction_id
+        receipt, height, index = await self._parts.finality.wait(identity, limit_ms)
         return Submitted(
             transaction_id=identity, stage=wait, receipt=receipt, height=height, index=index
         )
 
-    async def _submitted_before(self, identity: bytes) -> Submitted:
+    async def submit_all(
+        self, raws: Sequence[bytes], stage: Wait = Wait.ACCEPTED
+    ) -> list[SubmitResult]:
+        """Admit transactions and spread them; for each what came of it, in order."""
+        parts = self._parts
+        found: list[SubmitResult] = []
+        for raw, result in zip(raws, await parts.mempool.admit_all(raws), strict=True):
+            if isinstance(result, Admitted):
+                if result.is_new:
+                    parts.finality.admitted(result.id)
+                    parts.gossip.spread(raw)
+                found.append(Submitted(transaction_id=result.id, stage=stage))
+            elif result.code is Code.DUPLICATE:
+                found.append(await self._submitted_before(parse_transaction(raw).id))
+            else:
+                found.append(result)
+        return found
+
+    async def _submitted_before(self, identity: bytes) -> Submitted | InvalidInput:
         found = await self._parts.queries.transaction(identity)
         if found is None or found.block is None or found.index is None:
-            raise InvalidInput(Code.DUPLICATE, "this transaction was seen before")
+            return InvalidInput(Code.DUPLICATE, "this transaction was seen before")
         return Submitted(
             transaction_id=identity,
             stage=Wait.FINAL,

@@ -1,6 +1,6 @@
-"""Admission: signatures in threads, the pool of waiting transactions."""
+"""Admission: signatures in batches, the pool of waiting transactions."""
 
-from node.mempool.mempool import Gate, Mempool, MempoolLimits
+from node.mempool.mempool import Admitted, Gate, Mempool, MempoolLimits, Refusal
 from node.mempool.verifier import Verifier
 
-__all__ = ["Gate", "Mempool", "MempoolLimits", "Verifier"]
+__all__ = ["Admitted", "Gate", "Mempool", "MempoolLimits", "Refusal", "Verifier"]

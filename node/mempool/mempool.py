@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.transaction import Transaction, TransactionId, parse_transaction
 from node.mempool.verifier import Verifier
 from node.phases import ADMISSION, Lap, Observe, unobserved
@@ -25,6 +25,17 @@ class MempoolLimits:
     count_max: int = 50_000
     bytes_max: int = 64 * 1024 * 1024
     sender_count_max: int = 25_000
+
+
+Refusal = InvalidInput | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A transaction is in the pool; `is_new` if it was not before."""
+
+    id: TransactionId
+    is_new: bool
 
 
 class Gate(Protocol):
@@ -86,31 +97,58 @@ class Mempool:
             InvalidInput: a rule of inclusion, BAD_SIGNATURE, DUPLICATE if a final block has it,
                 SENDER_QUOTA. Unavailable: MEMPOOL_FULL.
         """
-        try:
-            return await self._admit(raw)
-        except AndonError as error:
-            self._on_refused(error.code)
-            raise
+        (found,) = await self.admit_all((raw,))
+        if isinstance(found, Admitted):
+            return found.id
+        raise found
 
-    async def _admit(self, raw: bytes) -> TransactionId:
+    async def admit_all(self, raws: Sequence[bytes]) -> list[Admitted | Refusal]:
+        """Do as `admit` for each, with one wait for all signatures; refusals are returned."""
         lap = Lap(self._observe)
+        found: dict[int, Admitted | Refusal] = {}
+        waiting: list[tuple[int, Transaction]] = []
+        for place, raw in enumerate(raws):
+            try:
+                transaction = self._screened(raw)
+            except (InvalidInput, Unavailable) as refusal:
+                found[place] = refusal
+                continue
+            if transaction.id in self._entries:
+                found[place] = Admitted(transaction.id, is_new=False)
+            else:
+                waiting.append((place, transaction))
+        verdicts = await self._verifier.verify([transaction for _, transaction in waiting])
+        for (place, transaction), verdict in zip(waiting, verdicts, strict=True):
+            found[place] = verdict or self._enter(transaction)
+        lap(ADMISSION)
+        for result in found.values():
+            if not isinstance(result, Admitted):
+                self._on_refused(result.code)
+        return [found[place] for place in range(len(raws))]
+
+    def _screened(self, raw: bytes) -> Transaction:
+        """Parse and ask all but the signature."""
         transaction = self._verifier.known(raw) or parse_transaction(raw)
-        if transaction.id in self._entries:
-            return transaction.id
-        self._gate.check_admission(transaction)
-        self._check_bounds(transaction)
-        await self._verifier.verify(transaction)
+        if transaction.id not in self._entries:
+            self._gate.check_admission(transaction)
+            self._check_bounds(transaction)
+        return transaction
+
+    def _enter(self, transaction: Transaction) -> Admitted | Refusal:
+        """Keep a transaction whose signature is good."""
         # Others were admitted and blocks committed while the signature was checked.
         if transaction.id in self._entries:
-            return transaction.id
-        self._gate.check_admission(transaction)
-        self._check_bounds(transaction)
+            return Admitted(transaction.id, is_new=False)
+        try:
+            self._gate.check_admission(transaction)
+            self._check_bounds(transaction)
+        except (InvalidInput, Unavailable) as refusal:
+            return refusal
         self._insert(transaction)
-        lap(ADMISSION)
         self._gate.prefetch(transaction)
         for listener in self._listeners:
             listener(transaction)
-        return transaction.id
+        return Admitted(transaction.id, is_new=True)
 
     def take(
         self, bytes_max: int, gas_max: int, count_max: int, exclude: Collection[bytes]

@@ -7,16 +7,15 @@ client, an indexer or a load generator reads without JSON in between.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
 
 from andon.core.codec import decode, encode
-from andon.core.errors import AndonError, Code, InvalidInput
+from andon.core.errors import Code, InvalidInput
 from andon.core.wire import Transactions
-from node.facade import NodeFacade, Wait
+from node.facade import NodeFacade, SubmitResult, Submitted
 from node.rpc.access import SUBMIT, require
 from node.rpc.route import JSON, OCTETS, Answer, Content, Operation, Route
 
@@ -74,17 +73,8 @@ class Bulk:
                 Code.TOO_MANY, f"a batch has 1 to {BATCH_TRANSACTIONS_MAX} transactions"
             )
         self._charge(request, len(batch.raws) - 1)
-        entries = await asyncio.gather(*(self._submit(raw) for raw in batch.raws))
+        entries = [_entry(found) for found in await self._node.submit_all(batch.raws)]
         return web.Response(body=_encoder.encode(entries), content_type="application/json")
-
-    async def _submit(self, raw: bytes) -> BatchEntry:
-        try:
-            submitted = await self._node.submit(raw, Wait.ACCEPTED, 1)
-        except AndonError as error:
-            return BatchEntry(
-                code=error.code.value, name=error.code.name, message=error.message, hint=error.hint
-            )
-        return BatchEntry(hash="0x" + submitted.transaction_id.hex())
 
     async def _raw_block(self, request: web.Request) -> web.Response:
         answer = await self._node.block(int(request.match_info["height"]))
@@ -93,3 +83,11 @@ class Bulk:
             content_type="application/msgpack",
             headers={"Cache-Control": "public, max-age=31536000, immutable"},
         )
+
+
+def _entry(found: SubmitResult) -> BatchEntry:
+    if isinstance(found, Submitted):
+        return BatchEntry(hash="0x" + found.transaction_id.hex())
+    return BatchEntry(
+        code=found.code.value, name=found.code.name, message=found.message, hint=found.hint
+    )

@@ -7,7 +7,7 @@ Contracts are two built-in verbs: `assess` predicts, writes state and may alert;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from andon.core.block import (
     PROTOCOL_VERSION,
@@ -56,6 +56,7 @@ from node.facade import (
     NodeStatus,
     PredictionAnswer,
     StateAnswer,
+    SubmitResult,
     Submitted,
     TransactionAnswer,
     Wait,
@@ -129,6 +130,16 @@ class MemoryNode(MemoryBlobs):
             height=place[0],
             index=place[1],
         )
+
+    async def submit_all(self, raws: Sequence[bytes]) -> list[SubmitResult]:
+        """Submit one after another."""
+        found: list[SubmitResult] = []
+        for raw in raws:
+            try:
+                found.append(await self.submit(raw, Wait.ACCEPTED, 1))
+            except (InvalidInput, Unavailable) as error:
+                found.append(error)
+        return found
 
     async def call(
         self,

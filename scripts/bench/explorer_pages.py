@@ -40,6 +40,7 @@ from node.facade import (
     NodeStatus,
     PredictionAnswer,
     StateAnswer,
+    SubmitResult,
     Submitted,
     TransactionAnswer,
     Wait,
@@ -85,6 +86,10 @@ class StoreNode(MemoryBlobs):
         """Nothing is taken."""
         del raw, wait, timeout_ms
         raise _only_reads()
+
+    async def submit_all(self, raws: Sequence[bytes]) -> list[SubmitResult]:
+        """Nothing is taken."""
+        return [_only_reads() for _ in raws]
 
     async def call(
         self,

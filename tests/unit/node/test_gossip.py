@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from andon.core.transaction import (
 from andon.core.wire import TRANSACTIONS_WANTED_MAX, Message, Transactions, TransactionsWanted
 from node import gossip
 from node.gossip import BATCH_BYTES_MAX, Gossip
+from node.mempool import Admitted, Refusal
 
 KEY = PrivateKey(bytes(32))
 
@@ -35,15 +36,15 @@ def make(number: int, size: int = 10) -> Transaction:
 class Pool:
     def __init__(self) -> None:
         self.held: dict[bytes, Transaction] = {}
-        self.error: Exception | None = None
+        self.error: Refusal | None = None
 
-    async def admit(self, raw: bytes) -> bytes:
+    async def admit_all(self, raws: Sequence[bytes]) -> list[Admitted | Refusal]:
         await asyncio.sleep(0)
         if self.error is not None:
-            raise self.error
-        transaction = parse_transaction(raw)
-        self.held[transaction.id] = transaction
-        return transaction.id
+            return [self.error] * len(raws)
+        transactions = [parse_transaction(raw) for raw in raws]
+        self.held.update((item.id, item) for item in transactions)
+        return [Admitted(item.id, is_new=True) for item in transactions]
 
     def get(self, identity: bytes) -> Transaction | None:
         return self.held.get(identity)
@@ -113,7 +114,7 @@ async def test_what_a_peer_sends_is_admitted() -> None:
     ],
 )
 async def test_only_what_no_honest_node_sends_costs_score(
-    error: Exception,
+    error: Refusal,
     is_punished: bool,  # noqa: FBT001 - a table
 ) -> None:
     world = World()

@@ -11,7 +11,7 @@ import pytest
 from andon.core.codec import decode, encode
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.transaction import SignedTransaction, Transaction
-from node.mempool import Mempool, MempoolLimits, Verifier
+from node.mempool import Admitted, Mempool, MempoolLimits, Verifier
 from tests.unit.consensus.ledger.world import deployer, operator, put, signed
 
 
@@ -167,3 +167,20 @@ async def test_a_block_is_verified_once_and_its_first_bad_signature_is_told(
         await verifier.verify_block([*raws, encode(bad)])
     assert caught.value.code is Code.BAD_SIGNATURE
     assert verifier.known(encode(bad)) is None
+
+
+async def test_of_a_batch_each_is_admitted_or_refused_for_itself(verifier: Verifier) -> None:
+    gate, told = OpenGate(), list[Code]()
+    pool = Mempool(gate, verifier, MempoolLimits(count_max=5), on_refused=told.append)
+    items = many(7)
+    forged = msgspec.structs.replace(decode(SignedTransaction, items[0].raw), signature=bytes(64))
+    gate.refused.add(items[1].id)
+    await pool.admit(items[2].raw)
+    raws = [encode(forged), b"junk", *(item.raw for item in items), items[0].raw]
+    found = await pool.admit_all(raws)
+    codes = [Code.BAD_SIGNATURE, Code.MALFORMED, Code.EXPIRED, Code.MEMPOOL_FULL]
+    seen = [item.is_new if isinstance(item, Admitted) else item.code for item in found]
+    assert seen == [*codes[:2], True, codes[2], False, True, True, True, codes[3], False]
+    assert sorted(code.name for code in told) == sorted(code.name for code in codes)
+    assert pool.ids() == tuple(items[place].id for place in (2, 0, 3, 4, 5))
+    assert gate.prefetched == list(pool.ids())
