@@ -29,6 +29,8 @@ CAMPAIGNS = {
     "intake": "tests/unit/node/drivers/test_intake.py",
     "ledger": "tests/unit/consensus/ledger/test_native.py",
     "adoption": "tests/unit/consensus/ledger/test_adoption.py",
+    "sync": "tests/unit/node/drivers/test_sync.py",
+    "holding": "tests/unit/node/drivers/test_holding.py",
     "light": "tests/unit/andon/client/test_light.py",
 }
 BY_SEEDS = ("sim", "crash", "forger", "twins")

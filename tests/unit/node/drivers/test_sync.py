@@ -331,6 +331,39 @@ async def test_a_small_lag_waits_for_consensus_and_a_large_one_starts_at_once() 
     task.cancel()
 
 
+async def test_a_catch_up_follows_claims_that_grow_and_is_entered_again_later() -> None:
+    chain = make_chain(150)
+    world = World(Peers(a=chain, b=chain))
+    take_over = world.chain.take_over
+
+    async def grown(
+        run: Sequence[Offer], *, adopts: bool
+    ) -> tuple[int, InvalidInput | Unavailable | None]:
+        for name in (b"a", b"b"):
+            if world.driver.claimed(name) < 100:
+                world.claim(name, 100)
+        return await take_over(run, adopts=adopts)
+
+    world.chain.take_over = grown  # type: ignore[method-assign] # the chain grows meanwhile
+
+    async def reach(height: int) -> None:
+        async with asyncio.timeout(10):
+            while world.chain.head().height < height or world.driver.is_syncing:  # noqa: ASYNC110 - polls
+                await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(world.driver.run())
+        world.claim(b"a", 40)
+        world.claim(b"b", 40)
+        await reach(100)
+        for name in (b"a", b"b"):
+            world.claim(name, 150)
+        await reach(150)
+        task.cancel()
+    assert world.told[-1] == "ended at 150"
+    assert world.told.count("started") == len(world.told) / 2
+
+
 @pytest.mark.parametrize(
     ("name", "make"),
     [
