@@ -158,7 +158,7 @@ class BlockExecution:
         """
         host = self.host
         host.begin_transaction(ZERO_DIGEST)
-        host.begin_call(call.contract)
+        host.contract = call.contract
         mark = host.checkpoint()
         context = Context(
             chain_id=self._environment.chain_id,
@@ -230,17 +230,18 @@ class BlockExecution:
         )
 
     def _call(self, call: Call, context: Context, gas_limit: int) -> Outcome:
-        self.host.begin_call(call.contract)
+        host = self.host
+        host.contract = call.contract
         if call.contract in native.NAMES:
-            return native.execute(self.host, self._engine, context, call, gas_limit)
-        return self._engine.execute(self.host, context, call, gas_limit, mode=Mode.CALL)
+            return native.execute(host, self._engine, context, call, gas_limit)
+        return self._engine.execute(host, context, call, gas_limit, mode=Mode.CALL)
 
     def _run_scheduled(self, item: schedule.Due) -> None:
         """Start one method under its own gas bound; nobody is its sender."""
         host, environment = self.host, self._environment
         identity = schedule.run_id(environment.chain_id, environment.height, item)
         host.begin_transaction(identity)
-        host.begin_call(item.contract)
+        host.contract = item.contract
         mark = host.checkpoint()
         context = Context(
             chain_id=environment.chain_id,

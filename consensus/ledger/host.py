@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from itertools import repeat
 
 from andon.core.block import (
@@ -18,7 +19,7 @@ from andon.core.model import input_digest, input_digests
 from andon.core.state_key import is_name, state_key
 from consensus.ledger.directory import Directory
 from consensus.ledger.overlay import Overlay
-from consensus.ledger.ports import Prediction, PredictionFailed, PredictionSource
+from consensus.ledger.ports import Mark, Prediction, PredictionFailed, PredictionSource
 from consensus.ledger.registry import (
     E_MODEL_INPUT,
     OUTPUT_BITS_MAX,
@@ -45,12 +46,10 @@ class LedgerHost:
         self._source = source
         self.height = height
         self.is_scheduled_run = False
-        self._paused: dict[str, bool] = {}
-        self._marks: list[tuple[int, int, int]] = []
         self._transaction_id = b""
-        self._contract = ""
-        self._sources: dict[str, bytes | None] = {}
         self._is_source_changed = False
+        self.contract = ""
+        """The contract of the present call: predictions are recorded under it."""
         self.directory = Directory(overlay.get)
         self.registry = Registry(overlay.get)
         self.events: list[Event] = []
@@ -63,11 +62,16 @@ class LedgerHost:
         self.read = overlay.get
         self.write = overlay.put
         self.iterate = overlay.iterate
+        self._journal = overlay.journal
+        # Every call asks for both: read once a block, then answered without a frame. They hold the
+        # overlay and not this host, which would otherwise hold itself and outlive its block. As
+        # many names are kept as the block has calls.
+        self.source = cache(partial(_source_of, overlay))
+        self.is_paused = cache(partial(_is_paused, overlay))
 
     def begin_transaction(self, transaction_id: bytes) -> None:
-        """Forget the previous transaction's marks, events and predictions."""
+        """Forget the previous transaction's events and predictions; marks of it are void."""
         self._transaction_id = transaction_id
-        self._marks.clear()
         if self._is_source_changed:
             # The deployment may have been rolled back since.
             self.forget_sources()
@@ -75,31 +79,10 @@ class LedgerHost:
         self.events = []
         self.predictions = []
 
-    def begin_call(self, contract: str) -> None:
-        """Name the contract that predictions are recorded under."""
-        self._contract = contract
-
-    def source(self, contract: str) -> bytes | None:
-        """Source text of a deployed contract."""
-        if contract not in self._sources:
-            raw = None
-            if is_name(contract):
-                raw = self._overlay.get(state_key(CONTRACTS, "source", contract))
-            value = None if raw is None else decode_value(raw)
-            self._sources[contract] = value if isinstance(value, bytes) else None
-        return self._sources[contract]
-
-    def is_paused(self, contract: str) -> bool:
-        """Tell whether only the contract's views can be entered."""
-        if contract not in self._paused:
-            key = state_key(CONTRACTS, "paused", contract) if is_name(contract) else b""
-            self._paused[contract] = bool(key) and self._overlay.get(key) is not None
-        return self._paused[contract]
-
     def forget_sources(self) -> None:
         """Read sources anew: one of them was written, or paused, in this transaction."""
-        self._sources.clear()
-        self._paused.clear()
+        self.source.cache_clear()
+        self.is_paused.cache_clear()
         self._is_source_changed = True
 
     def predict(self, model: str, window: bytes) -> Prediction:
@@ -110,7 +93,7 @@ class LedgerHost:
         _check_window(package, window)
         digest = input_digest(package.model_id, window)
         output = self._output(package, window, digest)
-        self._record(self._contract, package.model_id, digest, output, EXACT)
+        self._record(self.contract, package.model_id, digest, output, EXACT)
         return Prediction(output, package.scale_num, package.scale_den, package.gas)
 
     def predict_many(self, model: str, windows: list[bytes]) -> list[tuple[int, ...]]:
@@ -125,7 +108,7 @@ class LedgerHost:
             PredictionRecord,
             prediction_ids(identity, len(self.predictions), len(windows)),
             repeat(identity),
-            repeat(self._contract),
+            repeat(self.contract),
             repeat(model_id),
             digests,
             outputs,
@@ -136,7 +119,7 @@ class LedgerHost:
 
     def emit(self, contract: str, event: str, fields: bytes) -> None:
         """Record an event; what the `predictions` contract settles is a prediction, too."""
-        self.events.append(Event(contract=contract, name=event, fields=fields))
+        self.events.append(Event(contract, event, fields))
         if contract == PREDICTIONS and event == SETTLED:
             settled = parse_settled(fields)
             if settled is not None:
@@ -151,15 +134,13 @@ class LedgerHost:
         """Name of the account's organisation."""
         return self.directory.organisation(account)
 
-    def checkpoint(self) -> int:
+    def checkpoint(self) -> Mark:
         """Mark state, events and predictions."""
-        self._marks.append((self._overlay.checkpoint(), len(self.events), len(self.predictions)))
-        return len(self._marks) - 1
+        return len(self._journal), len(self.events), len(self.predictions)
 
-    def rollback(self, mark: int) -> None:
+    def rollback(self, mark: Mark) -> None:
         """Return to a mark; it stays valid, later ones are void."""
-        state, events, predictions = self._marks[mark]
-        del self._marks[mark + 1 :]
+        state, events, predictions = mark
         self._overlay.rollback(state)
         del self.events[events:]
         del self.predictions[predictions:]
@@ -226,6 +207,18 @@ class LedgerHost:
         self.outputs_bytes += output_bytes(used)
         self.inputs.append((model_id, window))
         return output
+
+
+def _source_of(overlay: Overlay, contract: str) -> bytes | None:
+    """Source text of a deployed contract."""
+    raw = overlay.get(state_key(CONTRACTS, "source", contract)) if is_name(contract) else None
+    value = None if raw is None else decode_value(raw)
+    return value if isinstance(value, bytes) else None
+
+
+def _is_paused(overlay: Overlay, contract: str) -> bool:
+    """Tell whether only the contract's views can be entered."""
+    return is_name(contract) and overlay.get(state_key(CONTRACTS, "paused", contract)) is not None
 
 
 def _are_sound(package: Package, outputs: list[tuple[int, ...]]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
+from enum import Enum
 from typing import Final
 
 from consensus.ledger.ports import StateReader
@@ -17,11 +18,13 @@ _INSERT_EACH_MAX: Final = 32
 """Up to so many new keys are inserted one by one; more are sorted at once."""
 
 
-class _Missing:
+class _Missing(Enum):
     """The type of `_MISSING`: no write, as opposed to a deletion."""
 
+    MISSING = "missing"
 
-_MISSING: Final = _Missing()
+
+_MISSING: Final = _Missing.MISSING
 
 
 class Overlay:
@@ -29,9 +32,9 @@ class Overlay:
 
     __slots__ = (
         "_fresh_keys",
-        "_journal",
         "_parent",
         "_sorted_keys",
+        "journal",
         "transaction_ids",
         "tree_writes",
         "writes",
@@ -42,7 +45,8 @@ class Overlay:
         self.writes: dict[bytes, bytes | None] = {}
         self.tree_writes: dict[bytes, bytes | None] = {}
         self.transaction_ids: set[bytes] = set()
-        self._journal: list[tuple[bytes, bytes | _Missing | None]] = []
+        self.journal: list[tuple[bytes, bytes | _Missing | None]] = []
+        """What stood before each write; its length is a mark to roll back to."""
         self._sorted_keys: list[bytes] = []
         self._fresh_keys: list[bytes] = []
 
@@ -53,7 +57,7 @@ class Overlay:
     def get(self, key: bytes) -> bytes | None:
         """Value at a state key."""
         value = self.writes.get(key, _MISSING)
-        if isinstance(value, _Missing):
+        if value is _MISSING:
             return self._parent.get(key)
         return value
 
@@ -62,7 +66,7 @@ class Overlay:
         previous = self.writes.get(key, _MISSING)
         if previous is _MISSING:
             self._fresh_keys.append(key)
-        self._journal.append((key, previous))
+        self.journal.append((key, previous))
         self.writes[key] = value
 
     def put_final(self, writes: Mapping[bytes, bytes | None]) -> None:
@@ -72,21 +76,21 @@ class Overlay:
 
     def checkpoint(self) -> int:
         """Mark the present state."""
-        return len(self._journal)
+        return len(self.journal)
 
     def rollback(self, mark: int) -> None:
         """Undo every write since the mark."""
-        journal = self._journal
+        journal = self.journal
         while len(journal) > mark:
             key, previous = journal.pop()
-            if isinstance(previous, _Missing):
+            if previous is _MISSING:
                 del self.writes[key]
             else:
                 self.writes[key] = previous
 
     def forget_journal(self) -> None:
         """Make the writes so far final for this overlay; earlier marks are void."""
-        self._journal.clear()
+        self.journal.clear()
 
     def iterate(
         self, prefix: bytes, after: bytes | None, count_max: int
@@ -122,7 +126,7 @@ class Overlay:
     def tree_node(self, path: bytes) -> bytes | None:
         """Content of a node of the state tree, this block's changes included."""
         content = self.tree_writes.get(path, _MISSING)
-        if isinstance(content, _Missing):
+        if content is _MISSING:
             return self._parent.tree_node(path)
         return content
 

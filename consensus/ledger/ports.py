@@ -7,14 +7,34 @@ the ledger sees it, and node.drivers joins the two. `Host` is what the engine ge
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
-import msgspec
-
-from andon.core.block import Failure
+from andon.core.contract_call import (
+    Context,
+    Mark,
+    Mode,
+    Outcome,
+    Prediction,
+    PredictionFailed,
+)
 from andon.core.errors import Code, Unavailable
 from andon.core.transaction import Call
+
+__all__ = [
+    "Context",
+    "Description",
+    "Engine",
+    "Host",
+    "Mark",
+    "Mode",
+    "Outcome",
+    "Prediction",
+    "PredictionFailed",
+    "PredictionSource",
+    "PredictionUnavailable",
+    "Schedule",
+    "StateReader",
+]
 
 
 class StateReader(Protocol):
@@ -52,15 +72,6 @@ class PredictionUnavailable(Unavailable):
         self.window = window
 
 
-class PredictionFailed(Exception):
-    """A contract asked for what no model gives; becomes a failure of the calling contract."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
 class PredictionSource(Protocol):
     """Where outputs of exact models come from: a cache, or the outputs that a block claims."""
 
@@ -71,15 +82,6 @@ class PredictionSource(Protocol):
             PredictionUnavailable: it is not at hand.
         """
         ...
-
-
-class Prediction(msgspec.Struct, frozen=True):
-    """An output with the scale and the price that the registry states for its model."""
-
-    output: tuple[int, ...]
-    scale_num: int
-    scale_den: int
-    gas: int
 
 
 class Host(Protocol):
@@ -135,42 +137,13 @@ class Host(Protocol):
         """Name of the account's organisation, empty if it has none."""
         ...
 
-    def checkpoint(self) -> int:
+    def checkpoint(self) -> Mark:
         """Mark the present state, events and predictions."""
         ...
 
-    def rollback(self, mark: int) -> None:
+    def rollback(self, mark: Mark) -> None:
         """Return to a mark."""
         ...
-
-
-class Mode(Enum):
-    """How a contract is entered."""
-
-    CALL = "call"
-    INIT = "init"
-    MIGRATE = "migrate"
-    VIEW = "view"
-    SCHEDULED = "scheduled"
-
-
-class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What a contract may know about its call."""
-
-    chain_id: str
-    height: int
-    time_ms: int
-    sender: bytes
-    transaction_id: bytes
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended; `result` is an encoded value, `failure` is None exactly if `ok`."""
-
-    ok: bool
-    result: bytes
-    gas_used: int
-    failure: Failure | None
 
 
 @dataclass(frozen=True, slots=True)

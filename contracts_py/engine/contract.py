@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final, Literal, TypeAlias
 
-from andon.core.codec import Dec, Key, Value, encode_value
+from andon.core.codec import Dec, Key, Value
 from andon.core.errors import InvalidInput
 from andon.core.hashing import Digest
 from contracts_py.engine import gas
 from contracts_py.engine.faults import Fault
 from contracts_py.engine.run import Locals, Run, Unset
-from contracts_py.engine.storage import pack, pack_plain, state_prefix
-from contracts_py.engine.values import Flat
+from contracts_py.engine.storage import pack, state_prefix
 
 Kind: TypeAlias = Literal["private", "init", "export", "view", "migrate", "scheduled"]
 PREFIXES_KEPT_MAX: Final = 64
@@ -116,16 +115,10 @@ class Method:
     gas_bound: int | None
     body: Callable[[Run, Locals], Value]
     names: tuple[str, ...] = field(init=False)
-    flat: Flat = field(init=False)
-    names_encoded: tuple[str, ...] = field(init=False)
-    """Names of the parameters in the order in which an encoded map has them."""
 
     def __post_init__(self) -> None:
         names = tuple([parameter.name for parameter in self.parameters])
         object.__setattr__(self, "names", names)
-        plains = tuple([parameter.spec.plain for parameter in self.parameters])
-        object.__setattr__(self, "flat", Flat(plains))
-        object.__setattr__(self, "names_encoded", tuple(sorted(names, key=pack)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,38 +143,30 @@ class EventField:
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
-    """A declared event; `names` are in the order of their encodings, `pick` orders values so."""
+    """A declared event; `names` are in the order of their encodings, `pick` orders values so.
+
+    `plains` are the types that alone fit the fields, None where more has to be looked at; `pick` is
+    None where the order of the fields is that of the encodings.
+    """
 
     name: str
     fields: tuple[EventField, ...]
-    flat: Flat
+    plains: tuple[type | None, ...]
     names: tuple[str, ...]
-    pick: Callable[[list[Value]], Sequence[Value]]
+    pick: Callable[[Sequence[Value]], Sequence[Value]] | None
 
     @staticmethod
     def make(name: str, fields: tuple[EventField, ...]) -> EventSchema:
         """Declare an event; the order of its map is computed once."""
         keys = sorted((pack(item.name), item.name, place) for place, item in enumerate(fields))
+        order = [place for _, _, place in keys]
         return EventSchema(
             name,
             fields,
-            Flat(tuple([item.spec.plain for item in fields])),
+            tuple([item.spec.plain for item in fields]),
             tuple([each for _, each, _ in keys]),
-            itemgetter(*[place for _, _, place in keys]) if len(keys) > 1 else tuple,
+            None if order == sorted(order) else itemgetter(*order),
         )
-
-    def encode(self, values: list[Value], *, is_flat: bool) -> bytes:
-        """Encode the map from field to value; `values` stand in the order of the fields.
-
-        With `is_flat` all values are ints, texts, bytes and bools.
-        """
-        fields: dict[Key, Value] = dict(zip(self.names, self.pick(values), strict=True))
-        if is_flat:
-            try:
-                return pack_plain(fields)
-            except OverflowError:
-                pass  # An integer needs the extension.
-        return encode_value(fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

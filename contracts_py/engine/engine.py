@@ -14,13 +14,14 @@ from andon.core.codec import Value, decode_value, encode_value
 from andon.core.errors import InvalidInput
 from contracts_py.engine import gas
 from contracts_py.engine.compiler import compile_contract
-from contracts_py.engine.contract import Contract, Method, fits
-from contracts_py.engine.faults import ContractRefused, Fault
+from contracts_py.engine.contract import ANY, Contract, Method, fits
+from contracts_py.engine.entrance import Entrance, source_cost
+from contracts_py.engine.faults import ContractRefused, Fault, out_of_gas
 from contracts_py.engine.limits import DEFAULT_LIMITS, Limits
 from contracts_py.engine.ports import Context, Failure, Host, Mode, Outcome
 from contracts_py.engine.profile import Profile
 from contracts_py.engine.run import UNSET, Locals, Run, Totals
-from contracts_py.engine.storage import pack, unpack_arguments
+from contracts_py.engine.storage import pack
 from contracts_py.engine.values import check_keys, measure, type_name
 
 RECURSION_LIMIT: Final = 30_000
@@ -28,12 +29,14 @@ RECURSION_LIMIT: Final = 30_000
 
 NOTHING: Final = b"\xc0"
 NO_ARGUMENTS: Final = b"\x80"
+ENTRANCES_KEPT_MAX: Final = 4096
+"""Methods that are kept prepared; their contracts are compiled ones that `Limits` bounds."""
+
+_NOTHING_GAS: Final = gas.NODE_ENCODE + 1
+"""What `measure` charges for None."""
+
 # Looking a member of an enum up takes as long as a small operation of a contract.
 _CALL: Final = Mode.CALL
-_INIT: Final = Mode.INIT
-_MIGRATE: Final = Mode.MIGRATE
-_VIEW: Final = Mode.VIEW
-_KIND_OF: Final = {Mode.INIT: "init", Mode.MIGRATE: "migrate", Mode.SCHEDULED: "scheduled"}
 
 
 class Engine:
@@ -44,6 +47,7 @@ class Engine:
         self._profile = profile
         self._compiled: OrderedDict[bytes, Contract] = OrderedDict()
         self._compiled_bytes = 0
+        self._entrances: dict[tuple[str, str], Entrance] = {}
         sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
 
     def check(self, source: bytes) -> Contract:
@@ -69,6 +73,7 @@ class Engine:
         ):
             forgotten, _ = compiled.popitem(last=False)
             self._compiled_bytes -= len(forgotten)
+            self._entrances.clear()  # They hold their contracts.
         compiled[source] = contract
 
     def execute(  # noqa: PLR0917 - the ledger's order
@@ -86,18 +91,67 @@ class Engine:
 
         With INIT and MIGRATE the contract's own method of that kind runs; `method` is ignored.
         """
-        mark = host.checkpoint()
-        activation = _Activation(self, host, context, gas_limit)
+        # All calls of all transactions come through here: one frame, and records by position.
+        mark, limits = host.checkpoint(), self._limits
+        left = gas_limit - gas.ENTER - 2 * len(args)
+        run: Run | None = None
         try:
-            result = activation.enter(contract, method, args, mode)
+            source = host.source(contract)
+            entrance = self._entrances.get((contract, method)) if mode is _CALL else None
+            if entrance is not None and entrance.source is source:
+                left -= entrance.cost
+                if left < 0:
+                    raise out_of_gas()
+            else:
+                compiled = self._load(source, left)
+                left -= source_cost(compiled)
+                if left < 0:
+                    raise out_of_gas()
+                entrance = self._entrance(source, compiled, contract, method, mode)
+                if entrance is None:
+                    return _done_without(args, mode, gas_limit - left)
+            if entrance.is_pausable and host.is_paused(contract):
+                raise _paused(contract)
+            flat = entrance.flat
+            read = None if flat is None else flat.read(args)
+            named = {} if read is not None else _decode_arguments(args, limits)
+            run = Run(
+                host, context, limits, Totals(), self._external, entrance.contract, contract,
+                entrance.prefixes, entrance.stack, entrance.is_view, context.sender, left,
+            )  # fmt: skip
+            called = entrance.method
+            if entrance.is_guarded:
+                _check_access(run, called)
+            if read is not None:
+                local, cost = read
+                run.gas -= cost
+                if run.gas < 0:
+                    raise out_of_gas()
+            else:
+                entrance.note_entered()
+                measure(run, list(named.values()), 8 * limits.value_bytes_max)
+                local = _bound(run, called, named)
+            result = called.body(run, local)
+            returns = called.returns
+            if returns is not ANY and type(result) is not returns.plain:
+                _check_returned(run, called, result)
+            if result is None:
+                run.gas -= _NOTHING_GAS
+                if run.gas < 0:
+                    raise out_of_gas()
+            elif type(result) is not int:
+                measure(run, result, limits.value_bytes_max)
         except Fault as fault:
             host.rollback(mark)
-            return _failed(fault, contract, method, activation.spent(gas_limit), self._limits)
-        return Outcome(ok=True, result=result, gas_used=activation.spent(gas_limit), failure=None)
+            used = gas_limit - max(0, left if run is None else run.gas)
+            return _failed(fault, contract, method, used, limits)
+        encoded = NOTHING if result is None else pack(result)
+        return Outcome(True, encoded, gas_limit - max(0, run.gas), None)  # noqa: FBT003 - by position
 
-    def load(self, host: Host, name: str) -> Contract:
-        """Give the compiled contract of a name. Raises Fault E_CONTRACT."""
-        source = host.source(name)
+    def _load(self, source: bytes | None, left: int) -> Contract:
+        """Give the compiled contract of what a host has under a name, for whom gas is left."""
+        if left < 0:
+            raise out_of_gas()
         if source is None:
             raise Fault("E_NO_CONTRACT", "no such contract")
         try:
@@ -106,6 +160,80 @@ class Engine:
             fault = Fault("E_REFUSED", refusal.message)
             fault.line = refusal.line
             raise fault from None
+
+    def _entrance(
+        self, source: bytes | None, compiled: Contract, name: str, method_name: str, mode: Mode
+    ) -> Entrance | None:
+        """Find what a mode may enter; None if there is no initialiser. Raises Fault E_NO_FUNC.
+
+        What transactions call is kept.
+        """
+        key = (name, method_name)
+        known = self._entrances.get(key) if mode is _CALL else None
+        if known is not None and known.contract is compiled:
+            # Another host, as of the next block, or the same source deployed anew.
+            known.source = source
+            return known
+        method = _method_of(compiled, method_name, mode)
+        if method is None:
+            return None
+        found = Entrance(source, compiled, name, method, mode)
+        if mode is _CALL:
+            if len(self._entrances) >= ENTRANCES_KEPT_MAX:
+                self._entrances.clear()
+            self._entrances[key] = found
+        return found
+
+    def _external(
+        self, caller: Run, name: str, method_name: str, named: dict[str, Value], gas_slice: int
+    ) -> Value:
+        """Enter from another contract: arguments and result are copied, gas is a slice."""
+        caller.charge(gas.EXTERNAL_CALL)
+        slice_max = min(gas_slice, caller.gas)
+        host, limits = caller.host, caller.limits
+        if len(caller.stack) >= limits.contracts_depth_max:
+            raise Fault("E_DEPTH", "too many contracts inside each other")
+        contract = self._load(host.source(name), 0)
+        method = contract.methods.get(method_name)
+        if method is None or method.kind not in ("export", "view"):
+            raise Fault("E_NO_FUNC", f"{name} exports no such method")
+        if method.kind != "view" and host.is_paused(name):
+            raise _paused(name)
+        if name in caller.stack and not method.is_reentrant:
+            raise Fault("E_REENTRANT", f"{name} is already running")
+        if caller.is_view and method.kind != "view":
+            raise Fault("E_ACCESS", "a view enters views only")
+        copied = _copied(caller, named)
+        run = Run(
+            host=host,
+            context=caller.context,
+            limits=limits,
+            totals=caller.totals,
+            external=self._external,
+            contract=contract,
+            name=name,
+            prefixes=contract.prefixes(name),
+            stack=(*caller.stack, name),
+            is_view=method.kind == "view",
+            caller=caller.name,
+            gas=min(slice_max, caller.gas),
+            depth=caller.depth + 1,
+        )
+        before = run.gas
+        try:
+            if method.roles or method.organisation:
+                _check_access(run, method)
+            result = method.body(run, _bound(run, method, copied))
+            if type(result) is not method.returns.plain:
+                _check_returned(run, method, result)
+            measure(run, result, limits.value_bytes_max)
+        except Fault as fault:
+            if not fault.contract:
+                fault.contract = name
+            raise
+        finally:
+            caller.gas -= before - max(0, run.gas)
+        return decode_value(encode_value(result))
 
 
 def _failed(fault: Fault, contract: str, method: str, gas_used: int, limits: Limits) -> Outcome:
@@ -120,140 +248,27 @@ def _failed(fault: Fault, contract: str, method: str, gas_used: int, limits: Lim
     return Outcome(ok=False, result=NOTHING, gas_used=gas_used, failure=failure)
 
 
-class _Activation:
-    """One execution from outside, with all contracts that it enters."""
-
-    def __init__(self, engine: Engine, host: Host, context: Context, gas_limit: int) -> None:
-        self._engine = engine
-        self._host = host
-        self._context = context
-        self._limits = engine._limits  # noqa: SLF001 - same module, same room
-        self._totals = Totals()
-        self._left = gas_limit
-
-    def spent(self, gas_limit: int) -> int:
-        """Gas used, at most the limit."""
-        return gas_limit - max(0, self._left)
-
-    def enter(self, name: str, method_name: str, args: bytes, mode: Mode) -> bytes:
-        """Enter from a transaction; gives the encoded result."""
-        host, limits, totals = self._host, self._limits, self._totals
-        self._pay(gas.ENTER + 2 * len(args))
-        contract = self._engine.load(host, name)
-        self._pay(gas.SOURCE_BYTE * contract.source_bytes >> 4)
-        method = _method_of(contract, method_name, mode)
-        if mode is not _INIT and mode is not _MIGRATE and host.is_paused(name):
-            _refuse_paused(name, method)
-        if method is None:
-            if args != NO_ARGUMENTS:
-                raise Fault("E_ARGS", f"the contract has no @{mode.value}")
-            return NOTHING
-        flat = unpack_arguments(args, method.names_encoded)
-        named = _decode_arguments(args, limits) if flat is None else flat
-        run = Run(
-            host=host,
-            context=self._context,
-            limits=limits,
-            totals=totals,
-            contract=contract,
-            name=name,
-            caller=self._context.sender,
-            gas=self._left,
-            is_view=mode is _VIEW or method.kind == "view",
-            stack=(name,),
-            depth=0,
-            external=self.external,
-            prefixes=contract.prefixes(name),
-        )
-        try:
-            if method.roles or method.organisation:
-                self._check_access(run, method)
-            given: Locals = [] if flat is None else list(map(flat.__getitem__, method.names))
-            size = -1 if flat is None else method.flat.size(given)
-            if size >= 0:
-                run.charge(gas.NODE_ENCODE * (len(given) + 1) + size)
-                result = _invoke(run, method, given)
-            else:
-                measure(run, list(named.values()), 8 * limits.value_bytes_max)
-                result = _invoke(run, method, _bound(run, method, named))
-            if type(result) is not int:
-                measure(run, result, limits.value_bytes_max)
-        except Fault as fault:
-            if not fault.contract:
-                fault.contract = name
-            raise
-        finally:
-            self._left = run.gas
-        return pack(result)
-
-    def _pay(self, amount: int) -> None:
-        self._left -= amount
-        if self._left < 0:
-            raise Fault("E_OOG", "out of gas")
-
-    def _check_access(self, run: Run, method: Method) -> None:
-        """Roles and organisation bind the account that sends, never a contract in between."""
-        sender, host = run.context.sender, run.host
-        run.charge(gas.ROLE)
-        if run.caller != sender:
-            raise Fault("E_ACCESS", f"{method.name} is for accounts, not for contracts")
-        if method.roles and not _has_any(host, sender, method.roles):
-            raise Fault("E_ACCESS", f"{method.name} needs the role {' or '.join(method.roles)}")
-        if method.organisation and host.organisation(sender) != method.organisation:
-            raise Fault("E_ACCESS", f"{method.name} is for members of {method.organisation}")
-
-    def external(
-        self, caller: Run, name: str, method_name: str, named: dict[str, Value], gas_slice: int
-    ) -> Value:
-        """Enter from another contract: arguments and result are copied, gas is a slice."""
-        caller.charge(gas.EXTERNAL_CALL)
-        slice_max = min(gas_slice, caller.gas)
-        if len(caller.stack) >= self._limits.contracts_depth_max:
-            raise Fault("E_DEPTH", "too many contracts inside each other")
-        contract = self._engine.load(self._host, name)
-        method = contract.methods.get(method_name)
-        if method is None or method.kind not in ("export", "view"):
-            raise Fault("E_NO_FUNC", f"{name} exports no such method")
-        if self._host.is_paused(name):
-            _refuse_paused(name, method)
-        if name in caller.stack and not method.is_reentrant:
-            raise Fault("E_REENTRANT", f"{name} is already running")
-        if caller.is_view and method.kind != "view":
-            raise Fault("E_ACCESS", "a view enters views only")
-        copied = _copied(caller, named)
-        run = Run(
-            host=self._host,
-            context=self._context,
-            limits=self._limits,
-            totals=self._totals,
-            contract=contract,
-            name=name,
-            caller=caller.name,
-            gas=min(slice_max, caller.gas),
-            is_view=method.kind == "view",
-            stack=(*caller.stack, name),
-            depth=caller.depth + 1,
-            external=self.external,
-            prefixes=contract.prefixes(name),
-        )
-        before = run.gas
-        try:
-            if method.roles or method.organisation:
-                self._check_access(run, method)
-            result = _invoke(run, method, _bound(run, method, copied))
-            measure(run, result, self._limits.value_bytes_max)
-        except Fault as fault:
-            if not fault.contract:
-                fault.contract = name
-            raise
-        finally:
-            caller.gas -= before - max(0, run.gas)
-        return decode_value(encode_value(result))
+def _done_without(args: bytes, mode: Mode, gas_used: int) -> Outcome:
+    """Nothing is to be done: the contract has no initialiser, or no migration."""
+    if args != NO_ARGUMENTS:
+        raise Fault("E_ARGS", f"the contract has no @{mode.value}")
+    return Outcome(ok=True, result=NOTHING, gas_used=gas_used, failure=None)
 
 
-def _refuse_paused(name: str, method: Method | None) -> None:
-    if method is None or method.kind != "view":
-        raise Fault("E_PAUSED", f"{name} is paused: only its views can be entered")
+def _paused(name: str) -> Fault:
+    return Fault("E_PAUSED", f"{name} is paused: only its views can be entered")
+
+
+def _check_access(run: Run, method: Method) -> None:
+    """Roles and organisation bind the account that sends, never a contract in between."""
+    sender, host = run.context.sender, run.host
+    run.charge(gas.ROLE)
+    if run.caller != sender:
+        raise Fault("E_ACCESS", f"{method.name} is for accounts, not for contracts")
+    if method.roles and not _has_any(host, sender, method.roles):
+        raise Fault("E_ACCESS", f"{method.name} needs the role {' or '.join(method.roles)}")
+    if method.organisation and host.organisation(sender) != method.organisation:
+        raise Fault("E_ACCESS", f"{method.name} is for members of {method.organisation}")
 
 
 def _has_any(host: Host, account: bytes, roles: tuple[str, ...]) -> bool:
@@ -261,11 +276,6 @@ def _has_any(host: Host, account: bytes, roles: tuple[str, ...]) -> bool:
 
 
 def _method_of(contract: Contract, name: str, mode: Mode) -> Method | None:
-    """Find what a mode may enter; None if there is no initialiser. Raises Fault E_METHOD."""
-    if mode is _CALL:
-        called = contract.methods.get(name)
-        if called is not None and called.kind in ("export", "view"):
-            return called
     if mode is Mode.INIT:
         return contract.initialiser()
     if mode is Mode.MIGRATE:
@@ -328,10 +338,7 @@ def _bound(run: Run, method: Method, named: dict[str, Value]) -> Locals:
     return local
 
 
-def _invoke(run: Run, method: Method, local: Locals) -> Value:
-    """Run a method and check the result's type. Raises Fault."""
-    result = method.body(run, local)
-    returns = method.returns
-    if type(result) is not returns.plain and not fits(run, returns, result):
+def _check_returned(run: Run, method: Method, result: Value) -> None:
+    """Check the type of a result whose type alone does not tell. Raises Fault E_TYPE."""
+    if not fits(run, method.returns, result):
         raise Fault("E_TYPE", f"{method.name} returns {method.returns}, not {type_name(result)}")
-    return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from contracts_py.engine.ports import Prediction, PredictionFailed
+from contracts_py.engine.ports import Mark, Prediction, PredictionFailed
 
 Model = Callable[[bytes], Prediction]
 
@@ -26,7 +26,6 @@ class MemoryHost:
     events: list[tuple[str, str, bytes]] = field(default_factory=list)
     reads: list[bytes] = field(default_factory=list)
     _journal: list[tuple[bytes, bytes | None]] = field(default_factory=list)
-    _marks: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self, key: bytes) -> bytes | None:
         """Value at a key."""
@@ -87,15 +86,13 @@ class MemoryHost:
         """Look the organisation up."""
         return self.organisations.get(account, "")
 
-    def checkpoint(self) -> int:
+    def checkpoint(self) -> Mark:
         """Mark the present."""
-        self._marks.append((len(self._journal), len(self.events)))
-        return len(self._marks) - 1
+        return len(self._journal), len(self.events)
 
-    def rollback(self, mark: int) -> None:
+    def rollback(self, mark: Mark) -> None:
         """Return to a mark."""
-        writes, events = self._marks[mark]
-        del self._marks[mark + 1 :]
+        writes, events = mark
         while len(self._journal) > writes:
             self._put(*self._journal.pop())
         del self.events[events:]
@@ -103,6 +100,5 @@ class MemoryHost:
     def forget(self) -> None:
         """Drop the journal, events and reads: what is written stays."""
         self._journal.clear()
-        self._marks.clear()
         self.events.clear()
         self.reads.clear()

@@ -1,32 +1,33 @@
 """What the engine needs from whoever runs it, and what it answers.
 
 `Host` is implemented by the ledger for one transaction; the two rooms do not import each other.
+The records are `andon.core`'s.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Protocol
 
-import msgspec
+from andon.core.block import Failure
+from andon.core.contract_call import (
+    Context,
+    Mark,
+    Mode,
+    Outcome,
+    Prediction,
+    PredictionFailed,
+)
 
-
-class Prediction(msgspec.Struct, frozen=True):
-    """Output of an exact model: value = output * scale_num / scale_den; `gas` is its price."""
-
-    output: tuple[int, ...]
-    scale_num: int
-    scale_den: int
-    gas: int
-
-
-class PredictionFailed(Exception):
-    """The host gives no output: E_MODEL (no such model) or E_MODEL_INPUT (input out of shape)."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+__all__ = [
+    "Context",
+    "Failure",
+    "Host",
+    "Mark",
+    "Mode",
+    "Outcome",
+    "Prediction",
+    "PredictionFailed",
+]
 
 
 class Host(Protocol):
@@ -81,49 +82,10 @@ class Host(Protocol):
         """Organisation of an account, empty if it has none."""
         ...
 
-    def checkpoint(self) -> int:
+    def checkpoint(self) -> Mark:
         """Mark state, events and predictions."""
         ...
 
-    def rollback(self, mark: int) -> None:
+    def rollback(self, mark: Mark) -> None:
         """Return to a mark."""
         ...
-
-
-class Mode(Enum):
-    """How a contract is entered."""
-
-    CALL = "call"
-    INIT = "init"
-    VIEW = "view"
-    MIGRATE = "migrate"
-    SCHEDULED = "scheduled"
-
-
-class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What a contract may know about its transaction."""
-
-    chain_id: str
-    height: int
-    time_ms: int
-    sender: bytes
-    transaction_id: bytes
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a call failed; `message` is the engine's or the contract's own, at most 256 bytes."""
-
-    code: str
-    contract: str
-    method: str
-    line: int
-    message: str
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended. `result` is an encoded value, that of None on failure."""
-
-    ok: bool
-    result: bytes
-    gas_used: int
-    failure: Failure | None

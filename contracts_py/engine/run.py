@@ -38,7 +38,7 @@ CONTINUE: Final = 2
 RETURN: Final = 3
 
 
-class Totals:
+class Totals(msgspec.Struct, eq=False, gc=False):
     """What one execution has used over all its activations, never given back."""
 
     memory_bytes: int = 0
@@ -51,22 +51,25 @@ External: TypeAlias = "Callable[[Run, str, str, dict[str, Value], int], Value]"
 """(caller, contract, method, arguments, gas slice) -> result; raises the callee's Fault."""
 
 
-class Run(msgspec.Struct, kw_only=True, eq=False):
-    """What closures get besides their locals; `prefixes` are those of the contract's variables."""
+class Run(msgspec.Struct, eq=False, gc=False):
+    """What closures get besides their locals; `prefixes` are those of the contract's variables.
+
+    Nothing that it holds leads back to it, so the collector need not watch one for every call.
+    """
 
     host: Host
     context: Context
     limits: Limits
     totals: Totals
+    external: External
     contract: Contract
     name: str
+    prefixes: tuple[bytes, ...]
+    stack: tuple[str, ...]
+    is_view: bool
     caller: str | bytes
     gas: int
-    is_view: bool
-    stack: tuple[str, ...]
-    depth: int
-    external: External
-    prefixes: tuple[bytes, ...]
+    depth: int = 0
     result: Value = None
 
     def charge(self, amount: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from andon.core.codec import Value
+from andon.core.codec import Key, Value, encode_value
 from contracts_py.engine import gas
 from contracts_py.engine.contract import EventSchema, Variable, fits
 from contracts_py.engine.faults import Fault, out_of_gas
@@ -17,7 +18,7 @@ from contracts_py.engine.storage import (
     unpack,
     unpack_key,
 )
-from contracts_py.engine.values import measure, type_name
+from contracts_py.engine.values import flat_size, measure, type_name
 
 KEY_LENGTH_SHORT: Final = 96
 """Texts up to this length fit into a state key, whatever their characters and the prefix."""
@@ -35,6 +36,10 @@ def _rate(first: int) -> int:
 
 _RATES: Final = tuple(_rate(first) for first in range(256))
 _READ: Final = gas.STATE_READ
+_WRITE: Final = gas.STATE_WRITE
+_STATE_BYTE: Final = gas.STATE_BYTE
+_NODE_ENCODE: Final = gas.NODE_ENCODE
+_EVENT: Final = gas.EVENT
 _TEXT: Final = gas.TEXT_BYTES
 _SHIFT: Final = gas.BYTES_PER_GAS_SHIFT
 
@@ -61,16 +66,17 @@ def key_of(run: Run, variable: Variable, key: Value) -> bytes:
 
 def load(run: Run, key: bytes) -> Value | Unset:
     """Read a state key; UNSET if nothing stands there."""
-    run.gas -= _READ
-    if run.gas < 0:
-        raise out_of_gas()
     data = run.host.read(key)
     if data is None:
+        run.gas -= _READ
+        if run.gas < 0:
+            raise out_of_gas()
         return Unset.UNSET
     first = data[0]
     size = len(data)
     memory = 4 * size + _TEXT
-    run.gas -= _RATES[first] * size + (memory >> _SHIFT)
+    # Paid at once, for the read and for what it gave: a call reads at most once in vain.
+    run.gas -= _READ + _RATES[first] * size + (memory >> _SHIFT)
     if run.gas < 0:
         raise out_of_gas()
     totals = run.totals
@@ -98,7 +104,7 @@ def store(run: Run, variable: Variable, key: bytes, value: Value) -> None:
 
 def pay_write(run: Run, size: int) -> None:
     """Pay for a write of this many bytes, key included. Raises Fault E_OOG or E_SIZE."""
-    run.gas -= gas.STATE_WRITE + gas.STATE_BYTE * size
+    run.gas -= _WRITE + _STATE_BYTE * size
     if run.gas < 0:
         raise out_of_gas()
     totals = run.totals
@@ -190,27 +196,34 @@ def var_set(run: Run, variable: Variable, value: Value) -> None:
     store(run, variable, run.prefixes[variable.index], value)
 
 
-def emit(run: Run, event: EventSchema, values: list[Value]) -> None:
+def emit(run: Run, event: EventSchema, values: Sequence[Value]) -> None:
     """Record an event; `values` stand in the order of the schema."""
     if run.is_view:
         raise Fault("E_ACCESS", "a view emits no events")
-    size = event.flat.size(values)
-    is_flat = 0 <= size <= run.limits.value_bytes_max
+    limits = run.limits
+    size = flat_size(event.plains, values)
+    is_flat = 0 <= size <= limits.value_bytes_max
     if is_flat:
-        run.gas -= gas.NODE_ENCODE * (len(values) + 1) + size
+        run.gas -= _NODE_ENCODE * (len(values) + 1) + size
     else:
         for item, value in zip(event.fields, values, strict=True):
             if type(value) is not item.spec.plain and not fits(run, item.spec, value):
                 raise Fault(
                     "E_TYPE", f"{event.name}.{item.name} is {item.spec}, not {type_name(value)}"
                 )
-        size = measure(run, values, run.limits.value_bytes_max)
-    run.gas -= gas.EVENT + gas.STATE_BYTE * size
+        size = measure(run, list(values), limits.value_bytes_max)
+    run.gas -= _EVENT + _STATE_BYTE * size
     if run.gas < 0:
         raise out_of_gas()
-    totals, limits = run.totals, run.limits
+    totals = run.totals
     totals.events += 1
     totals.events_bytes += size
     if totals.events > limits.events_max or totals.events_bytes > limits.events_bytes_max:
         raise Fault("E_SIZE", "too many or too large events in one call")
-    run.host.emit(run.name, event.name, event.encode(values, is_flat=is_flat))
+    ordered = values if event.pick is None else event.pick(values)
+    fields: dict[Key, Value] = dict(zip(event.names, ordered))  # noqa: B905 - the compiler counted
+    try:
+        encoded = pack_plain(fields) if is_flat else encode_value(fields)
+    except OverflowError:
+        encoded = encode_value(fields)  # An integer needs the extension.
+    run.host.emit(run.name, event.name, encoded)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import msgpack
+import msgspec
 
 from andon.core.codec import Value, decode_own, decode_value, encode_value
 from andon.core.state_key import ABSENT, STATE_KEY_BYTES_MAX, state_key, state_prefix
@@ -16,7 +16,6 @@ from contracts_py.engine.faults import Fault
 
 __all__ = [
     "ABSENT",
-    "PLAIN",
     "STATE_KEY_BYTES_MAX",
     "pack",
     "pack_key",
@@ -24,23 +23,13 @@ __all__ = [
     "state_key",
     "state_prefix",
     "unpack",
-    "unpack_arguments",
 ]
 
-pack_plain: Final[Callable[[object], bytes]] = msgpack.Packer(
-    use_bin_type=True, strict_types=True, autoreset=True
-).pack
+pack_plain: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 """Encode a text, bytes, bool, None or an integer from -2**63 below 2**64: `pack` without a frame.
 
-A flat dict of these is encoded as it stands: the caller has its keys in canonical order.
+A flat dict or record of these is encoded as it stands: the caller has its keys in canonical order.
 """
-
-PLAIN: Final = frozenset({str, bytes, bool, type(None), int})
-_SMALL_MAP: Final = 0x80
-"""First byte of a map without entries; one of up to fifteen begins with as many more."""
-
-FLAT_BYTES_MAX: Final = 4096
-"""Encoded arguments up to this size are tried as a flat map first."""
 
 _SCALARS: Final = frozenset({str, bytes, bool, type(None)})
 
@@ -63,22 +52,6 @@ def unpack(data: bytes) -> Value:
     if 0xA0 <= first < 0xC0:
         return data[1:].decode()
     return decode_own(data)
-
-
-def unpack_arguments(data: bytes, names: tuple[str, ...]) -> dict[str, Value] | None:
-    """Decode a map of exactly these names, in this order, to single values; None says nothing.
-
-    `names` are in the order of their encodings, so the map is canonical if it encodes to `data`.
-    """
-    if not 0 < len(data) <= FLAT_BYTES_MAX or data[0] != _SMALL_MAP + len(names):
-        return None
-    try:
-        value = msgpack.unpackb(data)
-        if tuple(value) != names or not PLAIN.issuperset(map(type, value.values())):
-            return None
-        return value if pack_plain(value) == data else None
-    except (ValueError, TypeError, msgpack.UnpackException):
-        return None  # The long way says what is wrong.
 
 
 def pack_key(prefix: bytes, key: Value) -> bytes:

@@ -20,6 +20,9 @@ from contracts_py.engine.limits import (
 )
 from contracts_py.engine.run import Run
 
+_CONTAINER_BYTES: Final = 6
+"""Bytes that `measure` counts for a list or dict besides what is in it."""
+
 
 def type_name(value: Value) -> str:
     """Give the language's name of a value's type."""
@@ -263,40 +266,26 @@ def measure(run: Run, value: Value, size_max: int) -> int:
     return size
 
 
-class Flat:
-    """What `measure` counts for a list of single values, if each has the one type that fits it."""
+def flat_size(plains: Sequence[type | None], values: Sequence[Value]) -> int:
+    """Give the bytes that `measure` counts for a list of single values of these types.
 
-    __slots__ = ("_base", "_bytes", "_integers", "_plains", "_texts")
-
-    def __init__(self, plains: tuple[type | None, ...]) -> None:
-        """`plains` are the types in their order; None, or one with no short way, never fits."""
-        places = list(enumerate(plains))
-        self._plains = plains
-        self._integers = tuple([place for place, plain in places if plain is int])
-        self._bytes = tuple([place for place, plain in places if plain is bytes])
-        self._texts = tuple([place for place, plain in places if plain is str])
-        self._base = 6 + sum([_FLAT_BYTES.get(plain, 0) for plain in plains])
-        if any(plain not in _FLAT_BYTES for plain in plains):
-            self._plains = (None,) * (len(plains) + 1)
-
-    def size(self, values: Sequence[object]) -> int:
-        """Give the size; -1 says nothing."""
-        if tuple(map(type, values)) != self._plains:
+    -1 says nothing: a value is of another type, or of one that needs a closer look.
+    """
+    size = _CONTAINER_BYTES
+    for plain, value in zip(plains, values):  # noqa: B905 - the caller counted them
+        if type(value) is not plain:
             return -1
-        size = self._base
-        for place in self._integers:
-            size += values[place].bit_length() + 8 >> 3  # type: ignore[attr-defined] # an int
-        for place in self._bytes:
-            size += len(values[place])  # type: ignore[arg-type] # bytes
-        for place in self._texts:
-            text = values[place]
-            assert type(text) is str, "the types are those of the plan"
-            size += len(text) if text.isascii() else 4 * len(text)
-        return size
-
-
-_FLAT_BYTES: Final[dict[type | None, int]] = {int: 1, bytes: 3, str: 3, bool: 1}
-"""Bytes of a value besides its content."""
+        if plain is int:
+            size += value.bit_length() + 16 >> 3  # type: ignore[union-attr] # an int
+        elif plain is bytes:
+            size += 3 + len(value)  # type: ignore[arg-type] # bytes
+        elif plain is str:
+            size += 3 + (len(value) if value.isascii() else 4 * len(value))  # type: ignore[union-attr,arg-type] # a text
+        elif plain is bool:
+            size += 1
+        else:
+            return -1
+    return size
 
 
 def _measure(

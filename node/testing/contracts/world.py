@@ -282,5 +282,4 @@ def _copied(host: MemoryHost) -> MemoryHost:
         events=list(host.events),
         reads=[],
         _journal=[],
-        _marks=[],
     )

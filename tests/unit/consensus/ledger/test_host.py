@@ -29,7 +29,7 @@ class Wild(ModelSource):
 def host(source: ModelSource | None = None) -> LedgerHost:
     found = LedgerHost(Overlay(Chain().parent.state), source or ModelSource(), 1)
     found.begin_transaction(IDENTITY)
-    found.begin_call("table")
+    found.contract = "table"
     return found
 
 
