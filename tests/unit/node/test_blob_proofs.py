@@ -133,6 +133,7 @@ async def test_a_damaged_blob_is_not_hashed_without_end(
     store: CountingStore, proofs: BlobProofs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(blob_proofs, "HASH_BYTES_BURST", 2.0 * PIECE_BYTES)
+    monkeypatch.setattr(blob_proofs, "HASH_BYTES_PER_S", 1.0)  # however long this takes
     identity = store.put(LARGE)
     with (tmp_path / f"{identity.hex()}.blob").open("r+b") as file:
         file.write(b"rot")
