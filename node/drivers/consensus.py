@@ -92,7 +92,7 @@ class ConsensusDriver:
         self._commits: asyncio.Queue[bft.Commit] = asyncio.Queue(COMMITS_MAX)
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self._is_claim_trusted = True
+        self._catch_ups = 0
         at = self._position()
         self._state = bft.initial_state(at)
         restored, blocks = self._log.restore(at.base, at.index)
@@ -110,16 +110,15 @@ class ConsensusDriver:
         self._wake.set()
 
     def sync_started(self) -> None:
-        """Peers claim more than we have: sign nothing until it is fetched, or turns out a lie."""
-        # A claim proves nothing: one that brought no block does not silence us a second time.
-        if self._is_claim_trusted:
-            self._is_claim_trusted = False
-            self._post(bft.SyncStarted())
-            asyncio.get_running_loop().call_later(SYNC_QUIET_S, self._end_quiet_sync)
+        """A certified block came from a peer: sign nothing until the catch-up ends (S8)."""
+        self._catch_ups += 1
+        self._post(bft.SyncStarted())
+        loop = asyncio.get_running_loop()
+        loop.call_later(SYNC_QUIET_S, self._end_quiet_sync, self._catch_ups)
 
     def synced_to(self, header: Header, certificate: Certificate) -> None:
         """Catching up ended with this final block."""
-        self._spawn(self._take_synced(header, certificate))
+        self._spawn(self._take_synced(header, certificate, self._catch_ups))
 
     def slot(self) -> int:
         """The open slot."""
@@ -348,14 +347,14 @@ class ConsensusDriver:
                 self._post(bft.EpochStarted(self._position()))
                 self._later.move_to(self._messages)
 
-    async def _take_synced(self, header: Header, certificate: Certificate) -> None:
+    async def _take_synced(self, header: Header, certificate: Certificate, number: int) -> None:
         await self.advance(certificate.vote)
         self._post(bft.SyncedTo(self._position()))
-        self._post(bft.SyncFinished())
+        if number == self._catch_ups:  # else the next one has begun meanwhile
+            self._post(bft.SyncFinished())
         if self._chain.epoch() != self._state.base.epoch:
             # The epoch that they waited for runs, or is over: they must not keep newer ones out.
             self._later.move_to(self._messages)
-        self._is_claim_trusted = True
         log.info("consensus.synced", height=header.height)
 
     # -- small things -----------------------------------------------------------------------------
@@ -369,12 +368,13 @@ class ConsensusDriver:
             params=self._chain.params(),
         )
 
-    def _end_quiet_sync(self) -> None:
+    def _end_quiet_sync(self, number: int) -> None:
         """End a catch-up that brings nothing; wait on if the chain is ahead of the core."""
-        if not self._state.is_syncing:
+        if not self._state.is_syncing or number != self._catch_ups:
             return
         if self._is_chain_ahead():
-            asyncio.get_running_loop().call_later(SYNC_QUIET_S, self._end_quiet_sync)
+            loop = asyncio.get_running_loop()
+            loop.call_later(SYNC_QUIET_S, self._end_quiet_sync, number)
         else:
             self._post(bft.SyncFinished())
 

@@ -22,6 +22,7 @@ from andon.core.errors import Corrupt
 from andon.core.hashing import ZERO_DIGEST
 from andon.core.wire import BlockMessage, CertificateMessage, VoteMessage
 from consensus.ledger import Turn
+from node.drivers import consensus
 from node.drivers.consensus import ConsensusDriver
 from node.drivers.inbox import LATER_PER_PEER_MAX, PER_PEER_MAX
 from node.signer import SignState, SignStateFile
@@ -194,6 +195,36 @@ def close_epoch(net: Net, key: bytes) -> tuple[Header, Certificate]:
     certificate = Certificate(Vote(VoteKind.FINAL, block.header.epoch, 1, identity), ())
     model.commit(identity, certificate)
     return model.head, certificate
+
+
+async def test_a_catch_up_that_begins_before_the_last_ones_end_is_digested_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consensus, "SYNC_QUIET_S", 0.3)
+    net = Net(tmp_path)
+    key = net.keys[0].public
+
+    async def syncing(driver: ConsensusDriver, *, expected: bool) -> None:
+        async with asyncio.timeout(10):
+            while driver.status().is_syncing is not expected:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        net.start(net.keys[0], group)
+        await asyncio.sleep(0)
+        driver = net.drivers[key]
+        driver.sync_started()
+        await syncing(driver, expected=True)
+        driver.synced_to(*close_epoch(net, key))
+        driver.sync_started()
+        async with asyncio.timeout(10):
+            while driver.status().epoch == 0:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        await syncing(driver, expected=True)
+        await asyncio.sleep(0.1)
+        assert driver.status().is_syncing
+        await syncing(driver, expected=False)  # it brought nothing for SYNC_QUIET_S
+        await net.stop_all()
 
 
 async def test_what_waited_for_an_epoch_that_came_by_catching_up_keeps_no_newer_out(
