@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import andon
 from andon.core.block import Header
 from andon.core.certificate import Certificate, ValidatorSet, Vote
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.genesis import Genesis, genesis_hash
 from andon.core.hashing import ZERO_DIGEST
 from andon.core.proof import FinalHeader
@@ -117,13 +117,15 @@ class NodeService:
         self, raws: Sequence[bytes], stage: Wait = Wait.ACCEPTED
     ) -> list[SubmitResult]:
         """Admit transactions and spread them; for each what came of it, in order."""
-        parts = self._parts
+        admitted = await self._parts.mempool.admit_all(raws)
+        # All are spread before anything is read: a read that fails, or takes long, holds up none.
+        for raw, result in zip(raws, admitted, strict=True):
+            if isinstance(result, Admitted) and result.is_new:
+                self._parts.finality.admitted(result.id)
+                self._parts.gossip.spread(raw)
         found: list[SubmitResult] = []
-        for raw, result in zip(raws, await parts.mempool.admit_all(raws), strict=True):
+        for raw, result in zip(raws, admitted, strict=True):
             if isinstance(result, Admitted):
-                if result.is_new:
-                    parts.finality.admitted(result.id)
-                    parts.gossip.spread(raw)
                 found.append(Submitted(transaction_id=result.id, stage=stage))
             elif result.code is Code.DUPLICATE:
                 found.append(await self._submitted_before(parse_transaction(raw).id))
@@ -131,8 +133,11 @@ class NodeService:
                 found.append(result)
         return found
 
-    async def _submitted_before(self, identity: bytes) -> Submitted | InvalidInput:
-        found = await self._parts.queries.transaction(identity)
+    async def _submitted_before(self, identity: bytes) -> SubmitResult:
+        try:
+            found = await self._parts.queries.transaction(identity)
+        except Unavailable as error:
+            return error
         if found is None or found.block is None or found.index is None:
             return InvalidInput(Code.DUPLICATE, "this transaction was seen before")
         return Submitted(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from andon.core.errors import Corrupt
+from andon.core.errors import Corrupt, Unavailable
 from node.storage import BlobStore, ChainStore
 from node.storage.references import HistorySearch, Names, look_in_state
 
@@ -55,15 +55,19 @@ class Collector:
         while True:
             try:
                 done = await self.collect()
-            except (Corrupt, OSError) as error:
-                # The scrubber repairs it or ends the node; until then nothing is known.
+            except (Corrupt, Unavailable, OSError) as error:
+                # The scrubber repairs what rotted or ends the node; until then nothing is known.
                 log.warning("blobs.not_collected", reason=str(error)[:200])
             else:
                 log.info("blobs.collected", count=done.blobs, size_bytes=done.size_bytes)
             await asyncio.sleep(AGAIN_AFTER_S)
 
     async def collect(self) -> Collected:
-        """Remove what is old and not named; raises Corrupt if that cannot be told."""
+        """Remove what is old and not named.
+
+        Raises:
+            Corrupt, Unavailable, OSError: that cannot be told, or not now.
+        """
         before_ns, old, first = await asyncio.to_thread(self._old)
         kept = old & {name for name, height in self._named.items() if height >= first}
         self._named = {name: self._named[name] for name in kept}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -87,7 +88,7 @@ class SignStateFile:
             Corrupt: STORAGE_DAMAGED or STORAGE_FULL; nothing may be signed then.
         """
         sequence = self._sequence + 1
-        self._put(sequence, state)
+        self._put(sequence, state, _offsets(sequence))
         self._sequence, self.state = sequence, state
 
     def close(self) -> None:
@@ -97,10 +98,10 @@ class SignStateFile:
             self._descriptor = -1
             self._lock.__exit__(None, None, None)
 
-    def _put(self, sequence: int, state: SignState) -> None:
+    def _put(self, sequence: int, state: SignState, offsets: Iterable[int]) -> None:
         content = seal(sequence, state)
         with on_disk(self._path.name):
-            for offset in _offsets(sequence):
+            for offset in offsets:
                 if os.pwrite(self._descriptor, content, offset) != len(content):
                     raise _damaged(self._path, "a write was cut short")
             os.fdatasync(self._descriptor)
@@ -140,8 +141,10 @@ class SignStateFile:
         if not found:
             raise _damaged(self._path, "both slots are spoiled")
         newest = max(found, key=lambda slot: slot.sequence)
-        if any(self._at(offset) != newest for offset in _offsets(newest.sequence)):
-            self._put(newest.sequence, newest.state)
+        # Never the sound copy: torn in that, the vote behind it would be forgotten.
+        spoiled = [at for at in _offsets(newest.sequence) if self._at(at) != newest]
+        if spoiled:
+            self._put(newest.sequence, newest.state, spoiled)
         return newest
 
     def _at(self, offset: int) -> Slot | None:

@@ -310,7 +310,8 @@ class BlobStore:
             )
         try:
             size = path.stat().st_size
-            path.replace(self._path(identity))
+            with self._ageing:  # or it could take the place of an old one that is being removed
+                path.replace(self._path(identity))
             flush(self._folder)
         except OSError as error:
             raise full("blob", error) from None

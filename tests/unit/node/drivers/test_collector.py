@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon.core.codec import Value
-from andon.core.errors import Code, Corrupt
+from andon.core.errors import Code, Corrupt, Unavailable
 from andon.core.genesis import Params, contract_at_genesis
 from andon.core.hashing import Domain, digest
 from andon.core.transaction import Call, make_call
+from node.drivers import collector
 from node.drivers.collector import Collected, Collector
-from node.storage import BlobStore, ChainStore
+from node.storage import BlobStore, ChainStore, blobs
 from node.storage.snapshot import height_key
 from node.testing.lab import CertifiedChain
 
@@ -216,6 +219,46 @@ async def test_a_node_that_lags_removes_nothing_that_blocks_to_come_may_name(wor
     os.utime(world.folder / f"{identity.hex()}.blob", (at_s, at_s))
     assert await world.collector.collect() == Collected()
     assert world.blobs.has(identity)
+
+
+async def test_an_upload_that_ends_while_its_old_blob_is_removed_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = world.put(b"again")
+    world.blobs.append(identity, 0, b"again")
+    completed: list[threading.Thread] = []
+
+    def touched_ns(path: Path) -> int:
+        found = path.stat().st_mtime_ns
+        if path.suffix == ".blob" and not completed and world.blobs._ageing.locked():
+            completed.append(threading.Thread(target=world.blobs.complete, args=(identity,)))
+            completed[0].start()
+            completed[0].join(0.5)  # it would be through by now
+        return found
+
+    monkeypatch.setattr(blobs, "touched_ns", touched_ns)
+    assert await world.collector.collect() == Collected(1, len(b"again"))
+    completed[0].join(10)
+    assert world.blobs.get(identity) == b"again"
+
+
+async def test_a_store_that_cannot_be_read_now_does_not_end_the_node(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Unavailable] = []
+
+    class Busy(Collector):
+        async def collect(self) -> Collected:
+            tried.append(Unavailable(Code.LOCKED, "no reader is free"))
+            raise tried[-1]
+
+    monkeypatch.setattr(collector, "FIRST_AFTER_S", 0)
+    monkeypatch.setattr(collector, "AGAIN_AFTER_S", 0)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(Busy(world.store, world.blobs, days=1).run())
+        while len(tried) < 2:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0)
+        task.cancel()
 
 
 async def test_damage_that_hides_names_removes_nothing(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,32 @@ def test_rot_in_the_newest_slot_does_not_bring_the_state_before_back(
     ):
         FileSigner("chain", KEY, file).sign(skip, 0)
     assert path.read_bytes() == good, "the spoiled copy is mended"
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+def test_the_sound_copy_is_not_written_while_the_other_is_mended(
+    tmp_path: Path, copy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s"
+    with SignStateFile(path, may_create=True) as file:
+        file.write(state(1))
+        file.write(state(2))
+    content = bytearray(path.read_bytes())
+    spoiled = 2 * SLOT_BYTES * copy
+    content[spoiled + 20] ^= 4
+    path.write_bytes(content)
+    written: list[int] = []
+    pwrite = os.pwrite
+
+    def noted(descriptor: int, data: bytes, offset: int) -> int:
+        written.append(offset)
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", noted)
+    SignStateFile(path, may_create=False).close()
+    assert written == [spoiled]
+    SignStateFile(path, may_create=False).close()
+    assert written == [spoiled]
 
 
 def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
