@@ -32,6 +32,7 @@ TRANSACTION_GAS_PER_BYTE = 2
 FAILURE_MESSAGE_LENGTH_MAX = 512
 ENTRY_OVERHEAD_BYTES = 8
 NO_ARGUMENTS = encode_value({})
+_CALL = Mode.CALL  # Looked up once: members of an enum are found by a search.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +210,13 @@ class BlockExecution:
         gas_limit, gas_used = transaction.body.gas_limit, intrinsic_gas(transaction)
         results: list[bytes] = []
         failure: Failure | None = None
-        context = self._context(transaction)
+        context, host, engine = self._context(transaction), self.host, self._engine
         for call in transaction.body.calls:
-            outcome = self._call(call, context, gas_limit - gas_used)
+            host.contract, left = call.contract, gas_limit - gas_used
+            if call.contract in native.NAMES:
+                outcome = native.execute(host, engine, context, call, left)
+            else:
+                outcome = engine.execute(host, context, call, left, mode=_CALL)
             gas_used += outcome.gas_used
             if not outcome.ok:
                 failure = _bounded(outcome.failure)
@@ -228,13 +233,6 @@ class BlockExecution:
             failure=failure,
             events=tuple(self.host.events) if is_ok else (),
         )
-
-    def _call(self, call: Call, context: Context, gas_limit: int) -> Outcome:
-        host = self.host
-        host.contract = call.contract
-        if call.contract in native.NAMES:
-            return native.execute(host, self._engine, context, call, gas_limit)
-        return self._engine.execute(host, context, call, gas_limit, mode=Mode.CALL)
 
     def _run_scheduled(self, item: schedule.Due) -> None:
         """Start one method under its own gas bound; nobody is its sender."""

@@ -6,6 +6,8 @@ at the same places, so that no result, gas or failure tells which way was taken.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import add, sub
 from typing import Final
 
 from andon.core.codec import Value
@@ -18,13 +20,15 @@ from contracts_py.engine.state import (
     load,
     map_item,
     map_set,
-    pay_write,
     store,
+    write_number,
 )
 from contracts_py.engine.storage import pack_plain
 
 NUMBER_MAX: Final = 2**63
 """Numbers from 0 below this have the plain encoding."""
+
+_ON_NUMBERS: Final[dict[str, Callable[[int, int], int]]] = {"Add": add, "Sub": sub}
 
 
 def _text_key(variable: Variable) -> type | None:
@@ -65,18 +69,19 @@ def set_item(variable: Variable, key: Expression, value: Expression) -> Statemen
         ):
             map_set(run, variable, wanted, new)
             return NEXT
-        place, data = run.prefixes[index] + pack_plain(wanted), pack_plain(new)
         run.gas -= len(wanted)  # type: ignore[arg-type] # text
-        pay_write(run, len(place) + len(data))
-        run.host.write(place, data)
+        write_number(run, run.prefixes[index] + pack_plain(wanted), new)
         return NEXT
 
     return execute
 
 
-def augmented(variable: Variable, key: Expression, slow: Binary, value: Expression) -> Statement:
+def augmented(
+    variable: Variable, key: Expression, sign: str, slow: Binary, value: Expression
+) -> Statement:
     """Give the closure of `map[key] op= value`: reads, then evaluates the value, then writes."""
     plain, index, is_number = _text_key(variable), variable.index, variable.value.plain is int
+    fast = _ON_NUMBERS.get(sign) if is_number else None
 
     def execute(run: Run, local: Locals) -> int:
         wanted = key(run, local)
@@ -89,16 +94,17 @@ def augmented(variable: Variable, key: Expression, slow: Binary, value: Expressi
         place = run.prefixes[index] + pack_plain(wanted)
         found = load(run, place)
         before = item_or_default(variable, found) if found is UNSET else found
-        new = slow(run, before, value(run, local))
-        # The key is paid for again, as one that is looked up again.
-        run.gas -= length
-        if is_number and type(new) is int and 0 <= new < NUMBER_MAX and not run.is_view:
-            data = pack_plain(new)
-            pay_write(run, len(place) + len(data))
-            run.host.write(place, data)
-            return NEXT
-        run.charge(0)
-        store(run, variable, place, new)
+        amount = value(run, local)
+        if fast is not None and type(before) is int and type(amount) is int:
+            new = fast(before, amount)
+            if 0 <= new < NUMBER_MAX and not run.is_view:
+                # The key is paid for again, as one that is looked up again.
+                run.gas -= length
+                write_number(run, place, new)
+                return NEXT
+        result = slow(run, before, amount)
+        run.charge(length)
+        store(run, variable, place, result)
         return NEXT
 
     return execute

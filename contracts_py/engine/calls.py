@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+from operator import itemgetter
 
 from andon.core.codec import Value
 from contracts_py.engine import gas
@@ -142,13 +143,19 @@ def _event(scope: Scope, node: ast.Call, event: EventSchema) -> Code:
     if node.args or sorted(given) != sorted(wanted):
         fix = f"{event.name}({', '.join(f'{name}=...' for name in wanted)})"
         raise scope.refused(node, "event", f"{event.name} needs exactly its fields", fix)
-    evaluators, cost, bound = _arguments([given[name] for name in wanted])
-
-    def evaluate(run: Run, local: Locals) -> Value:
-        emit(run, event, [argument(run, local) for argument in evaluators])
-        return None
-
-    return Code(evaluate, gas.BUILTIN + cost, add_bounds(bound, gas.EVENT))
+    codes = [given[name] for name in wanted]
+    evaluators, cost, bound = _arguments(codes)
+    places = [code.parameter for code in codes]
+    evaluate: Expression
+    if len(places) > 1 and min(places) >= 0:
+        # Parameters always have a value: all are taken at once.
+        take = itemgetter(*places)
+        evaluate = lambda run, local: emit(run, event, take(local))  # noqa: E731
+    else:
+        evaluate = lambda run, local: emit(  # noqa: E731
+            run, event, [argument(run, local) for argument in evaluators]
+        )
+    return Code(evaluate, gas.BUILTIN + cost, add_bounds(bound, gas.EVENT), is_nothing=True)
 
 
 def _dotted(scope: Scope, node: ast.Call, func: ast.Attribute) -> Code:

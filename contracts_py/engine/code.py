@@ -24,7 +24,8 @@ class Code:
 
     `cost` is charged by the surrounding block before it runs. `bound` adds what its conditional
     parts may charge themselves, None if that has no fixed limit. `constant` is UNSET if the value
-    is not known at compile time.
+    is not known at compile time. `parameter` is the place of the parameter that it only reads, -1
+    for anything else. `is_nothing` says that the value is always None.
     """
 
     evaluate: Expression
@@ -32,6 +33,8 @@ class Code:
     bound: int | None
     is_bool: bool = False
     constant: Value | Unset = UNSET
+    parameter: int = -1
+    is_nothing: bool = False
 
     def test(self) -> Callable[..., Value]:
         """A closure whose result has the host's truth."""

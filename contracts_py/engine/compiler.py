@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Callable
 from typing import Final
 
 from andon.core.codec import Value
@@ -16,12 +15,12 @@ from contracts_py.engine.code import Function, Names, Scope, refused
 from contracts_py.engine.contract import ANY, TYPE_NAMES, Contract, Method, TypeSpec
 from contracts_py.engine.declarations import declare, default_of, entry_of, type_spec
 from contracts_py.engine.expressions import compile_expression
-from contracts_py.engine.faults import ContractRefused, Fault
+from contracts_py.engine.faults import ContractRefused
 from contracts_py.engine.limits import Limits
 from contracts_py.engine.prescan import scan
 from contracts_py.engine.profile import Profile
-from contracts_py.engine.run import RETURN, UNSET, Locals, Run, Statement, Unset
-from contracts_py.engine.statements import assigned_names, compile_block
+from contracts_py.engine.run import UNSET, Unset
+from contracts_py.engine.statements import assigned_names, compile_function
 
 _NAME: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|_(?!_))*\Z")
 RESERVED: Final = frozenset(
@@ -165,7 +164,7 @@ class _FunctionCompiler:
             if name not in scope.locals:
                 self._check_local(node, name)
                 scope.locals[name] = scope.slot()
-        body = compile_block(scope, node.body)
+        body, bound = compile_function(scope, node.body, node.name)
         method = Method(
             name=node.name,
             kind=entry.kind,
@@ -176,8 +175,8 @@ class _FunctionCompiler:
             is_reentrant=entry.is_reentrant,
             every=entry.every,
             line=node.lineno,
-            gas_bound=None if body.bound is None else body.bound + gas.ENTER,
-            body=_body(body.execute, scope.size - len(function.names), node.name),
+            gas_bound=None if bound is None else bound + gas.ENTER,
+            body=body,
         )
         function.method.append(method)
         return method
@@ -193,21 +192,6 @@ class _FunctionCompiler:
             raise refused(node, "name", f"{name!r} cannot be a name", "no double or last _")
         if name in RESERVED:
             raise refused(node, "name", f"{name!r} belongs to the language")
-
-
-def _body(execute: Statement, extra: int, name: str) -> Callable[[Run, Locals], Value]:
-    fill: Locals = [UNSET] * extra
-
-    def body(run: Run, local: Locals) -> Value:
-        try:
-            signal = execute(run, local + fill)
-        except Fault as fault:
-            if not fault.method:
-                fault.method = name
-            raise
-        return run.result if signal == RETURN else None
-
-    return body
 
 
 def _check_methods(names: Names, methods: dict[str, Method]) -> None:

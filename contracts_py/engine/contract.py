@@ -154,6 +154,8 @@ class EventSchema:
     plains: tuple[type | None, ...]
     names: tuple[str, ...]
     pick: Callable[[Sequence[Value]], Sequence[Value]] | None
+    cost: int
+    """Gas of the event besides that of its bytes."""
 
     @staticmethod
     def make(name: str, fields: tuple[EventField, ...]) -> EventSchema:
@@ -166,6 +168,7 @@ class EventSchema:
             tuple([item.spec.plain for item in fields]),
             tuple([each for _, each, _ in keys]),
             None if order == sorted(order) else itemgetter(*order),
+            gas.EVENT + gas.NODE_ENCODE * (len(fields) + 1),
         )
 
 

@@ -77,7 +77,7 @@ def _local(index: int, name: str, *, is_parameter: bool) -> Code:
         def parameter(run: Run, local: Locals) -> Value:
             return local[index]  # type: ignore[return-value] # parameters are always set
 
-        return Code(parameter, gas.LOCAL, 0)
+        return Code(parameter, gas.LOCAL, 0, parameter=index)
 
     def evaluate(run: Run, local: Locals) -> Value:
         value = local[index]

@@ -38,8 +38,9 @@ _RATES: Final = tuple(_rate(first) for first in range(256))
 _READ: Final = gas.STATE_READ
 _WRITE: Final = gas.STATE_WRITE
 _STATE_BYTE: Final = gas.STATE_BYTE
-_NODE_ENCODE: Final = gas.NODE_ENCODE
-_EVENT: Final = gas.EVENT
+_EVENT_BYTE: Final = 1 + gas.STATE_BYTE
+"""One byte of an event: measured as by `measure`, then kept."""
+
 _TEXT: Final = gas.TEXT_BYTES
 _SHIFT: Final = gas.BYTES_PER_GAS_SHIFT
 
@@ -110,7 +111,26 @@ def pay_write(run: Run, size: int) -> None:
     totals = run.totals
     totals.written_bytes += size
     if totals.written_bytes > run.limits.writes_bytes_max:
-        raise Fault("E_SIZE", f"more than {run.limits.writes_bytes_max} bytes written in one call")
+        raise _written(run)
+
+
+def write_number(run: Run, key: bytes, number: int) -> None:
+    """Pay for and write a number from 0 below 2**64, where none of `store`'s checks can fail."""
+    data = pack_plain(number)
+    # As `pay_write` does, for the most common of all writes.
+    size = len(key) + len(data)
+    run.gas -= _WRITE + _STATE_BYTE * size
+    if run.gas < 0:
+        raise out_of_gas()
+    totals = run.totals
+    totals.written_bytes += size
+    if totals.written_bytes > run.limits.writes_bytes_max:
+        raise _written(run)
+    run.host.write(key, data)
+
+
+def _written(run: Run) -> Fault:
+    return Fault("E_SIZE", f"more than {run.limits.writes_bytes_max} bytes written in one call")
 
 
 def map_item(run: Run, variable: Variable, key: Value) -> Value:
@@ -200,22 +220,15 @@ def emit(run: Run, event: EventSchema, values: Sequence[Value]) -> None:
     """Record an event; `values` stand in the order of the schema."""
     if run.is_view:
         raise Fault("E_ACCESS", "a view emits no events")
-    limits = run.limits
+    limits, totals = run.limits, run.totals
     size = flat_size(event.plains, values)
     is_flat = 0 <= size <= limits.value_bytes_max
     if is_flat:
-        run.gas -= _NODE_ENCODE * (len(values) + 1) + size
+        run.gas -= event.cost + _EVENT_BYTE * size
     else:
-        for item, value in zip(event.fields, values, strict=True):
-            if type(value) is not item.spec.plain and not fits(run, item.spec, value):
-                raise Fault(
-                    "E_TYPE", f"{event.name}.{item.name} is {item.spec}, not {type_name(value)}"
-                )
-        size = measure(run, list(values), limits.value_bytes_max)
-    run.gas -= _EVENT + _STATE_BYTE * size
+        size = _measured(run, event, values)
     if run.gas < 0:
         raise out_of_gas()
-    totals = run.totals
     totals.events += 1
     totals.events_bytes += size
     if totals.events > limits.events_max or totals.events_bytes > limits.events_bytes_max:
@@ -227,3 +240,15 @@ def emit(run: Run, event: EventSchema, values: Sequence[Value]) -> None:
     except OverflowError:
         encoded = encode_value(fields)  # An integer needs the extension.
     run.host.emit(run.name, event.name, encoded)
+
+
+def _measured(run: Run, event: EventSchema, values: Sequence[Value]) -> int:
+    """Check the types of fields, give their size and pay for the event; the caller looks at gas."""
+    for item, value in zip(event.fields, values, strict=True):
+        if type(value) is not item.spec.plain and not fits(run, item.spec, value):
+            raise Fault(
+                "E_TYPE", f"{event.name}.{item.name} is {item.spec}, not {type_name(value)}"
+            )
+    size = measure(run, list(values), run.limits.value_bytes_max)
+    run.gas -= gas.EVENT + gas.STATE_BYTE * size
+    return size

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, cast
 
 from andon.core.codec import Value
 from contracts_py.engine import gas, operators
@@ -15,13 +16,16 @@ from contracts_py.engine.constant_shapes import with_constant
 from contracts_py.engine.contract import fits
 from contracts_py.engine.declarations import type_spec
 from contracts_py.engine.faults import Fault, out_of_gas
+from contracts_py.engine.profile import Profile
 from contracts_py.engine.run import (
     BREAK,
     CONTINUE,
     NEXT,
     RETURN,
+    UNSET,
     Locals,
     Run,
+    Statement,
 )
 from contracts_py.engine.shapes import arithmetic
 from contracts_py.engine.targets import Compiled, augmented_item, store_item
@@ -30,18 +34,9 @@ from contracts_py.engine.values import type_name
 
 def compile_block(scope: Scope, nodes: Sequence[ast.stmt]) -> Body:
     """Compile statements. Raises ContractRefused."""
-    compiled = [(node.lineno, _statement(scope, node)) for node in nodes]
-    statements = tuple(statement for _, (statement, _, _) in compiled)
-    cost = sum(gas.STATEMENT + each for _, (_, each, _) in compiled)
-    bound = add_bounds(cost, *(each for _, (_, _, each) in compiled))
-
-    profile = scope.names.profile
-    costs: tuple[tuple[int, int], ...] = ()
-    if profile is not None:
-        statements = tuple(profile.traced(line, statement) for line, (statement, _, _) in compiled)
-        costs = tuple((line, gas.STATEMENT + each) for line, (_, each, _) in compiled)
-
-    lines = {each: line for each, (line, _) in zip(statements, compiled, strict=True)}
+    run_ = _straight_run(scope, nodes)
+    statements, cost, lines = run_.statements, run_.cost, run_.lines
+    profile, costs = run_.profile, run_.costs
 
     def execute(run: Run, local: Locals) -> int:
         run.gas -= cost
@@ -60,7 +55,69 @@ def compile_block(scope: Scope, nodes: Sequence[ast.stmt]) -> Body:
             raise
         return NEXT
 
-    return Body(execute, bound)
+    return Body(execute, run_.bound)
+
+
+def compile_function(
+    scope: Scope, nodes: Sequence[ast.stmt], name: str
+) -> tuple[Callable[[Run, Locals], Value], int | None]:
+    """Compile the statements of a function; gives what runs it, and the bound of its gas.
+
+    It is a block in the frame of the function itself. Raises ContractRefused.
+    """
+    run_ = _straight_run(scope, nodes)
+    statements, cost, lines = run_.statements, run_.cost, run_.lines
+    profile, costs = run_.profile, run_.costs
+    fill: Locals = [UNSET] * (scope.size - scope.parameters)
+
+    def body(run: Run, local: Locals) -> Value:
+        statement = None
+        try:
+            run.gas -= cost
+            if run.gas < 0:
+                raise out_of_gas()
+            if profile is not None:
+                profile.enter(run.name, costs)
+            if fill:
+                local = local + fill  # A new list: the arguments stay as they are.
+            for statement in statements:
+                if statement(run, local):
+                    return run.result  # No loop is left to break or to continue.
+        except Fault as fault:
+            if not fault.line and statement is not None:
+                fault.line = lines[statement]
+            if not fault.method:
+                fault.method = name
+            raise
+        return None
+
+    return body, run_.bound
+
+
+@dataclass(frozen=True, slots=True)
+class _StraightRun:
+    """Statements one after the other: `cost` is charged before the first."""
+
+    statements: tuple[Statement, ...]
+    lines: dict[Statement, int]
+    cost: int
+    bound: int | None
+    profile: Profile | None
+    costs: tuple[tuple[int, int], ...]
+
+
+def _straight_run(scope: Scope, nodes: Sequence[ast.stmt]) -> _StraightRun:
+    compiled = [(node.lineno, _statement(scope, node)) for node in nodes]
+    statements = tuple(statement for _, (statement, _, _) in compiled)
+    cost = sum(gas.STATEMENT + each for _, (_, each, _) in compiled)
+    bound = add_bounds(cost, *(each for _, (_, _, each) in compiled))
+    profile = scope.names.profile
+    costs: tuple[tuple[int, int], ...] = ()
+    if profile is not None:
+        statements = tuple(profile.traced(line, statement) for line, (statement, _, _) in compiled)
+        costs = tuple((line, gas.STATEMENT + each) for line, (_, each, _) in compiled)
+    lines = {each: line for each, (line, _) in zip(statements, compiled, strict=True)}
+    return _StraightRun(statements, lines, cost, bound, profile, costs)
 
 
 def assigned_names(nodes: Sequence[ast.stmt]) -> list[str]:
@@ -100,6 +157,9 @@ def _expression(scope: Scope, node: ast.stmt) -> Compiled:
         raise scope.refused(node, "statement", "a value alone does nothing", "assign or call")
     code = scope.expression(node.value)
     evaluate = code.evaluate
+    if code.is_nothing:
+        # No frame around it: None is no signal, as NEXT is none.
+        return cast("Statement", evaluate), code.cost, code.bound
 
     def execute(run: Run, local: Locals) -> int:
         evaluate(run, local)
@@ -171,7 +231,7 @@ def _augmented(scope: Scope, node: ast.stmt) -> Compiled:
         return _store(scope, node.target, both)
     if not isinstance(node.target, ast.Subscript):
         raise scope.refused(node, "target", "cannot assign to this")
-    return augmented_item(scope, node.target, slow, value)
+    return augmented_item(scope, node.target, sign, value)
 
 
 def _if(scope: Scope, node: ast.stmt) -> Compiled:

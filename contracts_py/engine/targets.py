@@ -75,17 +75,16 @@ def set_item(run: Run, container: Value, index: Value, value: Value) -> None:
     container[index] = value
 
 
-def augmented_item(
-    scope: Scope, target: ast.Subscript, slow: operators.Binary, value: Code
-) -> Compiled:
-    """Compile `container[index] op= value`."""
+def augmented_item(scope: Scope, target: ast.Subscript, sign: str, value: Code) -> Compiled:
+    """Compile `container[index] op= value`; `sign` is one of `operators.BINARY`."""
+    slow = operators.BINARY[sign]
     variable, container, index = _item_target(scope, target)
     evaluate, evaluate_index = value.evaluate, index.evaluate
     evaluate_container: Expression = container.evaluate
     if variable is not None:
         cost = gas.STORE + gas.BINARY + value.cost + index.cost
         bound = add_bounds(value.bound, index.bound, gas.STATE_READ, gas.STATE_WRITE)
-        return access.augmented(variable, evaluate_index, slow, evaluate), cost, bound
+        return access.augmented(variable, evaluate_index, sign, slow, evaluate), cost, bound
 
     def execute(run: Run, local: Locals) -> int:
         # The target is evaluated once, before the value, as in Python.
