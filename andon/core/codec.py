@@ -210,11 +210,11 @@ def _put(value: Value, out: list[bytes], depth: int) -> None:
 
 
 def _pack_plain(value: Value) -> bytes:
+    # Single values have one form in both libraries, and this one writes it in half the time.
     try:
-        packed: bytes = _packer.pack(value)
+        return _encoder.encode(value)
     except UnicodeEncodeError:
         raise Misuse(Code.MALFORMED, "text holds a lone surrogate") from None
-    return packed
 
 
 def _put_list(value: list[Value], out: list[bytes], depth: int) -> None:

@@ -7,7 +7,7 @@ look-up sees the latest write of the same block.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,20 +35,44 @@ class Member:
     roles: frozenset[str]
 
 
+_Known = tuple[bytes, bytes, Member]
+"""The keys of an active account and of its organisation, and what stands there."""
+
+
 class Directory:
     """Answers questions of authority from the present state."""
 
-    __slots__ = ("_active_by_raw", "_members", "_read", "_validators")
+    __slots__ = (
+        "_active_by_raw",
+        "_is_one_version",
+        "_known",
+        "_members",
+        "_read",
+        "_validators",
+        "_writes",
+    )
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, writes: Container[bytes] | None = None) -> None:
+        """With `writes`, `read` shows one version of the state with these keys changed.
+
+        None says that it may show another version each time: then every answer is read anew.
+        """
         self._read = read
+        self._writes: Container[bytes] = () if writes is None else writes
+        self._is_one_version = writes is not None
+        self._known: dict[bytes, _Known] = {}
         self._members: dict[bytes, Member | None] = {}
         self._active_by_raw: dict[bytes, bool] = {}
         self._validators: tuple[bytes | None, ValidatorSet | None] = (None, None)
 
     def member(self, account: bytes) -> Member | None:
         """Give the account if it and its organisation are active."""
-        raw = self._read(state_key(IDENTITY, "members", account))
+        known, writes = self._known.get(account), self._writes
+        # Every transaction asks for its sender: two reads of the store, as dear as a call.
+        if known is not None and known[0] not in writes and known[1] not in writes:
+            return known[2]
+        key = state_key(IDENTITY, "members", account)
+        raw = self._read(key)
         if raw is None:
             return None
         if raw not in self._members:
@@ -58,7 +82,16 @@ class Directory:
         member = self._members[raw]
         if member is None or not self._is_active_organisation(member.organisation):
             return None
+        self._remember(account, key, member)
         return member
+
+    def _remember(self, account: bytes, key: bytes, member: Member) -> None:
+        organisation = _organisation_key(member.organisation)
+        if not self._is_one_version or key in self._writes or organisation in self._writes:
+            return  # What was changed can be changed back, by a rollback.
+        if len(self._known) >= MEMO_COUNT_MAX:
+            self._known.clear()
+        self._known[account] = (key, organisation, member)
 
     def has_role(self, account: bytes, role: str) -> bool:
         """Tell whether the account holds the role; `validator` means: has a vote now."""
@@ -91,7 +124,7 @@ class Directory:
         return self._validators[1]
 
     def _is_active_organisation(self, name: str) -> bool:
-        raw = self._read(state_key(IDENTITY, "organisations", name))
+        raw = self._read(_organisation_key(name))
         if raw is None:
             return False
         is_active = self._active_by_raw.get(raw)
@@ -101,6 +134,10 @@ class Directory:
             is_active = text_map(decode_value(raw)).get("active") is True
             self._active_by_raw[raw] = is_active
         return is_active
+
+
+def _organisation_key(name: str) -> bytes:
+    return state_key(IDENTITY, "organisations", name)
 
 
 def validator_entries(raw: bytes | None) -> list[dict[str, Value]]:

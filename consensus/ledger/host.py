@@ -50,7 +50,7 @@ class LedgerHost:
         self._is_source_changed = False
         self.contract = ""
         """The contract of the present call: predictions are recorded under it."""
-        self.directory = Directory(overlay.get)
+        self.directory = Directory(overlay.get, overlay.writes)
         self.registry = Registry(overlay.get)
         self.events: list[Event] = []
         self.predictions: list[PredictionRecord] = []
