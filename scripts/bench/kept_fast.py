@@ -24,7 +24,7 @@ from consensus.ledger import MemoryState, build_block, check_and_execute_block, 
 from contracts_py.engine import Context, Engine, Mode
 from contracts_py.engine.entrance import FLAT_FROM
 from contracts_py.engine.memory_host import MemoryHost
-from scripts.bench.bench_contracts import ALICE, BOB, TOKEN
+from scripts.bench.bench_contracts import ALICE, BOB, TOKEN, ledger_transfer
 from scripts.bench.bench_ledger import NoModels, full_block
 
 STORE = Path(__file__).with_suffix(".toml")
@@ -55,6 +55,7 @@ def jobs() -> dict[str, Job]:
         "verify": lambda: check_signature(parse_transaction(raw)),
         "frame": lambda: encode_frame(decode_frame(frame)),
         "engine call": _engine_call(),
+        "transaction": ledger_transfer(),
         "tree update": _tree_update(),
         "block build": lambda: build_block(parent, turn, transactions, engine, NoModels()),
         "block check": lambda: check_and_execute_block(parent, block, engine, transactions),
