@@ -125,8 +125,13 @@ class SyncDriver:
 
     @property
     def lag(self) -> int:
-        """Blocks that peers claim above our head while we catch up, else 0."""
-        return self.best_claim - self._chain.head().height if self.is_syncing else 0
+        """Blocks above our head while we catch up, else 0.
+
+        As far as enough weight claims them: one peer alone must not make us deaf to gossip. Only
+        where validators claim nothing, as at a node that has no link to them, all claims count.
+        """
+        claimed = self.supported_height or self.best_claim
+        return max(0, claimed - self._chain.head().height) if self.is_syncing else 0
 
     @property
     def best_claim(self) -> int:

@@ -477,6 +477,27 @@ async def test_the_lag_is_that_of_a_catch_up_and_of_no_claim_alone() -> None:
     assert world.driver.lag == 0
 
 
+async def test_a_peer_that_claims_too_much_alone_makes_no_lag() -> None:
+    chain = make_chain(40)
+    world = World(Peers(a=chain, b=chain[:10], c=chain[:10]))
+    world.claim(b"a", 10**9)
+    for name in (b"b", b"c"):
+        world.claim(name, 10)
+    lags: dict[int, int] = {}
+    commit = world.chain.commit
+
+    async def noted(identity: bytes, *certificates: Certificate) -> Header:
+        lags[world.chain.head().height] = world.driver.lag
+        return await commit(identity, *certificates)
+
+    world.chain.commit = noted  # type: ignore[method-assign] # listens
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert world.chain.head().height == 40
+    assert lags.pop(0) == 10
+    assert lags
+    assert set(lags.values()) == {0}
+
+
 async def test_a_commit_that_cannot_be_made_ends_the_round_and_not_the_node() -> None:
     chain = make_chain(2 * WINDOW_BLOCKS)
     world = World(Peers(a=chain))
