@@ -113,9 +113,26 @@ class PortableFiles:
         return found.size, piece
 
     def _drop(self, height: int, name: str, reason: str) -> None:
-        log.error("snapshot.damaged", height=height, file=name, reason=reason[:200])
         self._sums = (0, {})
-        shutil.rmtree(self.folder / str(height), ignore_errors=True)
+        if self._remove(height):
+            log.error("snapshot.damaged", height=height, file=name, reason=reason[:200])
+
+    def _remove(self, height: int) -> bool:
+        """Delete a state; False if somebody else did.
+
+        It loses its name at a stroke: what vanishes file by file would be taken for damaged.
+        """
+        going = self.folder / f"{height}.going.part"
+        shutil.rmtree(going, ignore_errors=True)
+        try:
+            (self.folder / str(height)).rename(going)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            log.warning("snapshot.not_deleted", height=height, reason=str(error)[:200])
+            return True
+        shutil.rmtree(going, ignore_errors=True)
+        return True
 
     def _sums_of(self, height: int) -> dict[str, FileSums]:
         known, sums = self._sums
@@ -131,7 +148,7 @@ class PortableFiles:
     def keep_newest(self, count: int) -> None:
         """Delete all but the newest ones."""
         for height in self.heights()[: -count if count else None]:
-            shutil.rmtree(self.folder / str(height))
+            self._remove(height)
 
     def write(self, snapshot: Snapshot) -> int:
         """Write the state of a view with the blocks that belong to it; returns its height.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from andon.core.block import block_hash
 from andon.core.codec import decode, encode
@@ -17,7 +18,7 @@ from andon.core.state_key import state_key
 from andon.core.transaction import make_call
 from consensus.ledger import tree_root
 from node.replay import replay
-from node.storage import ChainStore, PortableFiles, scrub
+from node.storage import ChainStore, PortableFiles, portable_files, scrub
 from node.storage.portable import (
     MANIFEST,
     HistoryChunk,
@@ -25,7 +26,7 @@ from node.storage.portable import (
     StateChunk,
     check_manifest,
 )
-from node.storage.sums import SUMS
+from node.storage.sums import SUMS, FileSums, read_sums
 from node.storage.undo import rewind
 from node.testing.lab import CertifiedChain
 
@@ -180,6 +181,29 @@ def test_peers_get_every_file_and_nothing_that_rotted(files: PortableFiles) -> N
         files.piece(HEIGHTS, names[3], 0, PIECE_BYTES)
     assert caught.value.code is Code.NOT_FOUND
     assert files.heights() == [], "what rotted is offered no more"
+
+
+def test_a_state_that_is_deleted_while_a_peer_asks_is_not_called_damaged(
+    files: PortableFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deleted(folder: Path) -> dict[str, FileSums]:
+        files.keep_newest(0)
+        return read_sums(folder)
+
+    monkeypatch.setattr(portable_files, "read_sums", deleted)
+    with capture_logs() as logs, pytest.raises(InvalidInput) as caught:
+        files.piece(HEIGHTS, MANIFEST, 0, PIECE_BYTES)
+    assert caught.value.code is Code.NOT_FOUND
+    assert logs == []
+    assert list(files.folder.iterdir()) == []
+
+
+def test_one_that_rotted_and_went_does_not_keep_old_ones_from_being_deleted(
+    files: PortableFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "heights", lambda: [HEIGHTS - 1, HEIGHTS])
+    files.keep_newest(0)
+    assert list(files.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x"])
