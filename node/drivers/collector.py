@@ -71,7 +71,8 @@ class Collector:
         before_ns, old, first = await asyncio.to_thread(self._old)
         kept = old & {name for name, height in self._named.items() if height >= first}
         self._named = {name: self._named[name] for name in kept}
-        names = Names(old - kept)
+        # Not on the loop: 100,000 blobs take a second.
+        names = await asyncio.to_thread(Names, old - kept)
         if names.missing:
             # The state first: what a later block takes out of it and puts elsewhere is found here,
             # and what a later block brings, in that block.

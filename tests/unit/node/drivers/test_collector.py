@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from andon.core.transaction import Call, make_call
 from node.drivers import collector
 from node.drivers.collector import Collected, Collector
 from node.storage import BlobStore, ChainStore, blobs
+from node.storage.references import Names
 from node.storage.snapshot import height_key
 from node.testing.lab import CertifiedChain
 
@@ -259,6 +260,23 @@ async def test_a_store_that_cannot_be_read_now_does_not_end_the_node(
         while len(tried) < 2:  # noqa: ASYNC110 - polls
             await asyncio.sleep(0)
         task.cancel()
+
+
+async def test_the_loop_does_no_work_that_grows_with_the_blobs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makers: list[threading.Thread] = []
+
+    class Noted(Names):
+        def __init__(self, digests: Iterable[bytes]) -> None:
+            makers.append(threading.current_thread())
+            super().__init__(digests)
+
+    monkeypatch.setattr(collector, "Names", Noted)
+    world.put(b"lost")
+    assert await world.collector.collect() == Collected(1, len(b"lost"))
+    assert makers
+    assert threading.main_thread() not in makers
 
 
 async def test_damage_that_hides_names_removes_nothing(world: World) -> None:
