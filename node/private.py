@@ -151,7 +151,7 @@ class PrivatePayloads:
         identity = bytes.fromhex(request.match_info["payload"])
         try:
             asked = msgspec.json.decode(await read_body(request), type=FetchRequest)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise InvalidInput(Code.BAD_REQUEST, f"request: {error}") from None
         account = from_hex(asked.account)
         if abs(asked.time_ms - self._now_ms()) > CLOCK_SKEW_MS:

@@ -103,7 +103,7 @@ class Transport:
             if envelope.error is not None:
                 raise error_of(envelope.error)
             return msgspec.json.decode(envelope.result, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Unavailable(
                 Code.UNREACHABLE,
                 f"{self.endpoint} does not answer like a node: {error}",
@@ -150,7 +150,7 @@ class Transport:
         answer = await self._try_all(verb, path, body, 0)
         try:
             return msgspec.json.decode(answer, type=kind)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise problem_error(answer) from None
 
     async def _try_all(self, verb: str, path: str, body: bytes, wait_ms: int) -> bytes:
@@ -189,7 +189,7 @@ def error_of(reply: ErrorReply) -> AndonError:
     """Turn an answered error into one that its reader handles, whatever the node wrote in it."""
     try:
         data = msgspec.json.decode(reply.data)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         data = None
     fields: dict[str, object] = dict(data) if isinstance(data, dict) else {}
     hint, fault = fields.pop("hint", ""), fields.pop("fault", "")
@@ -215,7 +215,7 @@ def problem_error(body: bytes) -> AndonError:
     """Turn an application/problem+json body into the class that the node raised."""
     try:
         problem = msgspec.json.decode(body, type=_Problem)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return Unavailable(Code.UNREACHABLE, "the endpoint does not answer like a node")
     return error_of(
         ErrorReply(code=problem.code, name=problem.title, message=problem.detail, data=problem.data)
@@ -227,6 +227,6 @@ def _is_for_elsewhere(answer: bytes) -> bool:
         return False
     try:
         envelope = msgspec.json.decode(answer, type=_Envelope)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
     return envelope.error is not None and envelope.error.code in [c.value for c in _ELSEWHERE]

@@ -173,5 +173,5 @@ async def ask(table: MetricsTable, timeout_s: float) -> State:
     except (ClientError, OSError, TimeoutError) as error:
         said = str(error) or type(error).__name__
         raise Unavailable(Code.UNREACHABLE, f"{url}: {said}", hint="does it run?") from None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Unavailable(Code.UNREACHABLE, f"{url} is no gateway", hint="compare ports") from None

@@ -222,7 +222,7 @@ class Standing:
             return
         try:
             kept = msgspec.json.decode(self._file.read_bytes()[:FILE_BYTES_MAX], type=_File)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             # Standing queries are a convenience; a node starts without them.
             log.warning("epcis.queries_unreadable", file=str(self._file), reason=str(error))
             return
@@ -262,7 +262,7 @@ def _shown(one: Subscription) -> dict[str, object]:
 def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidInput(Code.BAD_REQUEST, f"body: {error}") from None
 
 

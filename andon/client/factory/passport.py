@@ -121,7 +121,7 @@ def decode_passport(data: bytes) -> Passport:
         raise InvalidInput(Code.TOO_LARGE, f"a passport has at most {BYTES_MAX} bytes")
     try:
         return msgspec.msgpack.decode(data, type=Passport)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidInput(Code.MALFORMED, f"no passport: {error}") from None
 
 

@@ -120,6 +120,25 @@ async def test_a_body_that_does_not_come_in_time_is_refused_on_every_route(
         assert await serves(door)
 
 
+async def test_a_body_that_is_no_text_is_a_fault_of_who_sent_it_on_every_route(
+    tmp_path: Path,
+) -> None:
+    node = Endless()
+    payloads = PrivatePayloads(node, Envelopes(tmp_path, b"", node), KEEPER)
+    faces = [Epcis(node, tmp_path), payloads]
+    bodies_sent = (b'{"name":"\xff"}', b'{"\xff":1}', b"\xff", b"[" * 100_000, b'{"a":' * 100_000)
+    async with RpcServer(node, extensions=faces) as door, aiohttp.ClientSession() as http:
+        for method, path in sorted(with_bodies(door)):
+            for body in bodies_sent:
+                async with http.request(method, door.url + path, data=body) as answer:
+                    assert answer.status < 500, (method, path, body[:10], await answer.text())
+
+
+def test_queries_of_a_file_that_is_no_text_do_not_keep_a_node_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "epcis-queries.json").write_bytes(b'{"queries":{"\xff":{}},"subscriptions":[]}')
+    assert Epcis(MemoryNode(), tmp_path).routes()
+
+
 async def test_chunks_without_end_are_refused_at_the_bound(door: RpcServer) -> None:
     reader, writer = await dial(door)
     writer.write(b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")

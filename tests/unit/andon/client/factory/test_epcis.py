@@ -9,7 +9,7 @@ import pytest
 
 from andon.client.factory import epcis
 from andon.core.codec import Dec, decode_value, encode_value
-from andon.core.errors import InvalidInput
+from andon.core.errors import Code, InvalidInput
 from tests.unit.andon.client.factory.documents import EVENTS, document
 
 UNIT = 10**18
@@ -91,6 +91,26 @@ BAD: list[tuple[str, bytes]] = [
 def test_documents_that_say_nothing_clear_are_refused(reason: str, text: bytes) -> None:
     with pytest.raises(InvalidInput, match=reason):
         epcis.events_of(text)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9e99999999999999999999",
+        "1e2000000000",
+        "-1.5E-2000000000",
+        "0e2000000000",
+        "1e101",
+        "1e-101",
+    ],
+)
+def test_a_number_that_is_short_to_write_and_huge_to_spell_out_is_refused(number: str) -> None:
+    text = document({**EVENTS[0], "ilmd": {"x": "HERE"}})
+    with pytest.raises(InvalidInput, match="is not within") as caught:
+        epcis.events_of(text.replace(b'"HERE"', number.encode()))
+    assert caught.value.code is Code.MALFORMED
+    (event,) = epcis.events_of(text.replace(b'"HERE"', b"1.5e3"))
+    assert event["ilmd"] == {"x": Dec(1500 * UNIT)}
 
 
 def test_deep_and_large_documents_are_refused() -> None:
