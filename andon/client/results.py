@@ -11,6 +11,7 @@ from andon.client.stages import ContractFailed
 from andon.core.block import PredictionRecord, Receipt
 from andon.core.codec import Value, decode_value
 from andon.core.errors import Code, InvalidInput
+from andon.core.json_text import read_json
 from andon.core.json_value import from_hex, value_from_json
 from andon.core.proof import ProofBundle, Verified
 from andon.core.rpc_schema import EventReply, FailureReply, ReceiptReply
@@ -158,7 +159,7 @@ def failure_error(failure: FailureReply, transaction_id: bytes | None = None) ->
 
 def value_of(raw: msgspec.Raw) -> Value:
     """Read the open value inside a reply."""
-    return value_from_json(msgspec.json.decode(raw))
+    return value_from_json(read_json(bytes(raw)))
 
 
 def event_of(reply: EventReply) -> Event:

@@ -13,6 +13,7 @@ import msgspec
 
 from andon.client.credentials import Credentials
 from andon.core.errors import AndonError, Code, Fault, InvalidInput, Misuse, Unavailable
+from andon.core.json_text import read_json
 from andon.core.rpc_schema import ErrorReply, Reply, Schema
 
 R = TypeVar("R", bound=Reply)
@@ -188,8 +189,8 @@ class Transport:
 def error_of(reply: ErrorReply) -> AndonError:
     """Turn an answered error into one that its reader handles, whatever the node wrote in it."""
     try:
-        data = msgspec.json.decode(reply.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        data = read_json(bytes(reply.data))
+    except InvalidInput:
         data = None
     fields: dict[str, object] = dict(data) if isinstance(data, dict) else {}
     hint, fault = fields.pop("hint", ""), fields.pop("fault", "")

@@ -13,6 +13,7 @@ from andon.core.codec import Key, Value, encode_arguments
 from andon.core.errors import Code, InvalidInput, Misuse
 from andon.core.genesis import genesis_hash, genesis_to_json
 from andon.core.hashing import DIGEST_BYTES
+from andon.core.json_text import read_json
 from andon.core.json_value import from_hex, to_hex, value_from_json
 from andon.core.rpc_interfaces import ContractParams, ContractReply
 from andon.core.rpc_schema import (
@@ -289,9 +290,9 @@ def open_value(raw: msgspec.Raw) -> Value:
     """Read an open value from raw JSON.
 
     Raises:
-        InvalidInput: MALFORMED.
+        InvalidInput: MALFORMED, TOO_DEEP.
     """
-    return value_from_json(msgspec.json.decode(raw))
+    return value_from_json(read_json(bytes(raw)))
 
 
 def height_of(height: Height) -> int:

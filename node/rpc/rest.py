@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from andon.core.errors import Code, InvalidInput
+from andon.core.json_text import read_json
 from node.facade import NodeFacade
 from node.rpc.jsonrpc import run_method
 from node.rpc.methods import TABLE, Method
@@ -84,7 +85,7 @@ def query_document(method: Method, request: web.Request) -> bytes:
 def _raw(text: str) -> msgspec.Raw | str:
     # ?key=M1 means the text M1; ?key=7 and ?key={"$bytes":..} are JSON.
     try:
-        msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+        read_json(text.encode())
+    except InvalidInput:
         return text
     return msgspec.Raw(text.encode())

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, Union
 
 import msgspec
 
-from andon.client.factory.epcis_shapes import check_shape
+from andon.client.factory.epcis_shapes import check_shape, no_number, number_of
 from andon.client.factory.gs1 import path_of, uri_of
 from andon.core.codec import Dec, Key, Value
 from andon.core.errors import Code, InvalidInput
@@ -33,8 +33,6 @@ DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 EVENTS_MAX: Final = 1024
 CALL_EVENTS_MAX: Final = 64
 DEPTH_MAX: Final = 12
-EXPONENT_MAX: Final = 100
-"""Numbers of a ledger have at most 77 digits, 18 of them behind the point."""
 KINDS: Final = (
     "ObjectEvent",
     "AggregationEvent",
@@ -98,7 +96,7 @@ def events_of(document: bytes | str) -> list[Event]:
             Code.TOO_LARGE, f"a document has at most {DOCUMENT_BYTES_MAX} bytes", hint="split it"
         )
     try:
-        whole: Plain = json.loads(document, parse_float=_number, parse_constant=_no_number)
+        whole: Plain = json.loads(document, parse_float=number_of, parse_constant=no_number)
     except (ValueError, RecursionError) as error:
         raise _bad("document", str(error)) from None
     if not isinstance(whole, dict) or whole.get("type") != "EPCISDocument":
@@ -384,25 +382,6 @@ def _as_text(item: Plain, place: str) -> str:
     if not isinstance(item, str) or len(item) > 2048:
         raise _bad(place, "a text of at most 2048 characters is expected")
     return item
-
-
-def _number(text: str) -> Decimal:
-    """A number with a point or an exponent: a few digits could stand for gigabytes of them.
-
-    Raises:
-        ValueError: it is beyond what any quantity or place needs.
-    """
-    try:
-        number = Decimal(text)
-    except ArithmeticError:
-        number = Decimal("NaN")
-    if not number.is_finite() or abs(number.adjusted()) > EXPONENT_MAX:
-        raise ValueError(f"{text[:40]} is not within 10**-{EXPONENT_MAX} and 10**{EXPONENT_MAX}")
-    return number
-
-
-def _no_number(name: str) -> Plain:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _bad(place: str, reason: str, hint: str = "see docs/factory.md") -> InvalidInput:

@@ -13,6 +13,8 @@ from typing import Final
 from andon.core.errors import Code, InvalidInput
 
 SENSORS_MAX: Final = 256
+EXPONENT_MAX: Final = 100
+"""Numbers of a ledger have at most 77 digits, 18 of them behind the point."""
 _COMMON: Final = frozenset({
     "bizStep", "disposition", "persistentDisposition", "readPoint", "bizLocation",
     "bizTransactionList", "sourceList", "destinationList", "sensorElementList",
@@ -99,6 +101,26 @@ def _check_report(report: object, place: str) -> None:
             raise _bad(f"{place}.{name}", "a number is expected")
     if not isinstance(report.get("booleanValue", False), bool):
         raise _bad(f"{place}.booleanValue", "true or false is expected")
+
+
+def number_of(text: str) -> Decimal:
+    """Read a number with a point or an exponent: a few digits could stand for gigabytes of them.
+
+    Raises:
+        ValueError: it is beyond what any quantity or place needs.
+    """
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        number = Decimal("NaN")
+    if not number.is_finite() or abs(number.adjusted()) > EXPONENT_MAX:
+        raise ValueError(f"{text[:40]} is not within 10**-{EXPONENT_MAX} and 10**{EXPONENT_MAX}")
+    return number
+
+
+def no_number(name: str) -> object:
+    """Refuse what JSON does not have: NaN and infinity. Raises ValueError."""
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _bad(place: str, reason: str) -> InvalidInput:

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -267,6 +269,27 @@ async def test_blobs_go_in_as_bytes_and_come_back(door: Door) -> None:
         reply = json.loads(await response.text())
     status, blob = await door.get(f"/v1/blob/{reply['digest']}")
     assert (status, blob["blob"]) == (200, "0x" + b"model".hex())
+
+
+NESTED = """
+import asyncio
+from node.drivers.contract_engine import ContractEngine
+from node.rpc import jsonrpc
+from node.testing.memory_node import MemoryNode
+
+ContractEngine()  # raises the recursion limit, as in a node
+for count in (300, 29_000, 200_000):
+    deep = b"[" * count + b"]" * count
+    body = b'{"jsonrpc":"2.0","id":1,"method":"call","params":{"contract":"a","method":"b","args":'
+    print(asyncio.run(jsonrpc.answer(MemoryNode(), body + b'{"x":' + deep + b"}}}")).decode()[:60])
+"""
+
+
+def test_arguments_nested_without_end_do_not_end_the_process() -> None:
+    command = [sys.executable, "-c", NESTED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (done.stdout.count("TOO_DEEP"), done.stdout.count("PARSE_ERROR")) == (2, 1), done.stdout
 
 
 async def test_readiness_is_not_liveness(door: Door) -> None:
