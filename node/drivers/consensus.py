@@ -280,7 +280,7 @@ class ConsensusDriver:
 
     async def advance(self, vote: Vote) -> None:
         """Close the slots of a final vote durably: always before its block is stored."""
-        work = partial(self._log.advance, self._log.take_pending(), vote.epoch, vote.slot)
+        work = partial(self._log.advance, vote.epoch, vote.slot)
         await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _cast(self, vote: Vote) -> None:

@@ -1,6 +1,7 @@
 """R18: what a vote rests on is durable before it is signed; what was signed is said again.
 
-Entries wait in memory until the next signature or commit makes them durable, in one step. The
+Entries wait in memory until the next signature makes them durable, in one step: a commit needs
+none of them, since the chain keeps the block and its certificate, and does not wait for them. The
 owner calls what blocks (`sign`, `advance`) on one thread, in order, and the rest on its loop.
 """
 
@@ -57,7 +58,7 @@ class VoteLog:
                 self._pending.pop(key, None)
 
     def take_pending(self) -> Entries:
-        """Take what waits to be written; hand it to the next `sign` or `advance`."""
+        """Take what waits to be written; hand it to the next `sign`."""
         entries, self._pending = self._pending, {}
         for key, value in entries.items():
             if value is None:
@@ -72,14 +73,14 @@ class VoteLog:
         Raises:
             InvalidInput: SIGN_REFUSED. Corrupt: the disk failed.
         """
-        self._write(entries)
+        if entries:
+            self._store.replace(entries)
         if self._signer is None:
             raise Misuse(Code.NOT_READY, "an observer has no key to sign with")
         return self._signer.sign(vote, validator)
 
-    def advance(self, entries: Entries, epoch: int, slot: int) -> None:
-        """Write the entries and close the signer's slots up to here. Blocking."""
-        self._write(entries)
+    def advance(self, epoch: int, slot: int) -> None:
+        """Close the signer's slots up to here. Blocking."""
         if self._signer is not None:
             self._signer.advance(epoch, slot)
 
@@ -131,7 +132,3 @@ class VoteLog:
     def _keep(self, key: bytes, place: tuple[int, int], value: bytes) -> None:
         self._kept[key] = max(place, self._kept.get(key, place))
         self._pending[key] = value
-
-    def _write(self, entries: Entries) -> None:
-        if entries:
-            self._store.replace(entries)

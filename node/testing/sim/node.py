@@ -290,7 +290,7 @@ class SimNode:
 
     def _commit(self, effect: bft.Commit) -> None:
         vote = effect.certificate.vote
-        self._log.advance(self._log.take_pending(), vote.epoch, vote.slot)
+        self._log.advance(vote.epoch, vote.slot)
         self.world.crash_point(self)
         try:
             headers = self.chain.commit(effect.block, effect.certificate)
@@ -378,7 +378,7 @@ class SimNode:
                 self.chain.validate(final.block, is_certified=True)
                 if not final.path:
                     vote = final.certificate.vote
-                    self._log.advance(self._log.take_pending(), vote.epoch, vote.slot)
+                    self._log.advance(vote.epoch, vote.slot)
                     identity = block_hash(header)
                     self.world.watch.committed(self, self.chain.commit(identity, final.certificate))
             except (InvalidInput, Unavailable) as error:

@@ -84,6 +84,11 @@ def skip(slot: int, epoch: int = 0) -> Certificate:
     return Certificate(Vote(VoteKind.SKIP, epoch, slot, ZERO_DIGEST), (Signer(0, b"s"),))
 
 
+def write(log: VoteLog, slot: int) -> None:
+    """Sign something, which writes what waits."""
+    log.sign(log.take_pending(), Vote(VoteKind.SKIP, 0, slot, ZERO_DIGEST), 0)
+
+
 def test_what_waits_is_stored_before_the_signature_and_once() -> None:
     log, order = make_log(Disk())
     log.keep_certificate(skip(1))
@@ -92,11 +97,12 @@ def test_what_waits_is_stored_before_the_signature_and_once() -> None:
     assert order == ["store", "sign", "sign"]
 
 
-def test_what_waits_is_stored_before_the_slots_of_a_commit_close() -> None:
+def test_a_commit_waits_for_no_entry_and_they_go_with_the_next_signature() -> None:
     log, order = make_log(Disk())
     log.keep_certificate(skip(1))
-    log.advance(log.take_pending(), 0, 1)
-    assert order == ["store", "advance"]
+    log.advance(0, 1)
+    write(log, 2)
+    assert order == ["advance", "store", "sign"]
 
 
 def test_what_was_not_written_is_lost_with_the_process() -> None:
@@ -140,14 +146,14 @@ def test_the_middle_that_is_decided_is_deleted_also_after_a_restart() -> None:
     for slot in range(1, 10):
         log.keep_certificate(skip(slot))
     log.keep_certificate(skip(5, epoch=1))
-    log.advance(log.take_pending(), 0, 0)
+    write(log, 20)
     log.forget(0, 5, above=3)
-    log.advance(log.take_pending(), 0, 0)
+    write(log, 21)
     assert slots_of(disk) == [1, 2, 3, 5, 6, 7, 8, 9]
     again, _ = make_log(disk)
     again.restore(BASE, 0)
     again.forget(0, 7, above=3)
-    again.advance(again.take_pending(), 0, 0)
+    write(again, 22)
     assert slots_of(disk) == [1, 2, 3, 5, 8, 9]
 
 
@@ -165,10 +171,10 @@ def test_the_disk_of_a_validator_that_falls_behind_is_bounded_with_a_restart_in_
     tmp_path: Path,
 ) -> None:
     """Certificates of slot after slot come, the first block does not, so that its base stands."""
-    most = 0
+    most, disk = 0, Disk()
     for first in (2, 502):
         store = LmdbConsensusStore(tmp_path)
-        log = VoteLog(store, None)
+        log = VoteLog(store, FakeSigner("log", KEY, disk))
         at = position(index=None)
         restored, _ = log.restore(at.base, None)
         state, effects = bft.step(bft.initial_state(at), restored)
@@ -179,7 +185,7 @@ def test_the_disk_of_a_validator_that_falls_behind_is_bounded_with_a_restart_in_
             perform(log, [*effects, *found])
             effects = []
             if slot % 50 == 0:
-                log.advance(log.take_pending(), 0, 0)
+                write(log, slot)
                 most = max(most, len(store.load()))
         store.close()
     assert GAP_SLOTS < most <= SLOTS_KEPT_MAX
@@ -200,13 +206,13 @@ def test_what_is_final_is_deleted_with_the_next_write_also_after_a_restart() -> 
     log, _ = make_log(disk)
     for slot in (1, 2, 3):
         log.keep_certificate(skip(slot))
-    log.advance(log.take_pending(), 0, 1)
+    write(log, 10)
     again, _ = make_log(disk)
     again.restore(BASE, 0)
     again.forget(0, 2)
     assert len(disk.entries) == 3
-    again.advance(again.take_pending(), 0, 3)
+    write(again, 11)
     assert len(disk.entries) == 1
     again.forget(0, 2**63)
-    again.advance(again.take_pending(), 1, 1)
+    write(again, 12)
     assert disk.entries == {}
