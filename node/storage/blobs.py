@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ from node.storage.blob_files import (
 from node.storage.durable import flush, make_folder, replace_file
 from node.storage.values import damaged
 
+_DIGEST_NAME = re.compile(f"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 PARTIALS_MAX = 16
 """Blobs that are not whole yet, of each kind."""
 UPLOAD_REST_S = 3600
@@ -253,7 +255,7 @@ class BlobStore:
 
     def digests(self) -> list[Digest]:
         """Digests of all stored blobs, ascending."""
-        return [Digest(bytes.fromhex(path.stem)) for path in sorted(self._folder.glob("*.blob"))]
+        return [Digest(bytes.fromhex(path.stem)) for path in sorted(self._files(".blob"))]
 
     def remove(self, identity: bytes) -> None:
         """Forget a blob; nothing happens if it is not here."""
@@ -263,7 +265,7 @@ class BlobStore:
         """Digests of the blobs that were last stored, or stored again, before a time."""
         return [
             Digest(bytes.fromhex(path.stem))
-            for path in self._folder.glob("*.blob")
+            for path in self._files(".blob")
             if 0 < touched_ns(path) < before_ns
         ]
 
@@ -280,10 +282,15 @@ class BlobStore:
     def forget_uploads(self, before_ns: int) -> None:
         """Forget what clients sent in parts and left before a time."""
         with self._growing:
-            for path in self._folder.glob("*.upload"):
+            for path in self._files(".upload"):
                 is_checked = bytes.fromhex(path.stem) in self._checked
                 if not is_checked and 0 < touched_ns(path) < before_ns:
                     path.unlink(missing_ok=True)
+
+    def _files(self, ending: str) -> Iterator[Path]:
+        """Files named by a digest; what else lies in the folder is not ours."""
+        found = self._folder.glob(f"*{ending}")
+        return (path for path in found if _DIGEST_NAME.fullmatch(path.stem))
 
     def _renew(self, identity: bytes) -> bool:
         """Make a blob new, so that it is not taken for forgotten; False if it is not here."""
@@ -347,7 +354,7 @@ class BlobStore:
         One that goes on makes room for nobody: a few of a byte would drop what somebody sends for
         an hour.
         """
-        uploads = sorted(self._folder.glob("*.upload"), key=touched_ns)
+        uploads = sorted(self._files(".upload"), key=touched_ns)
         if len(uploads) < PARTIALS_MAX:
             return
         resting = [path for path in uploads if bytes.fromhex(path.stem) not in self._checked]

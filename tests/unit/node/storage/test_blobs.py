@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def test_a_blob_comes_back_by_its_digest(tmp_path: Path) -> None:
     assert store.piece(identity, 100, 3) == (7, b"")
     store.remove(identity)
     assert not store.has(identity)
+
+
+def test_a_stray_file_in_the_folder_is_left_alone(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    identity = store.put(b"weights")
+    strays = [tmp_path / "copy of model.blob", tmp_path / "ab.blob", tmp_path / "x.upload"]
+    for path in strays:
+        path.write_bytes(b"somebody's")
+    later = time.time_ns() + 10**12
+    assert store.digests() == store.older(later) == [identity]
+    store.forget_uploads(later)
+    assert all(path.exists() for path in strays)
 
 
 def test_rot_is_found_and_absence_is_said(tmp_path: Path) -> None:
