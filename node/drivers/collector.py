@@ -10,22 +10,29 @@ to, makes it new. Private envelopes are not touched: the contract `private` says
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ParamSpec
 
 import structlog
 
 from andon.core.errors import Corrupt, Unavailable
 from node.storage import BlobStore, ChainStore
-from node.storage.references import HistorySearch, Names, look_in_state
+from node.storage.references import Names, Place, Search, is_named_at
 
 FIRST_AFTER_S = 3600.0
 AGAIN_AFTER_S = 24 * 3600.0
 REST_FACTOR = 4.0
-"""So many times longer than it searched the history, it rests: a fifth of a core at most."""
+"""So many times longer than it searched, it rests: a fifth of a core at most."""
+PLACES_MAX = 200_000
+"""Blobs of which it remembers where they are named; others are searched for in every round."""
+PLACES_PER_STEP = 1000
 _DAY_NS = 24 * 3600 * 1_000_000_000
 _MS_NS = 1_000_000
 
+P = ParamSpec("P")
 log = structlog.get_logger()
 
 
@@ -44,8 +51,8 @@ class Collector:
         self._store = store
         self._blobs = blobs
         self._days = days
-        self._named: dict[bytes, int] = {}
-        """Heights that named a blob: while such a block is kept, it is not looked for again."""
+        self._named: dict[bytes, Place] = {}
+        """Where a blob was found: while it is named there, it is not looked for again."""
 
     async def run(self) -> None:
         """Collect again and again until cancelled; a bound of 0 days is for never."""
@@ -68,51 +75,62 @@ class Collector:
         Raises:
             Corrupt, Unavailable, OSError: that cannot be told, or not now.
         """
-        before_ns, old, first = await asyncio.to_thread(self._old)
-        kept = old & {name for name, height in self._named.items() if height >= first}
-        self._named = {name: self._named[name] for name in kept}
+        before_ns, old, height = await asyncio.to_thread(self._old)
+        await self._forget_places(old)
         # Not on the loop: 100,000 blobs take a second.
-        names = await asyncio.to_thread(Names, old - kept)
-        if names.missing:
-            # The state first: what a later block takes out of it and puts elsewhere is found here,
-            # and what a later block brings, in that block.
-            await asyncio.to_thread(self._look_in_state, names)
-        history = HistorySearch()
-        while names.missing and not history.is_done:
-            took_s = await asyncio.to_thread(self._step, history, names)
-            await asyncio.sleep(REST_FACTOR * took_s)
-        self._named |= history.found
-        return await asyncio.to_thread(self._remove, history, names, before_ns)
+        names = await asyncio.to_thread(Names, old - self._named.keys())
+        search = Search(height)
+        try:
+            while names.missing and not search.is_done:
+                await _paced(self._step, search, names)
+            return await asyncio.to_thread(self._remove, search, names, before_ns)
+        finally:
+            room = PLACES_MAX - len(self._named)
+            self._named |= itertools.islice(search.found.items(), room)
 
     def _old(self) -> tuple[int, set[bytes], int]:
         with self._store.snapshot() as snapshot:
-            header, first = snapshot.header(snapshot.height()), snapshot.first_height()
+            height = snapshot.height()
+            header = snapshot.header(height)
         now_ns = 0 if header is None else header.time_ms * _MS_NS
         before_ns = now_ns - self._days * _DAY_NS
         self._blobs.forget_uploads(before_ns)
-        return before_ns, set(self._blobs.older(before_ns)), first
+        return before_ns, set(self._blobs.older(before_ns)), height
 
-    def _look_in_state(self, names: Names) -> None:
+    async def _forget_places(self, old: set[bytes]) -> None:
+        """Forget the places that no longer name an old blob: it is searched for again."""
+        places = [(blob, place) for blob, place in self._named.items() if blob in old]
+        self._named = {}
+        for start in range(0, len(places), PLACES_PER_STEP):
+            await _paced(self._look_at, places[start : start + PLACES_PER_STEP])
+
+    def _look_at(self, places: list[tuple[bytes, Place]]) -> None:
         with self._store.snapshot() as snapshot:
-            look_in_state(snapshot, names)
+            self._named |= (found for found in places if is_named_at(snapshot, *found))
 
-    def _step(self, history: HistorySearch, names: Names) -> float:
-        began_s = time.monotonic()
+    def _step(self, search: Search, names: Names) -> None:
+        # A view of its own: one that is held keeps LMDB from using the pages of later commits.
         with self._store.snapshot() as snapshot:
-            history.step(snapshot, names)
-        return time.monotonic() - began_s
+            search.step(snapshot, names)
 
-    def _remove(self, history: HistorySearch, names: Names, before_ns: int) -> Collected:
+    def _remove(self, search: Search, names: Names, before_ns: int) -> Collected:
         """Look at the blocks that came meanwhile, and remove what is left."""
         count = size = 0
         if names.missing:
             with self._store.snapshot() as snapshot:
-                history.is_done = False
-                while not history.is_done:
-                    history.step(snapshot, names)
+                search.is_done = False
+                while not search.is_done:
+                    search.step(snapshot, names)
         for identity in sorted(names.missing):
             removed = self._blobs.remove_old(identity, before_ns)
             if removed is not None:
                 log.info("blob.collected", blob=identity.hex(), size_bytes=removed)
                 count, size = count + 1, size + removed
         return Collected(count, size)
+
+
+async def _paced(job: Callable[P, None], *given: P.args, **named: P.kwargs) -> None:
+    """Run a step of the search in a thread, then rest."""
+    began_s = time.monotonic()
+    await asyncio.to_thread(job, *given, **named)
+    await asyncio.sleep(REST_FACTOR * (time.monotonic() - began_s))

@@ -87,8 +87,8 @@ def adoptable_block(snapshot: Snapshot, height: int) -> bytes | None:
     """
     place = height_key(height)
     block, certificate = snapshot.value("blocks", place), snapshot.value("certificates", place)
-    writes = snapshot.value(TABLE, place) or NO_WRITES
-    if block is None or (writes == NO_WRITES and _is_changed(snapshot, height)):
+    writes = kept_writes(snapshot, height)
+    if block is None or writes is None:
         return None
     if certificate is not None:
         final = b"".join((_THREE, block, _NONE, certificate))
@@ -100,6 +100,12 @@ def adoptable_block(snapshot: Snapshot, height: int) -> bytes | None:
     effects = (snapshot.value(name, place) or _NO_LEAVES for name in ("receipts", "predictions"))
     leaves = b"".join(raw[1:] for raw in effects)  # without the head of the one-field record
     return b"".join((_TWO, final, _THREE, leaves, writes))
+
+
+def kept_writes(snapshot: Snapshot, height: int) -> bytes | None:
+    """What a block changed, as encoded `Writes`; None if that is not kept, or not any more."""
+    writes = snapshot.value(TABLE, height_key(height)) or NO_WRITES
+    return None if writes == NO_WRITES and _is_changed(snapshot, height) else writes
 
 
 def _is_changed(snapshot: Snapshot, height: int) -> bool:

@@ -19,9 +19,10 @@ from andon.core.hashing import Domain, digest
 from andon.core.transaction import Call, make_call
 from node.drivers import collector
 from node.drivers.collector import Collected, Collector
-from node.storage import BlobStore, ChainStore, blobs
+from node.storage import BlobStore, ChainStore, blobs, references, undo
 from node.storage.references import Names
 from node.storage.snapshot import height_key
+from node.storage.writer import Writer
 from node.testing.lab import CertifiedChain
 
 MAP_BYTES = 64 * 1024 * 1024
@@ -165,20 +166,30 @@ async def test_what_only_forgotten_blocks_named_goes_and_what_the_state_names_st
 
 def forget_undo(store: ChainStore) -> None:
     """As if thousands of blocks had been written since."""
-    with store.snapshot() as snapshot:
-        keys = [key for key, _ in snapshot.entries("undo")]
-    store.rewrite([("undo", key, b"") for key in keys])
+    with store._environment.write() as transaction:
+        undo.forget(Writer(transaction, store._environment.tables))
 
 
-async def test_a_name_that_comes_or_moves_while_it_searches_is_seen(world: World) -> None:
+async def test_a_name_that_comes_or_moves_while_it_searches_is_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     coming, moving = world.put(b"coming"), world.put(b"moving")
     world.advance(call("keep", key=b"\xff", what=moving))
+    for number in range(100):
+        world.advance(call("keep", key=b"%d" % number, what=bytes(1000)))
+    steps = 0
+    monkeypatch.setattr(references, "STATE_PAGE_ENTRIES", 4)
+    monkeypatch.setattr(references.Search.step, "__defaults__", (4096,))
 
     class Interrupted(Collector):
-        def _look_in_state(self, names: object) -> None:
-            super()._look_in_state(names)  # type: ignore[arg-type]
-            world.advance(call("move", key=b"\xff", to=b"\0"))
-            world.store.prune(2, 100)
+        def _step(self, *given: object) -> None:
+            nonlocal steps
+            super()._step(*given)  # type: ignore[arg-type]
+            steps += 1
+            if steps == 12:  # half of the state is done, neither its end nor the blocks are
+                world.advance(call("move", key=b"\xff", to=b"\0"))
+                forget_undo(world.store)
+                world.store.prune(world.store.head_height(), 200)
 
         def _remove(self, *given: object) -> Collected:
             world.advance(call("keep", key=b"c", what=coming))
@@ -187,8 +198,87 @@ async def test_a_name_that_comes_or_moves_while_it_searches_is_seen(world: World
     lost = world.put(b"lost")
     collector = Interrupted(world.store, world.blobs, days=1)
     assert await collector.collect() == Collected(1, len(b"lost"))
+    assert steps > 15
     assert not world.blobs.has(lost)
     assert set(world.blobs.digests()) == {coming, moving}
+
+
+async def test_what_was_written_and_forgotten_while_it_searches_may_name_anything(
+    world: World,
+) -> None:
+    lost = world.put(b"lost")
+
+    class Interrupted(Collector):
+        def _remove(self, *given: object) -> Collected:
+            world.advance(call("keep", key=b"c", what=1))
+            world.advance(call("keep", key=b"c", what=2))
+            world.store.prune(world.store.head_height(), 200)
+            return super()._remove(*given)  # type: ignore[arg-type]
+
+    with pytest.raises(Unavailable):
+        await Interrupted(world.store, world.blobs, days=1).collect()
+    assert world.blobs.has(lost)
+    assert await world.collector.collect() == Collected(1, len(b"lost"))
+
+
+class Counting(Collector):
+    """Notes how many commits old the view of each step is when it ends."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.store, world.blobs, days=1)
+        self.lags: list[int] = []
+        self._world = world
+
+    def _step(self, *given: object) -> None:
+        super()._step(*given)  # type: ignore[arg-type]
+        self._world.advance()
+        self.lags.append(self._world.store.reader_lag())
+
+
+async def test_no_view_of_the_state_is_held_for_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(b"lost")
+    for number in range(100):
+        world.advance(call("keep", key=b"%d" % number, what=bytes(1000)))
+    collector = Counting(world)
+    monkeypatch.setattr(references.Search.step, "__defaults__", (40_000,))
+    assert await collector.collect() == Collected(1, len(b"lost"))
+    assert len(collector.lags) >= 4
+    assert set(collector.lags) == {0}
+
+
+async def test_what_the_state_names_is_searched_for_once_until_the_state_changes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = [world.put(b"named %d" % number) for number in range(40)]
+    for number, identity in enumerate(named):
+        world.advance(call("keep", key=b"%d" % number, what=[b"before", identity]))
+    forget_undo(world.store)
+    world.store.prune(world.store.head_height(), 200)
+    collector = Counting(world)
+    monkeypatch.setattr("node.drivers.collector.PLACES_PER_STEP", 7)
+    for _ in range(3):
+        assert await collector.collect() == Collected()
+    assert len(collector.lags) == 1
+    world.advance(call("drop", key=b"7"))
+    forget_undo(world.store)
+    world.store.prune(world.store.head_height(), 200)
+    assert await collector.collect() == Collected(1, len(b"named 7"))
+    assert set(world.blobs.digests()) == set(named) - {named[7]}
+
+
+async def test_what_is_found_beyond_a_bound_is_searched_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.drivers.collector.PLACES_MAX", 1)
+    named = {world.put(b"named %d" % number) for number in range(3)}
+    world.advance(call("keep", key=b"k", what=sorted(named)))
+    collector = Counting(world)
+    for rounds in range(1, 4):
+        assert await collector.collect() == Collected()
+        assert len(collector.lags) == rounds
+    assert set(world.blobs.digests()) == named
 
 
 async def test_storing_a_blob_again_makes_it_new(world: World) -> None:
