@@ -14,7 +14,7 @@ from typing import Protocol
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.transaction import Transaction, TransactionId, parse_transaction
-from node.mempool.verifier import Verifier
+from node.mempool.verifier import Verifier, without_frames
 from node.phases import ADMISSION, Lap, Observe, unobserved
 
 
@@ -111,7 +111,7 @@ class Mempool:
             try:
                 transaction = self._screened(raw)
             except (InvalidInput, Unavailable) as refusal:
-                found[place] = refusal
+                found[place] = without_frames(refusal)
                 continue
             if transaction.id in self._entries:
                 found[place] = Admitted(transaction.id, is_new=False)
@@ -143,7 +143,7 @@ class Mempool:
             self._gate.check_admission(transaction)
             self._check_bounds(transaction)
         except (InvalidInput, Unavailable) as refusal:
-            return refusal
+            return without_frames(refusal)
         self._insert(transaction)
         self._gate.prefetch(transaction)
         for listener in self._listeners:

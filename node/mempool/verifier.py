@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from andon.core.errors import InvalidInput
 from andon.core.transaction import Transaction, check_signature, parse_transaction
@@ -20,6 +21,8 @@ INLINE_COUNT_MAX = 4
 THREADS = 2
 REMEMBERED_COUNT_MAX = 32_768
 REMEMBERED_BYTES_MAX = 32 * 1024 * 1024
+
+E = TypeVar("E", bound=Exception)
 
 
 class Verifier:
@@ -86,13 +89,23 @@ class Verifier:
             self._verified_bytes -= len(oldest)
 
 
+def without_frames(error: E) -> E:
+    """Take from an error that is handed on as a value what leads back to who hands it on.
+
+    Frames hold the list that holds the error: such a circle, and all transactions that its frames
+    know, would wait for the garbage collector, which seldom looks.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
 def _verify_batch(transactions: Sequence[Transaction]) -> list[InvalidInput | None]:
     verdicts: list[InvalidInput | None] = []
     for transaction in transactions:
         try:
             check_signature(transaction)
         except InvalidInput as error:
-            verdicts.append(error)
+            verdicts.append(without_frames(error))
         else:
             verdicts.append(None)
     return verdicts

@@ -1,4 +1,4 @@
-"""Memory of large buffers stays with the process: the next ones cause no page faults."""
+"""Memory of large buffers stays with the process, in one heap: no page faults, no holes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,28 @@ for at in range({COUNT}):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+HEAPS = """
+import ctypes, sys, threading
+from node.allocator import keep_freed_memory
+KEEP
+held, met = [], threading.Barrier(5)
+def allocate():
+    held.append(bytes(100_000))
+    met.wait()
+for _ in range(4):
+    threading.Thread(target=allocate).start()
+met.wait()
+library = ctypes.CDLL(None)
+library.malloc_info(0, ctypes.c_void_p.in_dll(library, "stdout"))
+library.fflush(None)
+"""
+
 
 def faults(keep: str, environment: dict[str, str]) -> int:
-    script = FAULTS.replace("KEEP", keep)
+    return int(printed(FAULTS.replace("KEEP", keep), environment))
+
+
+def printed(script: str, environment: dict[str, str]) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | environment,
@@ -36,7 +55,7 @@ def faults(keep: str, environment: dict[str, str]) -> int:
         check=True,
         timeout=60,
     )
-    return int(done.stdout)
+    return done.stdout
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
@@ -50,3 +69,12 @@ def test_large_buffers_do_not_come_from_the_kernel_each_time(
         pytest.skip("another C library")
     pages = COUNT * 3 * SIZE // 4096
     assert faults(keep, environment) < pages / 10
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
+def test_all_threads_of_a_node_share_a_heap() -> None:
+    """Heaps of their own keep holes that only their thread can fill: memory grows for hours."""
+    if not keep_freed_memory():
+        pytest.skip("another C library")
+    assert printed(HEAPS.replace("KEEP", ""), {}).count("<heap nr=") > 1
+    assert printed(HEAPS.replace("KEEP", "keep_freed_memory()"), {}).count("<heap nr=") == 1

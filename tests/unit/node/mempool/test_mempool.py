@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterator
 
 import msgspec
@@ -184,3 +186,23 @@ async def test_of_a_batch_each_is_admitted_or_refused_for_itself(verifier: Verif
     assert sorted(code.name for code in told) == sorted(code.name for code in codes)
     assert pool.ids() == tuple(items[place].id for place in (2, 0, 3, 4, 5))
     assert gate.prefetched == list(pool.ids())
+
+
+async def test_a_refusal_dies_with_its_reader_and_waits_for_no_collector(
+    verifier: Verifier,
+) -> None:
+    """Peers send what is final already all the time, and the collector looks seldom."""
+    gate = OpenGate()
+    pool = Mempool(gate, verifier)
+    late, good = many(2)
+    forged = msgspec.structs.replace(decode(SignedTransaction, good.raw), signature=bytes(64))
+    gate.refused.add(late.id)
+    gc.disable()
+    try:
+        results = await pool.admit_all([late.raw, encode(forged), good.raw])
+        refusals = [weakref.ref(item) for item in results if isinstance(item, InvalidInput)]
+        assert len(refusals) == 2
+        del results
+        assert [refusal() for refusal in refusals] == [None, None]
+    finally:
+        gc.enable()
