@@ -17,12 +17,12 @@ from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
 from node.crashes import has_crashed, keep_note
 from node.disk import on_disk
-from node.find_damage import find_damage, find_damage_of_votes
+from node.find_damage import find_damage
 from node.keystore import NODE_KEY, load_key
 from node.lock import locked
 from node.signer.opening import open_signer
 from node.signer.ports import ValidatorSigner
-from node.storage import BlobStore, ChainStore, LmdbConsensusStore, scrub
+from node.storage import BlobStore, ChainStore, ConsensusLog, scrub
 from node.storage.durable import flush
 
 BLOBS = "blobs"
@@ -39,7 +39,7 @@ class Opened:
     node_key: PrivateKey
     signer: ValidatorSigner | None
     store: ChainStore
-    votes: LmdbConsensusStore
+    votes: ConsensusLog
     blobs: BlobStore
 
     @property
@@ -75,7 +75,7 @@ def open_home(path: Path, worker_backend: str = "") -> Iterator[Opened]:
         )
         stack.callback(store.close)
         signer = open_signer(home, config, genesis.chain_id, stack, may_create=store.is_empty())
-        votes = LmdbConsensusStore(home.data / "consensus", home.votes_mark)
+        votes = ConsensusLog(home.data / "consensus", home.votes_mark)
         stack.callback(votes.close)
         with on_disk("blobs"):
             blobs = BlobStore(home.data / BLOBS)
@@ -104,19 +104,12 @@ def examine(home: Home, config: Config) -> None:
     so nothing is signed twice. The bad store is kept for whoever looks into it, once: damage upon
     damage is a broken disk, or a bug that would eat every copy.
 
-    What consensus remembers is checked, too, and never set aside: who loses it decides that.
+    What consensus remembers checks itself whenever it is opened, and is never set aside: who loses
+    it decides that.
 
     Raises:
-        Corrupt: STORAGE_DAMAGED if a store was set aside before, or for what consensus remembers.
+        Corrupt: STORAGE_DAMAGED if a store was set aside before.
     """
-    votes_reason = find_damage_of_votes(home.data / "consensus")
-    if votes_reason:
-        raise Corrupt(
-            Code.STORAGE_DAMAGED,
-            f"what consensus remembers is damaged: {votes_reason}",
-            hint="move data/ away, leave keys/, sign_state and the marks where they are, and "
-            "start: the node fetches everything from its peers (docs/operator.md)",
-        )
     folder, aside = home.data / "chain", home.data / "chain.damaged"
     reason = find_damage(folder, config.storage_map_mib * 1024 * 1024)
     if reason:

@@ -4,7 +4,7 @@ from node.storage.blob_files import BLOB_BYTES_MAX, WHOLE_BYTES_MAX
 from node.storage.blob_quota import BlobQuota
 from node.storage.blobs import BlobStore
 from node.storage.chain_store import MAP_BYTES, ChainStore, StoredBlock
-from node.storage.consensus_store import LmdbConsensusStore
+from node.storage.consensus_log import ConsensusLog
 from node.storage.effects import adoptable_block
 from node.storage.patrol import Damage, Part, Patrol, proof_of
 from node.storage.portable import HistoryItem, check_item
@@ -19,9 +19,9 @@ __all__ = [
     "BlobQuota",
     "BlobStore",
     "ChainStore",
+    "ConsensusLog",
     "Damage",
     "HistoryItem",
-    "LmdbConsensusStore",
     "Part",
     "Patrol",
     "PortableFiles",

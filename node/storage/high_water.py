@@ -112,8 +112,8 @@ class HighWater:
         return max(found, key=lambda slot: slot[0])
 
 
-def open_mark(mark: Path | None, data: Path) -> HighWater | None:
-    """Open the mark of the store whose database is `data`; where there is none, both begin anew.
+def open_mark(mark: Path | None, *data: Path) -> HighWater | None:
+    """Open the mark of the store that lies in `data`; where nothing does, both begin anew.
 
     Raises:
         Corrupt: STORAGE_DAMAGED.
@@ -121,7 +121,7 @@ def open_mark(mark: Path | None, data: Path) -> HighWater | None:
     if mark is None:
         return None
     found = HighWater(mark)
-    if not data.exists():
+    if not any(path.exists() for path in data):
         found.reset()
     return found
 

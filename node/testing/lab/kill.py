@@ -18,7 +18,7 @@ from pathlib import Path
 
 from andon.core.errors import AndonError
 from node.signer import SignState, SignStateFile
-from node.storage import ChainStore, LmdbConsensusStore
+from node.storage import ChainStore, ConsensusLog
 from node.testing.lab.chain import LabChain
 
 MAP_BYTES = 1024**3
@@ -28,7 +28,10 @@ FRESH_EVERY = 20
 KILL_BEFORE_S = 0.01
 KILL_AFTER_S = 0.03
 OPEN_S = 30.0
-_KEY = b"position"
+LOG_BYTES = 32 * 1024
+"""So small that the two files of what consensus remembers take turns every few writes."""
+_KEY, _BULK = b"position", b"bulk"
+_BULK_BYTES = 24 * 1024
 _WORD = struct.Struct(">cQ")
 _OPENED = (b"B", b"C", b"S")
 """Found when opening: the block, the consensus position, the sign position."""
@@ -132,11 +135,28 @@ def _be_writer(chain: LabChain, home: Path, writing: int) -> None:
         os._exit(1)
 
 
-def open_stores(home: Path) -> tuple[ChainStore, SignStateFile, LmdbConsensusStore]:
+def open_stores(home: Path) -> tuple[ChainStore, SignStateFile, ConsensusLog]:
     """Open a home in the order of node/home.py: the sign state before the chain is begun."""
     store = ChainStore(home / "chain", MAP_BYTES, mark=home / "chain_mark")
     signs = SignStateFile(home / "sign_state", may_create=store.is_empty())
-    return store, signs, LmdbConsensusStore(home / "consensus", home / "votes_mark")
+    votes = ConsensusLog(home / "consensus", home / "votes_mark", file_bytes=LOG_BYTES)
+    return store, signs, votes
+
+
+def remember(votes: ConsensusLog, position: int) -> None:
+    """Write a position; now and then with so much beside it that the files change their size."""
+    votes.replace({_KEY: position.to_bytes(8, "big"), _BULK: _bulk(position)})
+
+
+def position_of(votes: ConsensusLog) -> int:
+    """The position that is remembered; 0 if there is none, or not all that goes with it."""
+    found = votes.load()
+    position = int.from_bytes(found.get(_KEY, b""), "big")
+    return position if found.get(_BULK) == _bulk(position) else 0
+
+
+def _bulk(position: int) -> bytes | None:
+    return position.to_bytes(8, "big") * (_BULK_BYTES // 8) if position % 8 in (3, 4) else None
 
 
 def _write(chain: LabChain, home: Path, writing: int) -> None:
@@ -147,14 +167,14 @@ def _write(chain: LabChain, home: Path, writing: int) -> None:
     chain.open(store)
     with store.snapshot() as snapshot:
         say(b"B", snapshot.height())
-    say(b"C", int.from_bytes(consensus.load().get(_KEY, b""), "big"))
+    say(b"C", position_of(consensus))
     say(b"S", signs.state.floor)
     position = signs.state.floor
     while True:
         position += 1
         signs.write(SignState(epoch=0, floor=position, entries=()))
         say(b"s", position)
-        consensus.save(_KEY, position.to_bytes(8, "big"))
+        remember(consensus, position)
         say(b"c", position)
         with store.snapshot() as snapshot:
             block = chain.next_block(snapshot)

@@ -23,7 +23,7 @@ from andon.core.keys import PrivateKey
 from andon.core.pieces import PIECE_BYTES
 from node.attestation_journal import AttestationJournal
 from node.signer import FileSigner, SignStateFile
-from node.storage import ChainStore, LmdbConsensusStore, PortableFiles
+from node.storage import ChainStore, ConsensusLog, PortableFiles
 from node.storage.sums import SUMS
 from node.testing.lab.certified import CertifiedChain
 from node.testing.lab.rot import Outcome, in_child
@@ -36,6 +36,8 @@ REQUESTS = 12
 HEIGHTS = 24
 WINDOW = 16
 MAP_BYTES = 64 * 1024 * 1024
+LOG_BYTES = 128 * 1024
+"""Both files of the vote log are in use."""
 _KEY = PrivateKey(b"r" * 32)
 _SIGN, _VOTES, _MARK, _JOURNAL, _SNAPSHOTS = "sign_state", "votes", "votes_mark", "journal", "snaps"
 
@@ -73,7 +75,7 @@ class Memories:
         """Names of the files that a memory consists of."""
         start = {
             Memory.SIGN_STATE: (_SIGN,),
-            Memory.VOTE_LOG: (f"{_VOTES}/data.mdb", _MARK),
+            Memory.VOTE_LOG: (f"{_VOTES}/log.", _MARK),
             Memory.JOURNAL: (_JOURNAL,),
             Memory.SNAPSHOT: (_SNAPSHOTS,),
         }[memory]
@@ -89,7 +91,7 @@ def make_memories(folder: Path) -> Memories:
     file = SignStateFile(folder / _SIGN, may_create=True)
     signer, votes = (
         FileSigner("lab", _KEY, file),
-        LmdbConsensusStore(folder / _VOTES, folder / _MARK),
+        ConsensusLog(folder / _VOTES, folder / _MARK, file_bytes=LOG_BYTES),
     )
     journal = AttestationJournal(folder / _JOURNAL)
     for slot in range(1, SLOTS + 1):
@@ -193,7 +195,7 @@ def _read_sign_state(memories: Memories, folder: Path) -> Outcome:
 
 
 def _read_votes(memories: Memories, folder: Path) -> Outcome:
-    votes = LmdbConsensusStore(folder / _VOTES, folder / _MARK)
+    votes = ConsensusLog(folder / _VOTES, folder / _MARK, file_bytes=LOG_BYTES)
     found = votes.load()
     return Outcome.UNHARMED if found == memories.entries else Outcome.WRONG
 

@@ -24,13 +24,12 @@ from node.keystore import load_key, save_key
 from node.signer import SignState
 from node.storage import BlobStore, scrub
 from node.testing.lab.chain import LabChain
-from node.testing.lab.kill import open_stores
+from node.testing.lab.kill import open_stores, position_of, remember
 from node.testing.lab.trace import Cut, Event, Made, Removed, Renamed, Synced, Wrote, trace
 
 SECTOR_BYTES = 512
 ACKS = "acks"
 BLOCKS = 12
-_KEY = b"position"
 _WORD = struct.Struct(">cQ")
 _KEY_FILE = "keys/node.key"
 _SECRET = PrivateKey(b"p" * 32)
@@ -309,7 +308,7 @@ def _reopen(chain: LabChain, home: Path, acks: bytes) -> str:
     with store.snapshot() as snapshot:
         found = {
             b"b": scrub(snapshot).height,
-            b"c": int.from_bytes(consensus.load().get(_KEY, b""), "big"),
+            b"c": position_of(consensus),
             b"s": signs.state.floor,
         }
         block = chain.next_block(snapshot)
@@ -338,7 +337,7 @@ def _live(home: Path) -> None:
     for position in range(1, BLOCKS + 1):
         signs.write(SignState(epoch=0, floor=position, entries=()))
         say(b"s", position)
-        consensus.save(_KEY, position.to_bytes(8, "big"))
+        remember(consensus, position)
         say(b"c", position)
         with store.snapshot() as snapshot:
             block = chain.next_block(snapshot)

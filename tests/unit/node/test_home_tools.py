@@ -167,18 +167,18 @@ def test_a_store_that_is_under_suspicion_is_checked_and_a_bad_one_set_aside_once
     assert home.suspect.exists()
 
 
-def test_votes_that_rotted_or_kill_whoever_reads_them_are_named_at_the_next_start(
+def test_votes_that_rotted_or_were_cut_short_are_named_at_every_start(
     filled: tuple[CertifiedChain, Home],
 ) -> None:
     _, home = filled
     with open_home(home.path) as opened:
         for number in range(40):
             opened.votes.save(b"certificate/%d" % number, bytes([number]) * 3000)
-    data = home.data / "consensus" / "data.mdb"
+    data = home.data / "consensus" / "log.0"
     whole = data.read_bytes()
     middle = bytearray(whole)
     middle[whole.index(bytes([20]) * 3000) + 7] ^= 1
-    for content in (bytes(middle), whole[: len(whole) // 2]):  # LMDB dies of the second
+    for content in (bytes(middle), whole[: len(whole) // 2]):
         data.write_bytes(content)
         note_damage(home.path)
         for _ in range(2):

@@ -21,7 +21,7 @@ from consensus import bft
 from consensus.bft import Base
 from consensus.bft.window import ENDS_SLOTS, GAP_SLOTS
 from node.drivers.vote_log import Entries, VoteLog
-from node.storage import LmdbConsensusStore
+from node.storage import ConsensusLog
 from node.testing.sim.chain import genesis_header
 from node.testing.sim.disk import Disk, DiskStore, FakeSigner
 from tests.unit.consensus.bft.core import certificate, position
@@ -173,7 +173,7 @@ def test_the_disk_of_a_validator_that_falls_behind_is_bounded_with_a_restart_in_
     """Certificates of slot after slot come, the first block does not, so that its base stands."""
     most, disk = 0, Disk()
     for first in (2, 502):
-        store = LmdbConsensusStore(tmp_path)
+        store = ConsensusLog(tmp_path)
         log = VoteLog(store, FakeSigner("log", KEY, disk))
         at = position(index=None)
         restored, _ = log.restore(at.base, None)

@@ -18,7 +18,7 @@ from andon.core.errors import Code, Corrupt, InvalidInput, Misuse
 from andon.core.state_key import state_key, state_prefix
 from andon.core.state_proof import check_state_value
 from consensus.ledger import Overlay, build_block, parent_of, state_proof
-from node.storage import ChainStore, LmdbConsensusStore, StoredBlock
+from node.storage import ChainStore, ConsensusLog, StoredBlock
 from node.upkeep import clear_readers
 from tests.unit.consensus.ledger.world import NO_SKIPS, Chain, Turn, predict, put, signed
 
@@ -274,13 +274,13 @@ def test_no_acknowledged_block_is_lost_by_kill_9(tmp_path: Path, chain: Chain) -
 
 
 def test_the_consensus_store_remembers_across_opening(tmp_path: Path) -> None:
-    store = LmdbConsensusStore(tmp_path / "consensus")
+    store = ConsensusLog(tmp_path / "consensus")
     store.save(b"a", b"1")
     store.save(b"a", b"2")
     store.replace({b"b": b"3", b"c": b"4"})
     store.replace({b"b": None})
     store.close()
-    store = LmdbConsensusStore(tmp_path / "consensus")
+    store = ConsensusLog(tmp_path / "consensus")
     assert store.load() == {b"a": b"2", b"c": b"4"}
     store.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from andon.core.errors import Code, Corrupt
-from node.storage import ChainStore, LmdbConsensusStore
+from node.storage import ChainStore, ConsensusLog
 from node.storage.high_water import SLOT_BYTES, HighWater, Mark
 from node.testing.lab import LabChain
 
@@ -98,7 +98,7 @@ def test_a_chain_moved_away_on_purpose_begins_anew(tmp_path: Path) -> None:
 
 def test_what_consensus_remembers_may_not_be_older_than_its_mark(tmp_path: Path) -> None:
     def remember(*values: bytes) -> dict[bytes, bytes]:
-        store = LmdbConsensusStore(tmp_path / "consensus", tmp_path / "votes_mark")
+        store = ConsensusLog(tmp_path / "consensus", tmp_path / "votes_mark")
         try:
             for value in values:
                 store.save(b"key", value)
