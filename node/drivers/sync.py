@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Protocol
 
 import structlog
@@ -42,11 +43,22 @@ LAG_STALLED = 1
 STALLED_S = 1.5
 """Behind by at least LAG_STALLED without a commit for this long: catch up too."""
 LOOK_EVERY_S = 0.5
+LAST_MILE_S = 0.5
+"""So long a validator that is nearly there stays silent for the last blocks."""
 BRINGS_S = 2.0
 """So long consensus leaves blocks to a catch-up that brings none."""
 UNPROVED_RULE = "outputs"
 
 log = structlog.get_logger()
+
+
+class _Outcome(Enum):
+    """What a round came to."""
+
+    NOTHING = 0
+    LEFT = 1
+    """Consensus brings the few blocks that are missing as fast."""
+    BLOCKS = 2
 
 
 class Chain(Protocol):
@@ -100,6 +112,8 @@ class SyncDriver:
         self._is_urgent = False
         self._is_fruitful = True
         self._moved_s = -BRINGS_S
+        self._near_since_s: float | None = None
+        self._outcome = _Outcome.NOTHING
         self.is_syncing = False
 
     # -- claims ---------------------------------------------------------------------------
@@ -148,20 +162,23 @@ class SyncDriver:
         """Height up to which certified blocks come this way now; 0 if they do not.
 
         Enough weight claims it that honest nodes have it. A catch-up that brought no block for
-        BRINGS_S brings none, and so does one after another that brought none at all (S9).
+        BRINGS_S brings none, and so does one after another that brought none at all (S9). What is
+        nearer than LAG_NOW consensus brings as fast itself.
         """
         if not _now_s() - self._moved_s < BRINGS_S:
             return 0
         supported = self.supported_height
-        return supported if supported > self._chain.head().height else 0
+        return supported if supported >= self._chain.head().height + LAG_NOW else 0
 
     def _is_behind(self) -> bool:
         lag = self.best_claim - self._chain.head().height
         if lag >= LAG_NOW or (lag >= LAG_STALLED and self._is_urgent):
             return True
-        if self._behind_since_s is None:
-            return False
-        return _now_s() - self._behind_since_s >= STALLED_S
+        return self._is_stalled()
+
+    def _is_stalled(self) -> bool:
+        since_s = self._behind_since_s
+        return since_s is not None and _now_s() - since_s >= STALLED_S
 
     def _watch_lag(self) -> None:
         """Note since when we have been behind without a commit of our own."""
@@ -193,36 +210,65 @@ class SyncDriver:
         Consensus stops signing when the first block comes this way, not before: mostly it is only
         a moment behind and needs no help.
         """
-        self._is_urgent = False
         if self._is_fruitful:
             self._is_fruitful, self._moved_s = False, _now_s()
         start = self._chain.head().height
         log.info("sync.started", height=start, target=self.best_claim)
         try:
             while self.best_claim > self._chain.head().height:
-                before = self._chain.head().height
+                if not (self.is_syncing or self._is_behind()):
+                    break
                 await self._round()
-                if self._chain.head().height >= self.supported_height:
+                self._is_urgent = False
+                self._watch_lag()
+                if self._is_near():
                     self._end_silence()
-                if self._chain.head().height == before:
-                    self._drop_best_claim(before)
+                self._judge_claims()
         except asyncio.CancelledError:
             # The node stops, and consensus with it: there is nobody left to be told.
             self.is_syncing = False
             raise
         finally:
+            self._is_urgent = False
             self._moved_s = -BRINGS_S
             self._end_silence()
             log.info("sync.ended", height=self._chain.head().height, start=start)
+
+    def _is_near(self) -> bool:
+        """Tell whether silence ends: here is what enough weight claims, or nearly for a while.
+
+        Else a peer that gives each window late could keep a validator a few blocks behind.
+        """
+        lag = self.supported_height - self._chain.head().height
+        if lag >= LAG_NOW:
+            self._near_since_s = None
+            return False
+        if self._near_since_s is None:
+            self._near_since_s = _now_s()
+        return lag <= 0 or _now_s() - self._near_since_s >= LAST_MILE_S
 
     def _end_silence(self) -> None:
         if self.is_syncing:
             self.is_syncing = False
             self._sync_ended()
 
-    def _drop_best_claim(self, height: int) -> None:
-        """Nobody could prove more than our head: the claims above it are worth nothing."""
-        self._claims.drop_above(height, self._chain.validators(), _now_s())
+    def _judge_claims(self) -> None:
+        """Drop claims that nobody proved: of more than our head, or of so much that it counts."""
+        if self._outcome is not _Outcome.BLOCKS:
+            least = LAG_NOW if self._outcome is _Outcome.LEFT else LAG_STALLED
+            height = self._chain.head().height + least - 1
+            self._claims.drop_above(height, self._chain.validators(), _now_s())
+
+    def _is_worth_silence(self, window: Sequence[Offer]) -> bool:
+        """Tell whether this way is faster than consensus: it is silent meanwhile.
+
+        Whoever hears of each block first could otherwise silence a validator for each (S8).
+        """
+        reach = max(window[-1].header.height, self.supported_height)
+        if reach >= self._chain.head().height + LAG_NOW or self._is_stalled():
+            return True
+        # Consensus can go on only in the next epoch.
+        return self._is_urgent and any(offer.header.closes_epoch for offer in window)
 
     async def _round(self) -> None:
         """Fetch windows ahead in parallel and apply them in order, until one fails.
@@ -235,6 +281,7 @@ class SyncDriver:
         target = supported if supported >= begin else self.best_claim
         fetching: deque[asyncio.Task[list[Offer]]] = deque()
         self._tip, self._certificates = self._chain.head(), []
+        self._outcome = _Outcome.NOTHING
         async with asyncio.TaskGroup() as group:
             self._commits = Commits(group, self._chain)
             try:
@@ -246,6 +293,9 @@ class SyncDriver:
                         fetching.append(group.create_task(fetch))
                         begin += count
                     window = await fetching.popleft()
+                    if window and not (self.is_syncing or self._is_worth_silence(window)):
+                        self._outcome = _Outcome.LEFT
+                        break
                     for run in runs_of(window):
                         await self._apply(run)
                     if len(window) < WINDOW_BLOCKS:
@@ -275,7 +325,7 @@ class SyncDriver:
         failure: InvalidInput | Unavailable | None = checked[1]
         if count:
             if not self.is_syncing:  # S8: what is not certified silences nobody
-                self.is_syncing = True
+                self.is_syncing, self._near_since_s = True, None
                 self._sync_started()
             count, refused = await self._chain.take_over(run[:count], adopts=self._adopts)
             failure = refused or failure
@@ -287,6 +337,7 @@ class SyncDriver:
         for offer in taken:
             self._tip = offer.header
             self._is_fruitful, self._moved_s = True, _now_s()
+            self._outcome = _Outcome.BLOCKS
             self._claims.trust(offer.peer)
             if not offer.final.path:  # else it is committed with the descendant that is named
                 self._certificates.append(offer.final.certificate)

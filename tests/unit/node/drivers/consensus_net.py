@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from andon.core.block import Block, Header, Justification, block_hash
@@ -130,6 +131,7 @@ class Net:
         self.unsigned: list[bytes] = []
         self.fetches: list[bytes] = []
         self.brings_to: dict[bytes, int] = {}
+        self.brought: dict[bytes, Callable[[], int]] = {}
 
     def start(self, key: PrivateKey, group: asyncio.TaskGroup) -> None:
         disk = self.disks[key.public]
@@ -151,7 +153,7 @@ class Net:
                 on_behind=lambda: None,
                 may_vote=lambda: True,
                 punish=lambda _, reason: self.punished.append(reason),
-                brings_to=lambda: self.brings_to.get(key.public, 0),
+                brings_to=lambda: self._brings_to(key.public),
                 on_vote_refused=lambda: self.unsigned.append(key.public),
             ),
         )
@@ -159,6 +161,10 @@ class Net:
         self.chains[key.public] = chain
         self.drivers[key.public] = driver
         self.tasks[key.public] = group.create_task(driver.run())
+
+    def _brings_to(self, key: bytes) -> int:
+        brought = self.brought.get(key)
+        return self.brings_to.get(key, 0) if brought is None else brought()
 
     async def stop(self, key: bytes) -> None:
         task = self.tasks.pop(key)

@@ -243,11 +243,55 @@ async def test_a_slow_peer_alone_is_followed_a_little_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sync, "LAST_WINDOW_S", 0.4)
+    monkeypatch.setattr(sync, "STALLED_S", 0.05)
     chain = make_chain(6)
     world = World(SlowPeers(a=chain))
     world.claim(b"a", len(chain))
-    await asyncio.wait_for(world.driver.catch_up(), 30)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(world.driver.run())
+        while world.chain.head() != chain[-1].block.header:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+
+async def test_a_few_blocks_are_left_to_consensus_while_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync, "STALLED_S", 0.2)
+    chain = make_chain(LAG_NOW - 1)
+    held: set[int] = set()
+
+    class Watching(Peers):
+        async def blocks(self, node_key: bytes, first: int, count: int) -> list[FinalBlock]:
+            held.add(world.driver.brings_to)
+            return await super().blocks(node_key, first, count)
+
+    world = World(Watching(a=chain, b=chain))
+    world.claim(b"a", 10**9)
+    world.claim(b"b", len(chain))
+    await asyncio.wait_for(world.driver.catch_up(), 10)
+    assert held == {0}
+    assert (world.told, world.chain.head().height) == ([], 0)
+    # What it claims alone is doubted, and what it may well prove is not.
+    assert world.driver.best_claim == len(chain)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(world.driver.run())
+        while "ended at 7" not in world.told:  # noqa: ASYNC110 - polls
+            await asyncio.sleep(0.01)
+        task.cancel()
     assert world.chain.head() == chain[-1].block.header
+
+
+async def test_the_block_that_closes_an_epoch_is_fetched_at_once_if_others_are_beyond_it() -> None:
+    for rules, taken in ((ZERO, 0), (bytes([1]) * 32, 1)):
+        (plain,) = make_chain(1)
+        header = msgspec.structs.replace(plain.block.header, next_validators_hash=rules)
+        block = msgspec.structs.replace(plain.block, header=header)
+        world = World(Peers(a=[FinalBlock(block, (), certify(header))]))
+        world.driver.hurry()
+        world.claim(b"a", 1)
+        await asyncio.wait_for(world.driver.catch_up(), 10)
+        assert world.chain.head().height == taken
 
 
 async def test_a_claim_that_cannot_be_proved_is_forgotten() -> None:
