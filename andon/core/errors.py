@@ -9,7 +9,9 @@ follow docs/protocol.md: 1-199 execution, 200-299 authority, 300-399 prediction,
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+E = TypeVar("E", bound=Exception)
 
 
 class Fault(Enum):
@@ -147,3 +149,13 @@ class Code(Enum):
     BROKER_REFUSED = 1217
     BLOB_QUOTA = 1218
     INTERNAL = 1299
+
+
+def without_frames(error: E) -> E:
+    """Take from an error that is handed on as a value what leads back to who hands it on.
+
+    Frames hold the list that holds the error: such a circle, and whatever its frames know, would
+    wait for the garbage collector, which a node lets look seldom.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)

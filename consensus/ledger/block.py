@@ -21,7 +21,7 @@ from andon.core.block import (
     justification_digest,
 )
 from andon.core.certificate import ValidatorSet, validators_hash
-from andon.core.errors import Code, InvalidInput
+from andon.core.errors import Code, InvalidInput, without_frames
 from andon.core.genesis import Params
 from andon.core.merkle import merkle_root
 from andon.core.transaction import Transaction, check_signature, parse_transaction
@@ -122,7 +122,7 @@ def build_block(
         try:
             execution.apply(transaction)
         except (InvalidInput, PredictionUnavailable) as reason:
-            left_out[transaction.id] = reason
+            left_out[transaction.id] = without_frames(reason)
             continue
         included.append(transaction.raw)
     mark("execution")

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from andon.core.errors import Code, InvalidInput, Unavailable
+from andon.core.errors import Code, InvalidInput, Unavailable, without_frames
 from andon.core.transaction import Transaction, TransactionId, parse_transaction
-from node.mempool.verifier import Verifier, without_frames
+from node.mempool.verifier import Verifier
 from node.phases import ADMISSION, Lap, Observe, unobserved
 
 

@@ -10,9 +10,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-from andon.core.errors import InvalidInput
+from andon.core.errors import InvalidInput, without_frames
 from andon.core.transaction import Transaction, check_signature, parse_transaction
 
 BATCH_COUNT_MAX = 64
@@ -21,8 +20,6 @@ INLINE_COUNT_MAX = 4
 THREADS = 2
 REMEMBERED_COUNT_MAX = 32_768
 REMEMBERED_BYTES_MAX = 32 * 1024 * 1024
-
-E = TypeVar("E", bound=Exception)
 
 
 class Verifier:
@@ -87,16 +84,6 @@ class Verifier:
         ):
             oldest, _ = self._verified.popitem(last=False)
             self._verified_bytes -= len(oldest)
-
-
-def without_frames(error: E) -> E:
-    """Take from an error that is handed on as a value what leads back to who hands it on.
-
-    Frames hold the list that holds the error: such a circle, and all transactions that its frames
-    know, would wait for the garbage collector, which seldom looks.
-    """
-    error.__context__ = None
-    return error.with_traceback(None)
 
 
 def _verify_batch(transactions: Sequence[Transaction]) -> list[InvalidInput | None]:

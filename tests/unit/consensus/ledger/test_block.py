@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import msgspec
 import pytest
 
@@ -237,6 +240,20 @@ def test_the_last_height_of_the_expiry_window_is_accepted() -> None:
     chain = Chain()
     chain.extend(signed(put("a", 1), expires_height=1), signed(put("a", 1), expires_height=4097))
     assert chain.parent.header.height == 1
+
+
+def test_what_a_build_left_out_keeps_nothing_of_the_build_alive() -> None:
+    """Frames behind a reason would hold the list it is in, and so a whole block, until a look."""
+    chain = Chain()
+    transaction = signed(put("a", 1))
+    gc.disable()
+    try:
+        _, _, left_out = chain.build(transaction, transaction)
+        reason = weakref.ref(left_out[transaction.id])
+        del left_out
+        assert reason() is None
+    finally:
+        gc.enable()
 
 
 def test_a_transaction_is_included_once_in_a_chain() -> None:
