@@ -134,11 +134,13 @@ class Compiled:
             ready = self._ready[bucket] = jax.jit(run).lower(example).compile()
         return ready
 
-    def __call__(self, windows: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Evaluate `i8[batch, *input_shape]`; any batch size, split and padded into buckets."""
+    def __call__(
+        self, windows: NDArray[np.int8], sizes: tuple[int, ...] = BUCKETS
+    ) -> NDArray[np.int32]:
+        """Evaluate `i8[batch, *input_shape]`; any batch, split into `sizes` and padded."""
         parts = [np.zeros((0, self._outputs), np.int32)]
         start = 0
-        for bucket in split(len(windows), self._row_cost, self._rows_max):
+        for bucket in split(len(windows), self._row_cost, self._rows_max, sizes):
             part = windows[start : start + bucket]
             start += bucket
             padded = part
@@ -155,9 +157,7 @@ def row_cost(package: Package, backend: str) -> int:
     return package.manifest.multiply_adds if backend == "cpu" else 0
 
 
-def compile_package(
-    package: Package, backend: str = "cpu", plan: Plan | None = None
-) -> Callable[[NDArray[np.int8]], NDArray[np.int32]]:
+def compile_package(package: Package, backend: str = "cpu", plan: Plan | None = None) -> Compiled:
     """Compile a package: `i8[batch, *input_shape] -> i32[batch, outputs]`."""
     return Compiled(package, backend, plan)
 

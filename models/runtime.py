@@ -8,9 +8,9 @@ flips).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.model import ModelId, ModelManifest, validate_windows
 from andon.core.package import open_parts
-from models.buckets import split
+from models.buckets import BUCKETS, split
 from models.environment import BACKENDS, prepare_environment
 from models.interpreter import interpret
 from models.memory import rows_max
@@ -32,7 +32,15 @@ RECHECK_EVERY = 4096
 ATTESTED = "attested"
 WARM_BUCKETS = (1, 64)
 
-Executor = Callable[[NDArray[np.int8]], NDArray[np.int32]]
+
+class Executor(Protocol):
+    """Computes a batch, in calls of some sizes where it was compiled."""
+
+    def __call__(
+        self, windows: NDArray[np.int8], sizes: tuple[int, ...] = BUCKETS
+    ) -> NDArray[np.int32]:
+        """Evaluate `i8[batch, *input_shape]`: `i32[batch, outputs]`."""
+        ...
 
 
 @dataclass(slots=True)
@@ -42,6 +50,8 @@ class _Model:
     windows: NDArray[np.int8]
     expected: NDArray[np.int64]
     batches_checked: set[int] = field(default_factory=set)
+    cold: tuple[int, ...] = ()
+    """Batch sizes that somebody warms in the background; until then nobody waits for them."""
     predictions: int = 0
     failed: Unavailable | None = None
     """The difference that was found; nothing is served from then on."""
@@ -128,6 +138,40 @@ class Runtime:
         self._models[package.id] = model
         return package.id
 
+    def begin_warming(self, model_id: bytes) -> bool:
+        """Plan to compile the batch sizes that `load` left out; True if `warm_next` is to do it.
+
+        Until a size is ready, batches are computed in those that are. A model whose checks take
+        long compiles what it needs when it needs it.
+        """
+        model = self._models.get(model_id)
+        if model is None or not model.batches_checked.issuperset(WARM_BUCKETS):
+            return False
+        package = model.package
+        work, largest = package.manifest.multiply_adds, rows_max(package.row_bytes)
+        model.cold = tuple(
+            size
+            for size in BUCKETS
+            if size not in model.batches_checked and size <= min(largest, checks_max(work, size))
+        )
+        return bool(model.cold)
+
+    def warm_next(self, model_id: bytes) -> bool:
+        """Compile and check one batch size of those planned; True if there are more.
+
+        A difference that is found fails the model's predictions from then on, as in `predict`.
+        """
+        model = self._models.get(model_id)
+        if model is None or not model.cold:
+            return False
+        try:
+            _conform(model, model.cold[0])
+        except Unavailable as error:
+            model.failed = error
+        finally:
+            model.cold = model.cold[1:]
+        return bool(model.cold)
+
     def _load_float(self, blob: bytes) -> ModelId:
         if self.backend == "numpy":
             raise Unavailable(
@@ -174,11 +218,12 @@ class Runtime:
         if model.failed is not None:
             raise model.failed.with_traceback(None)
         batch = np.frombuffer(b"".join(windows), np.int8).reshape(-1, *manifest.input_shape)
+        sizes = tuple(sorted(model.batches_checked)) if model.cold else BUCKETS
         try:
-            for bucket in self._buckets(model, len(batch)):
+            for bucket in self._buckets(model, len(batch), sizes):
                 if bucket not in model.batches_checked:
                     _conform(model, bucket)
-            outputs = model.execute(batch)
+            outputs = model.execute(batch, sizes)
             self._spot_check(model, batch, outputs)
         except Unavailable as error:
             # What was wrong once is not asked again: the next check would be 4,096 outputs later.
@@ -209,7 +254,7 @@ class Runtime:
 
     def _executor(self, package: Package) -> Executor:
         if self.backend == "numpy":
-            return lambda batch: _meaning(package, batch).astype(np.int32)
+            return _Interpreted(package)
         from models.compile import compile_package  # noqa: PLC0415 # imports jax
 
         return compile_package(package, self.backend)
@@ -224,13 +269,14 @@ class Runtime:
             )
         return model
 
-    def _buckets(self, model: _Model, count: int) -> set[int]:
+    def _buckets(self, model: _Model, count: int, sizes: tuple[int, ...]) -> set[int]:
         if self.backend == "numpy":
             return set()
         from models.compile import row_cost  # noqa: PLC0415 # imports jax
 
         package = model.package
-        return set(split(count, row_cost(package, self.backend), rows_max(package.row_bytes)))
+        largest = rows_max(package.row_bytes)
+        return set(split(count, row_cost(package, self.backend), largest, sizes))
 
     def _spot_check(
         self, model: _Model, batch: NDArray[np.int8], outputs: NDArray[np.int32]
@@ -243,6 +289,17 @@ class Runtime:
         graph, weights = model.package.graph, model.package.weights
         expected = interpret(graph, weights, batch[place : place + 1])
         _compare(model.package, batch[place : place + 1], expected, outputs[place : place + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Interpreted:
+    package: Package
+
+    def __call__(
+        self, windows: NDArray[np.int8], sizes: tuple[int, ...] = BUCKETS
+    ) -> NDArray[np.int32]:
+        del sizes
+        return _meaning(self.package, windows).astype(np.int32)
 
 
 def _meaning(package: Package, windows: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -65,7 +65,7 @@ class Worker:
         self._state = protocol.WARMING
         self._detail = runtime.backend
         self._waiting: deque[_Job] = deque()
-        self._slow: SimpleQueue[_Job | None] = SimpleQueue()
+        self._slow: SimpleQueue[_Job | bytes | None] = SimpleQueue()
         self._done: deque[tuple[_Job, Answer]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -127,8 +127,16 @@ class Worker:
     def _do_slow(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOAD_NICE)
         while (job := self._slow.get()) is not None:
+            if isinstance(job, bytes):
+                # One batch size a turn: a load that waits goes first.
+                if self._jobs.warm_next(job):
+                    self._slow.put(job)
+                continue
             assert not isinstance(job.body, protocol.Predict)
-            self._done.append((job, self._jobs.perform(job.body)))
+            answer = self._jobs.perform(job.body)
+            if isinstance(answer, protocol.Loaded) and self._jobs.begin_warming(answer.model_id):
+                self._slow.put(answer.model_id)
+            self._done.append((job, answer))
             self._wake(b"l")
 
     def _turn(self, listener: socket.socket) -> None:

@@ -44,6 +44,18 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 - a job's root: one package must not end the rest
             return self._failed(error)
 
+    def begin_warming(self, model_id: bytes) -> bool:
+        """Tell whether `warm_next` has anything to do for a model just loaded."""
+        return self._runtime.begin_warming(model_id)
+
+    def warm_next(self, model_id: bytes) -> bool:
+        """Compile one more batch size of a model; True if there are more."""
+        try:
+            return self._runtime.warm_next(model_id)
+        except Exception as error:  # noqa: BLE001 - a job's root: what is left compiles when needed
+            self._failed(error)
+            return False
+
     def windows_max(self, model_id: bytes) -> int:
         """How many windows of a model make one batch, by its work."""
         try:

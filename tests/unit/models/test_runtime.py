@@ -14,6 +14,7 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.package import Golden
 from models import runtime as runtime_module
+from models.buckets import BUCKETS
 from models.interpreter import interpret
 from models.package import Package
 from models.runtime import Runtime
@@ -151,3 +152,45 @@ def test_conformance_runs_again_on_demand(cpu: Runtime, tiny: Package) -> None:
     cpu.conformance(tiny.id)
     with pytest.raises(InvalidInput):
         cpu.conformance(bytes(32))
+
+
+def test_batches_are_computed_in_sizes_that_are_ready_while_others_are_warmed(
+    tiny: Package,
+) -> None:
+    runtime = Runtime("cpu")
+    runtime.warm()
+    runtime.load(tiny.to_blob())
+    plain = Runtime("numpy")
+    plain.load(tiny.to_blob())
+    assert runtime.begin_warming(tiny.id)
+    (model,) = runtime._models.values()
+    assert runtime.predict(tiny.id, windows(300)) == plain.predict(tiny.id, windows(300))
+    assert model.batches_checked == {1, 64}
+    while runtime.warm_next(tiny.id):
+        pass
+    assert model.batches_checked == set(BUCKETS)
+    assert not runtime.begin_warming(tiny.id)
+    assert runtime.predict(tiny.id, windows(300)) == plain.predict(tiny.id, windows(300))
+
+
+def test_a_size_that_computes_something_else_fails_the_model_when_it_is_warmed(
+    tiny: Package,
+) -> None:
+    runtime = Runtime("cpu")
+    runtime.warm()
+    runtime.load(tiny.to_blob())
+    assert runtime.begin_warming(tiny.id)
+    (model,) = runtime._models.values()
+    model.expected = model.expected + 1
+    assert runtime.warm_next(tiny.id)
+    with pytest.raises(Unavailable) as caught:
+        runtime.predict(tiny.id, windows(1))
+    assert caught.value.code is Code.CONFORMANCE_FAILED
+
+
+def test_nothing_is_warmed_without_jax_or_a_model(tiny: Package) -> None:
+    plain = Runtime("numpy")
+    plain.load(tiny.to_blob())
+    assert not plain.begin_warming(tiny.id)
+    assert not plain.warm_next(tiny.id)
+    assert not plain.begin_warming(bytes(32))

@@ -47,3 +47,11 @@ def test_large_networks_are_not_padded_and_small_ones_are() -> None:
     assert split(30, SMALL) == (64,)
     assert split(30, 0) == (64,)
     assert split(0, LARGE) == ()
+
+
+@pytest.mark.parametrize("multiply_adds", [0, SMALL, LARGE])
+def test_sizes_that_are_not_ready_are_not_used(multiply_adds: int) -> None:
+    for count in range(1, 300):
+        parts = split(count, multiply_adds, 256, (1, 64))
+        assert set(parts) <= {1, 64}
+        assert sum(parts[:-1]) < count <= sum(parts)
