@@ -89,8 +89,13 @@ class Admission:
         questions = self._guess(transaction)
         if questions is not None:
             self._prefetch(questions)
-        elif len(self._waiting) < WAITING_COUNT_MAX:
-            self._waiting.append(transaction)
+        else:
+            self.find_out((transaction,))
+
+    def find_out(self, transactions: Sequence[Transaction]) -> None:
+        """Queue dry runs that ask for what these lack; drops what exceeds the bound."""
+        self._waiting.extend(transactions[: max(0, WAITING_COUNT_MAX - len(self._waiting))])
+        if self._waiting:
             self._has_work.set()
 
     def refresh(self) -> None:

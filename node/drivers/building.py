@@ -8,7 +8,7 @@ a block for a machine of the speed that gas was measured on; this bounds it for 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from andon.core.block import Block
 from andon.core.errors import InvalidInput
@@ -27,6 +27,19 @@ from node.phases import Lap
 BUILDS_PER_TIMEOUT = 8
 """A leader executes for an eighth of the skip timeout; validators then need as long again, with
 less of a machine if they share one, and votes come after that."""
+
+
+LATE_SHARE_MIN = 2
+"""A block is made again once late outputs are there if it lacked every second transaction; fewer
+wait for the next block, which comes sooner than all of this one is executed twice."""
+
+
+def late_of(
+    candidates: Sequence[Transaction],
+    left_out: Mapping[bytes, InvalidInput | PredictionUnavailable],
+) -> list[Transaction]:
+    """Give the candidates that were left out because their outputs are not computed yet."""
+    return [item for item in candidates if isinstance(left_out.get(item.id), PredictionUnavailable)]
 
 
 def build_in_time(

@@ -30,7 +30,7 @@ from node.drivers.admission import Admission
 from node.drivers.adopting import adopt_or_execute
 from node.drivers.base_state import BaseState, stored_head
 from node.drivers.block_tree import BlockTree, Committed, KnownBlock, stored_blocks
-from node.drivers.building import build_in_time
+from node.drivers.building import LATE_SHARE_MIN, build_in_time, late_of
 from node.drivers.dry_run import DryRunner
 from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionService, Question
@@ -43,6 +43,8 @@ from node.storage import ChainStore
 PREDICTION_WAIT_MS = 500
 """How long a leader lets its worker compute for transactions that it would leave out."""
 WAITED_TRANSACTIONS_MAX = 512
+HURRY_MS = 20
+"""How long a leader lets its worker finish what is prefetched before it takes transactions."""
 
 T = TypeVar("T")
 
@@ -186,6 +188,7 @@ class ExecutionDriver:
         if above.child_epoch != epoch:
             raise Misuse(Code.WRONG_EPOCH, f"the epoch after this parent is {above.child_epoch}")
         self.horizon.check(above)
+        await self._predictions.hurry(HURRY_MS / 1000)
         candidates = self._attached_pool().take(
             above.params.block_bytes_max,
             above.params.transaction_gas_max,
@@ -195,12 +198,14 @@ class ExecutionDriver:
         block, executed, left_out = await self._execute(
             lambda: self._build(parent, turn, candidates, lap)
         )
-        if any(isinstance(reason, PredictionUnavailable) for reason in left_out.values()):
-            late = [item for item in candidates if item.id in left_out]
+        late = late_of(candidates, left_out)
+        if late and len(late) * LATE_SHARE_MIN >= len(candidates):
             if await self._compute_for(late[:WAITED_TRANSACTIONS_MAX]):
                 block, executed, left_out = await self._execute(
                     lambda: self._build(parent, turn, candidates, lap)
                 )
+        elif late:
+            self.admission.find_out(late[:WAITED_TRANSACTIONS_MAX])
         drop_hopeless(self._attached_pool(), left_out, is_empty=not block.transactions)
         known = KnownBlock(block=block, executed=executed, is_checked=True)
         await self._execute(lambda: self._tree.add(known))

@@ -411,6 +411,20 @@ async def test_a_leader_waits_for_a_cold_worker_but_not_for_a_dead_one(tmp_path:
         assert len(node.pool) == 3
 
 
+async def test_a_block_does_not_wait_for_a_few_late_outputs(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    async with running(node):
+        node.predictor.gate.clear()
+        await node.pool.admit(signed(predict(b"abcd")).raw)
+        for key in ("a", "b", "c"):
+            await node.pool.admit(signed(put(key, 1)).raw)
+        assert len((await node.build()).transactions) == 3
+        node.predictor.gate.set()
+        while not len(node.predictions.cache):  # noqa: ASYNC110 - nothing else tells of it
+            await asyncio.sleep(0.01)
+        assert len((await node.build()).transactions) == 4
+
+
 async def test_a_dead_worker_means_no_verdict(tmp_path: Path) -> None:
     leader, follower = Node(tmp_path / "a"), Node(tmp_path / "b")
     follower.predictor.is_down = True

@@ -107,6 +107,34 @@ async def test_prefetched_questions_gather_behind_a_batch_and_urgent_ones_do_not
         assert worker.batches[2:] == [(ONE, [b"f", b"e"])]
 
 
+async def test_who_hurries_waits_for_what_was_prefetched_but_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(predictions, "GATHER_S", 60.0)
+    worker = Worker()
+    service = PredictionService(worker)
+    async with serving(service):
+        await service.hurry(60.0)
+        service.prefetch([(ONE, b"a")])
+        await service.hurry(60.0)
+        service.prefetch([(ONE, b"b"), (ONE, b"c")])
+        await settle()
+        assert len(worker.batches) == 1
+        await service.hurry(60.0)
+        assert worker.batches[1:] == [(ONE, [b"b", b"c"])]
+        assert len(service.cache) == 3
+        # The wait for company is back.
+        service.prefetch([(ONE, b"d")])
+        await settle()
+        assert len(worker.batches) == 2
+        worker.gate.clear()
+        await service.hurry(0.01)
+        assert len(service.cache) == 3
+        worker.error = Unavailable(Code.WORKER_DOWN, "down")
+        worker.gate.set()
+        await service.hurry(60.0)
+
+
 async def test_urgent_questions_overtake_prefetched_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "GATHER_S", 0.0)
     worker = Worker()
