@@ -13,6 +13,7 @@ from andon.core.certificate import (
     Certificate,
     SignedVote,
     ValidatorSet,
+    Vote,
     VoteKind,
     check_certificate_shape,
     check_vote_shape,
@@ -93,8 +94,8 @@ class Intake:
         return Taken(VoteReceived(signed), [self._check(state.validators, signed)])
 
     def _take_certificate(self, state: State, certificate: Certificate) -> Taken | None:
-        if certificate.vote.slot <= state.base.slot or _holds_certificate(state, certificate):
-            return None
+        if certificate.vote.slot <= state.base.slot or _has_certificate(state, certificate.vote):
+            return None  # The core keeps the first one alone: other signatures tell it nothing.
         taken = Taken(CertificateReceived(certificate))
         self._add_certificate(state, certificate, taken)
         return taken
@@ -183,6 +184,12 @@ def _holds_vote(state: State, signed: SignedVote) -> bool:
     table = state.tables.get(signed.vote.slot)
     held = None if table is None else table.votes.get(signed.validator)
     return held is not None and held.get(signed.vote.kind) == signed
+
+
+def _has_certificate(state: State, vote: Vote) -> bool:
+    """Tell whether a quorum is known to have cast this vote, by whatever signatures."""
+    table = state.tables.get(vote.slot) if vote.epoch == state.base.epoch else None
+    return table is not None and (vote.kind, vote.block) in table.certificates
 
 
 def _holds_certificate(state: State, certificate: Certificate) -> bool:

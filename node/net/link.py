@@ -36,8 +36,9 @@ BLOCK_COST = 250
 CPU_S_PER_S = 0.5
 CPU_S_BURST = 5.0
 """Processor time of the event loop that reading one peer's frames may take."""
-COMPANY_S = 0.01
-"""How long a message that may wait does so for one that may not; a send costs as much as both."""
+COMPANY_S = 0.1
+"""How long a message that may wait does so for one that may not; a send costs as much as both. More
+than a block takes, so that a Final certificate leaves with what the next block has sent."""
 
 Socket = aiohttp.ClientWebSocketResponse[bool] | web.WebSocketResponse[bool]
 Receive = Callable[[Peer, Message], None]
@@ -143,6 +144,9 @@ class Link:
                         await self._socket.send_bytes(frame)
                     self.counters.frames_out += 1
                     self.counters.bytes_out += len(frame)
+                if self._late is not None:  # what waited has left, and the next may wait as long
+                    self._late.cancel()
+                    self._late = None
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
             self.close(f"send failed: {type(error).__name__}")
         await self._socket.close()

@@ -101,6 +101,15 @@ def test_a_certificate_costs_only_the_signatures_that_are_new() -> None:
     assert not passes(state, CertificateMessage(Certificate(SKIP, swapped)))
 
 
+def test_a_certificate_of_what_a_quorum_is_known_to_say_tells_nothing() -> None:
+    state = make_state()
+    for validator in (1, 2, 3):
+        state, _ = bft.step(state, bft.VoteReceived(sign(SKIP, validator)))
+    others = tuple(Signer(n, sign(SKIP, n).signature) for n in (0, 1, 2))
+    message = CertificateMessage(Certificate(SKIP, others))
+    assert intake().take(state, KEYS[1].public, message) is None
+
+
 def test_a_good_proposal_of_the_leader_passes() -> None:
     assert passes(make_state(), make_proposal())
 

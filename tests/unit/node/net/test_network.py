@@ -214,6 +214,25 @@ async def test_a_certificate_leaves_with_the_next_message_or_soon_by_itself() ->
         assert (await asyncio.wait_for(high.inbox.get(), 5))[1] == certificate
 
 
+async def test_a_certificate_waits_anew_once_another_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "COMPANY_S", 0.4)
+    low, high = Node(KEYS[0]), Node(KEYS[1])
+    certificate = CertificateMessage(Certificate(Vote(VoteKind.FINAL, 0, 1, b"b" * 32), ()))
+    async with running(low, high):
+        await linked(low, high)
+        low.network.broadcast(certificate)
+        await asyncio.sleep(0.2)
+        low.network.broadcast(Status(7, 0, 3, b"h" * 32))
+        for _ in range(2):
+            await asyncio.wait_for(high.inbox.get(), 5)
+        began_s = asyncio.get_running_loop().time()
+        low.network.broadcast(certificate)
+        await asyncio.wait_for(high.inbox.get(), 5)
+        assert asyncio.get_running_loop().time() - began_s > 0.35, "the timer of the one before"
+
+
 async def test_an_unregistered_node_is_refused() -> None:
     inside, outside = Node(KEYS[1]), Node(KEYS[0])
     async with running(inside), asyncio.TaskGroup() as group:
