@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import assert_never
 
@@ -44,6 +43,7 @@ from node.drivers.inbox import LATER_COUNT_MAX, LATER_PER_PEER_MAX, Inbox
 from node.drivers.intake import Intake, Taken, epoch_of, find_bad
 from node.drivers.vote_log import VoteLog
 from node.drivers.workbench import Workbench
+from node.lane import Lane
 
 INLINE_CHECKS_MAX = 4
 """Up to so many signatures are verified on the loop; more go to a thread."""
@@ -81,7 +81,7 @@ class ConsensusDriver:
         self.transport = transport
         self._hooks = hooks
         self._log = VoteLog(store, signer)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vote")
+        self._thread = Lane("vote")
         self._bodies = Bodies(chain, pool, transport, self._peer_keys)
         self._bench = Workbench(chain, self._bodies, hooks, clock_ms)
         self._intake = Intake(chain_id, chain.validators, clock_ms)
@@ -159,7 +159,7 @@ class ConsensusDriver:
                     await self._turn()
         finally:
             self._group = None
-            self._thread.shutdown(wait=True)
+            self._thread.close()
 
     # -- one turn: events first, then a batch of messages --------------------------------------
 
@@ -272,7 +272,7 @@ class ConsensusDriver:
         assert self._state.index is not None, "the core casts only for members of the set"
         work = partial(self._log.sign, self._log.take_pending(), vote, self._state.index)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._thread.run(work)
         except (InvalidInput, Unavailable) as error:
             log.warning("vote.refused", reason=error.message, slot=vote.slot)
             self._hooks.on_vote_refused()
@@ -280,8 +280,10 @@ class ConsensusDriver:
 
     async def advance(self, vote: Vote) -> None:
         """Close the slots of a final vote durably: always before its block is stored."""
+        if self._log.has_recorded(vote.epoch, vote.slot):
+            return  # As after every block that we voted for: not worth a hop to the thread.
         work = partial(self._log.advance, vote.epoch, vote.slot)
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        await self._thread.run(work)
 
     async def _cast(self, vote: Vote) -> None:
         signed = await self._sign(vote)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from andon.core.block import Block, Header, Justification, block_hash
@@ -36,6 +35,7 @@ from node.drivers.horizon import Horizon
 from node.drivers.predictions import PredictionService, Question
 from node.drivers.queries import ChainQueries
 from node.drivers.transaction_pool import TransactionPool, drop_hopeless
+from node.lane import Lane
 from node.mempool import Verifier
 from node.phases import COMMIT, PROPOSAL, RECOMPUTE, SIGNATURES, VOTES, Lap, Observe, unobserved
 from node.storage import ChainStore
@@ -92,8 +92,8 @@ class ExecutionDriver:
         )
         self._pool: TransactionPool | None = None
         self._listeners: list[Callable[[Header, Committed], None]] = []
-        self._execution = ThreadPoolExecutor(1, thread_name_prefix="execution")
-        self._storage = ThreadPoolExecutor(1, thread_name_prefix="storage")
+        self._execution = Lane("execution")
+        self._storage = Lane("storage")
         self._validating = asyncio.Lock()
 
     def attach(self, pool: TransactionPool) -> None:
@@ -108,8 +108,8 @@ class ExecutionDriver:
 
     def close(self) -> None:
         """Stop the threads and close what is open, the store excepted."""
-        self._storage.shutdown(wait=True, cancel_futures=True)
-        self._execution.shutdown(wait=True, cancel_futures=True)
+        self._storage.close()
+        self._execution.close()
         self.admission.close()
         self._base.close()
 
@@ -264,9 +264,7 @@ class ExecutionDriver:
             Unavailable: NOT_FOUND if the branch is not executed here.
             Corrupt: the disk failed; the process must end.
         """
-        flushed = asyncio.get_running_loop().run_in_executor(
-            self._storage, self._flush, identity, certificates
-        )
+        flushed = self._storage.run(lambda: self._flush(identity, certificates))
         # A caller that is cancelled must not leave a stored block unannounced.
         flushed.add_done_callback(self._announce_all)
         await asyncio.shield(flushed)
@@ -274,7 +272,7 @@ class ExecutionDriver:
 
     async def on_storage(self, job: Callable[[], T]) -> T:
         """Run a job on the thread of the one writer of the chain."""
-        return await asyncio.get_running_loop().run_in_executor(self._storage, job)
+        return await self._storage.run(job)
 
     async def replace(self, install: Callable[[], None]) -> None:
         """Stand on what `install` puts into the store; nothing is committed meanwhile."""
@@ -285,7 +283,7 @@ class ExecutionDriver:
 
         def work() -> None:
             install()
-            self._execution.submit(restart).result()
+            self._execution.call(restart)
 
         await self.on_storage(work)
         self.admission.refresh()
@@ -298,7 +296,7 @@ class ExecutionDriver:
         return self._pool
 
     async def _execute(self, job: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._execution, job)
+        return await self._execution.run(job)
 
     def _build(
         self, parent: bytes, turn: Turn, candidates: Sequence[Transaction], lap: Lap
@@ -346,7 +344,7 @@ class ExecutionDriver:
                 known.votes(VOTES)
         lap = Lap(self._observe)
         self._store.append(stored_blocks(blocks, certificates))
-        self._execution.submit(self._tree.finalise, blocks).result()
+        self._execution.call(lambda: self._tree.finalise(blocks))
         lap(COMMIT)
         return blocks
 

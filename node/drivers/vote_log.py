@@ -31,6 +31,8 @@ class VoteLog:
         self._kept: dict[bytes, tuple[int, int]] = {}
         self._stored: set[bytes] = set()
         """Keys that were handed out to be written, and may be on the disk."""
+        self._recorded = (0, 0)
+        """Epoch and slot that the signer's record is known to have reached."""
 
     def keep_certificate(self, certificate: Certificate) -> None:
         """Store with the next signature."""
@@ -77,7 +79,13 @@ class VoteLog:
             self._store.replace(entries)
         if self._signer is None:
             raise Misuse(Code.NOT_READY, "an observer has no key to sign with")
-        return self._signer.sign(vote, validator)
+        signed = self._signer.sign(vote, validator)
+        self._recorded = max(self._recorded, (vote.epoch, vote.slot))
+        return signed
+
+    def has_recorded(self, epoch: int, slot: int) -> bool:
+        """Tell, without blocking, whether `advance` would do nothing: we voted there or later."""
+        return (epoch, slot) <= self._recorded
 
     def advance(self, epoch: int, slot: int) -> None:
         """Close the signer's slots up to here. Blocking."""

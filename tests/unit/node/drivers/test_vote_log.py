@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from andon.core.block import Block, Justification, block_hash
 from andon.core.certificate import (
@@ -16,6 +17,7 @@ from andon.core.certificate import (
     Vote,
     VoteKind,
 )
+from andon.core.errors import InvalidInput
 from andon.core.hashing import ZERO_DIGEST
 from consensus import bft
 from consensus.bft import Base
@@ -103,6 +105,21 @@ def test_a_commit_waits_for_no_entry_and_they_go_with_the_next_signature() -> No
     log.advance(0, 1)
     write(log, 2)
     assert order == ["advance", "store", "sign"]
+
+
+def test_slots_up_to_a_signed_vote_need_no_closing() -> None:
+    log, _ = make_log(Disk())
+    assert not log.has_recorded(0, 1)
+    write(log, 5)
+    assert log.has_recorded(0, 5)
+    assert not log.has_recorded(0, 6)
+    assert not log.has_recorded(1, 1)
+    log.sign(log.take_pending(), Vote(VoteKind.SKIP, 1, 1, ZERO_DIGEST), 0)
+    assert log.has_recorded(0, 6)
+    refused = Vote(VoteKind.FINAL, 1, 1, b"b" * 32)
+    with pytest.raises(InvalidInput):
+        log.sign(log.take_pending(), refused, 0)
+    assert not log.has_recorded(1, 2)
 
 
 def test_what_was_not_written_is_lost_with_the_process() -> None:
