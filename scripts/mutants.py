@@ -26,6 +26,7 @@ CAMPAIGNS = {
     "twins": "twins with a mask per step",
     "rules": "tests/unit/consensus/bft",
     "signer": "tests/unit/node/signer",
+    "votes": "tests/unit/node/storage/test_consensus_log.py",
     "intake": "tests/unit/node/drivers/test_intake.py",
     "ledger": "tests/unit/consensus/ledger/test_native.py",
     "adoption": "tests/unit/consensus/ledger/test_adoption.py",

@@ -24,6 +24,7 @@ from andon.core.state_proof import key_digest
 from consensus.ledger import Overlay, check_top, cut_depth, sort_chunk, top_nodes
 from consensus.ledger.cut import DEPTH_MAX, Entry
 from consensus.ledger.succession import read_params
+from node.disk import on_disk
 from node.storage.blob_files import NO_DAMAGE
 from node.storage.durable import flush, make_folder
 from node.storage.portable import (
@@ -56,10 +57,16 @@ class PortableFiles:
     """The folder of a node's portable states. Blocking: call it from a thread."""
 
     def __init__(self, folder: Path) -> None:
+        """Make the folder if it is missing.
+
+        Raises:
+            Corrupt: STORAGE_DAMAGED or STORAGE_FULL if the disk refuses.
+        """
         self.folder = folder
         self._sums: tuple[int, dict[str, FileSums]] = (0, {})
         """Of the state that was asked for last, by height."""
-        make_folder(folder)
+        with on_disk("snapshots"):
+            make_folder(folder)
 
     def clear_leftovers(self) -> None:
         """Remove what a crash left half written; for the node alone, when it starts."""

@@ -27,7 +27,7 @@ from node.config import Home, load_config
 from node.local_network import LOOPBACK, Plan, prepare
 from node.testing.local_net import free_ports
 
-CALLS = {"pwrite64": (3, 80), "writev": (1, 60), "fdatasync": (3, 80), "fsync": (1, 12)}
+CALLS = {"pwrite64": (3, 220), "writev": (1, 60), "fdatasync": (3, 80), "fsync": (1, 12)}
 """System calls that make things durable, and which of them may fail: from the start to blocks."""
 ERRORS = ("EIO", "ENOSPC")
 END_S = 30.0

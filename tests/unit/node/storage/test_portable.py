@@ -272,6 +272,13 @@ def test_history_that_is_too_short_to_know_duplicates_is_refused(
     store.close()
 
 
+def test_a_disk_that_refuses_the_folder_is_named_as_the_storage(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Corrupt, match="snapshots: the disk refuses") as caught:
+        PortableFiles(tmp_path / "file" / "snapshots")
+    assert caught.value.code is Code.STORAGE_DAMAGED
+
+
 def test_names_of_files_cannot_leave_the_folder(files: PortableFiles) -> None:
     for name in ("../../keys/node.key", "state-zz", "blocks-", "state-00000", "manifest/.."):
         with pytest.raises(InvalidInput):
