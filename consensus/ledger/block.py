@@ -192,14 +192,18 @@ def check_and_execute_block(
 
 
 class ClaimedOutputs:
-    """The outputs in a block's body as a `PredictionSource`."""
+    """The outputs in a block's body as a `PredictionSource`.
+
+    Input digests cover the model: one that is claimed for another model is not what execution
+    used, and the block is bad for it.
+    """
 
     def __init__(self, predictions: Sequence[PredictionOutput]) -> None:
-        self._outputs = {(item.model_id, item.input_digest): item.output for item in predictions}
+        self._outputs = {item.input_digest: item.output for item in predictions}
 
     def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Give the claimed output."""
-        found = self._outputs.get((model_id, digest))
+        found = self._outputs.get(digest)
         if found is None:
             raise PredictionUnavailable(model_id, window)
         return found

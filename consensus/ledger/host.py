@@ -54,8 +54,8 @@ class LedgerHost:
         self.registry = Registry(overlay.get)
         self.events: list[Event] = []
         self.predictions: list[PredictionRecord] = []
-        # Every output that execution looked at, also in calls that failed later.
-        self.outputs: dict[tuple[bytes, bytes], PredictionOutput] = {}
+        # Every output that execution looked at, also in calls that failed later, by input digest.
+        self.outputs: dict[bytes, PredictionOutput] = {}
         self.inputs: list[tuple[bytes, bytes]] = []
         self.outputs_bytes = 0
         # Bound here rather than defined, so that the hottest calls have no frame of their own.
@@ -174,12 +174,11 @@ class LedgerHost:
     ) -> list[tuple[int, ...]]:
         """Do as `_output` for each; at once if all are new and sound."""
         model_id, known = package.model_id, self.outputs
-        keys = list(zip(repeat(model_id), digests, strict=False))
-        if len(set(digests)) == len(windows) > 0 and known.keys().isdisjoint(keys):
+        if len(set(digests)) == len(windows) > 0 and known.keys().isdisjoint(digests):
             found = list(map(self._source.output, repeat(model_id), windows, digests))
             if _are_sound(package, found):
                 used = list(map(PredictionOutput, repeat(model_id), digests, found))
-                known.update(zip(keys, used, strict=True))
+                known.update(zip(digests, used, strict=True))
                 self.outputs_bytes += len(used) * output_bytes(used[0])
                 self.inputs += zip(repeat(model_id), windows, strict=False)
                 return found
@@ -187,8 +186,7 @@ class LedgerHost:
 
     def _output(self, package: Package, window: bytes, digest: Digest) -> tuple[int, ...]:
         model_id = package.model_id
-        key = (model_id, digest)
-        known = self.outputs.get(key)
+        known = self.outputs.get(digest)
         if known is not None:
             return known.output
         output = self._source.output(model_id, window, digest)
@@ -203,7 +201,7 @@ class LedgerHost:
                 input_digest=digest,
             )
         used = PredictionOutput(model_id, digest, output)
-        self.outputs[key] = used
+        self.outputs[digest] = used
         self.outputs_bytes += output_bytes(used)
         self.inputs.append((model_id, window))
         return output

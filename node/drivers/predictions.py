@@ -15,6 +15,7 @@ from typing import Protocol
 
 from andon.core.block import PredictionOutput
 from andon.core.errors import AndonError, Code, InvalidInput, Unavailable
+from andon.core.hashing import Digest
 from andon.core.model import input_digest, input_digests
 from andon.core.worker import WINDOWS_MAX
 from consensus.ledger import PredictionUnavailable
@@ -45,7 +46,7 @@ class Predictor(Protocol):
 
 
 class PredictionCache:
-    """Computed outputs by model and input digest; the oldest entry leaves first.
+    """Computed outputs by input digest, which covers the model; the oldest entry leaves first.
 
     The event loop writes; the execution thread reads.
     """
@@ -60,7 +61,7 @@ class PredictionCache:
         return len(self._outputs)
 
     def get(self, key: bytes) -> tuple[int, ...] | None:
-        """Give the output under `cache_key`."""
+        """Give the output for an input digest."""
         return self._outputs.get(key)
 
     def get_all(self, keys: Iterable[bytes]) -> list[tuple[int, ...] | None]:
@@ -79,26 +80,20 @@ class PredictionCache:
 
     def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Be the `PredictionSource` of blocks that this node builds."""
-        found = self._outputs.get(model_id + digest)
+        found = self._outputs.get(digest)
         if found is None:
             raise PredictionUnavailable(model_id, window)
         return found
 
 
-def cache_key(model_id: bytes, window: bytes) -> bytes:
-    """Name one prediction."""
-    return model_id + input_digest(model_id, window)
-
-
-def cache_keys(questions: Sequence[Question]) -> list[bytes]:
-    """Name many predictions; those of one model cost half."""
+def cache_keys(questions: Sequence[Question]) -> list[Digest]:
+    """Name predictions by their input digests; many of one model cost less each."""
     if not questions:
         return []
     model_id = questions[0][0]
     if any(question[0] != model_id for question in questions):
-        return [cache_key(*question) for question in questions]
-    digests = input_digests(model_id, [window for _, window in questions])
-    return [model_id + digest for digest in digests]
+        return [input_digest(*question) for question in questions]
+    return input_digests(model_id, [window for _, window in questions])
 
 
 def check_output(
@@ -200,7 +195,7 @@ class PredictionService:
         self, height: int, claims: Sequence[PredictionOutput], questions: Sequence[Question]
     ) -> None:
         """Compare what a block claims with our own outputs; raises as `fetch`, `check_output`."""
-        keys = [claim.model_id + claim.input_digest for claim in claims]
+        keys = [claim.input_digest for claim in claims]
         outputs = await self.fetch(questions, keys)
         if outputs == [claim.output for claim in claims]:
             return

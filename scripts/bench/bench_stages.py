@@ -27,7 +27,7 @@ from andon.core.transaction import (
 )
 from consensus.ledger import Overlay, Parent, build_block, check_and_execute_block
 from node.drivers.dry_run import DryRunner
-from node.drivers.predictions import PredictionCache, Question, cache_key, cache_keys
+from node.drivers.predictions import PredictionCache, Question, cache_keys
 from node.drivers.window_rules import WindowRules
 from node.storage import ChainStore
 from node.testing.lab import CertifiedChain
@@ -135,8 +135,8 @@ class Stages:
             "questions",
             lambda: [cache_keys(rules.questions(item) or []) for item in transactions],
         )
-        for question in questions:
-            cache.put(cache_key(*question), OUTPUT)
+        for key in cache_keys(questions):
+            cache.put(key, OUTPUT)
 
     def _calls(self, number: int) -> tuple[Call, ...]:
         if self.kind == "predictions":

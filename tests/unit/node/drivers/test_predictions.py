@@ -17,7 +17,6 @@ from node.drivers import predictions
 from node.drivers.predictions import (
     PredictionCache,
     PredictionService,
-    cache_key,
     check_output,
 )
 
@@ -209,10 +208,10 @@ async def test_prefetch_drops_what_exceeds_its_bound(monkeypatch: pytest.MonkeyP
 def test_the_cache_forgets_the_oldest() -> None:
     cache = PredictionCache(count_max=2)
     for number, window in enumerate((b"a", b"b", b"a", b"c")):
-        cache.put(cache_key(ONE, window), (number,))
+        cache.put(input_digest(ONE, window), (number,))
     assert len(cache) == 2
-    assert cache.get(cache_key(ONE, b"a")) is None
-    assert cache.get(cache_key(ONE, b"c")) == (3,)
+    assert cache.get(input_digest(ONE, b"a")) is None
+    assert cache.get(input_digest(ONE, b"c")) == (3,)
 
 
 def test_a_claim_is_compared_element_by_element() -> None:
