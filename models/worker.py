@@ -321,4 +321,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A thread may load or compile a model: XLA aborts if the interpreter ends beneath it. There is
+    # nothing to save.
+    os._exit(code)
