@@ -117,7 +117,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How fast the store is read in search of rot, once an hour at most; 0 for never."""
     mempool_count_max: int = 20_000
     mempool_bytes_max: int = 64 * 1024 * 1024
-    prediction_cache_max: int = 100_000
+    prediction_cache_max: int = 200_000
     observer_keys: list[str] = []
     """Node keys (hex) that may link here without being in the registry: they follow, no more."""
     peer_addresses: dict[str, str] = {}

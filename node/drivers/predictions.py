@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from andon.core.model import input_digest, input_digests
 from andon.core.worker import WINDOWS_MAX
 from consensus.ledger import PredictionUnavailable
 
-CACHE_COUNT_MAX = 262_144
+CACHE_COUNT_MAX = 200_000
 PREFETCH_COUNT_MAX = 65_536
 BATCHES_IN_FLIGHT = 2
 """One computes while the next is on its way."""
@@ -46,27 +46,34 @@ class Predictor(Protocol):
 
 
 class PredictionCache:
-    """Computed outputs by input digest, which covers the model; the oldest entry leaves first.
+    """Computed outputs by input digest, which covers the model; the older half leaves at once.
 
+    Two generations of plain tables: an order of entries, and to let them go one by one, costs as
+    much for each as all else that is done with it here.
     The event loop writes; the execution thread reads.
     """
 
     def __init__(self, count_max: int = CACHE_COUNT_MAX) -> None:
-        # Ordered: to find the oldest entry of a plain dict that lost its first ones costs their
-        # number, 80 us an entry for 100,000.
-        self._outputs: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
-        self._count_max = count_max
+        self._outputs: dict[bytes, tuple[int, ...]] = {}
+        self._older: dict[bytes, tuple[int, ...]] = {}
+        self._generation_max = max(1, count_max // 2)
 
     def __len__(self) -> int:
-        return len(self._outputs)
+        return len(self._outputs) + len(self._older)
 
     def get(self, key: bytes) -> tuple[int, ...] | None:
         """Give the output for an input digest."""
-        return self._outputs.get(key)
+        found = self._outputs.get(key)
+        return self._older.get(key) if found is None else found
 
-    def get_all(self, keys: Iterable[bytes]) -> list[tuple[int, ...] | None]:
+    def get_all(self, keys: Sequence[bytes]) -> list[tuple[int, ...] | None]:
         """Do as `get` for each."""
-        return list(map(self._outputs.get, keys))
+        found = list(map(self._outputs.get, keys))
+        return list(map(self.get, keys)) if None in found else found
+
+    def has_any(self, keys: Sequence[bytes]) -> bool:
+        """Tell whether at least one of these outputs is there."""
+        return not (self._outputs.keys().isdisjoint(keys) and self._older.keys().isdisjoint(keys))
 
     def put(self, key: bytes, output: tuple[int, ...]) -> None:
         """Remember an output."""
@@ -74,13 +81,17 @@ class PredictionCache:
 
     def put_all(self, keys: Sequence[bytes], outputs: Sequence[tuple[int, ...]]) -> None:
         """Remember the outputs under these keys, in order."""
-        self._outputs.update(zip(keys, outputs, strict=True))
-        while len(self._outputs) > self._count_max:
-            self._outputs.popitem(last=False)
+        for start in range(0, len(keys), self._generation_max):
+            part = slice(start, start + self._generation_max)
+            if len(self._outputs) + len(keys[part]) > self._generation_max:
+                # In this order: whoever reads between the two finds all that is kept.
+                self._older = self._outputs
+                self._outputs = {}
+            self._outputs.update(zip(keys[part], outputs[part], strict=True))
 
     def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Be the `PredictionSource` of blocks that this node builds."""
-        found = self._outputs.get(digest)
+        found = self.get(digest)
         if found is None:
             raise PredictionUnavailable(model_id, window)
         return found
@@ -208,7 +219,7 @@ class PredictionService:
             return
         questions = questions[: max(0, PREFETCH_COUNT_MAX - self._prefetched_count)]
         answers, keys = self._answers, cache_keys(questions)
-        if any(self.cache.get_all(keys)) or not answers.keys().isdisjoint(keys):
+        if self.cache.has_any(keys) or not answers.keys().isdisjoint(keys):
             known = self.cache.get
             places = [at for at, key in enumerate(keys) if key not in answers and not known(key)]
             questions, keys = [questions[at] for at in places], [keys[at] for at in places]

@@ -205,13 +205,27 @@ async def test_prefetch_drops_what_exceeds_its_bound(monkeypatch: pytest.MonkeyP
         assert [len(windows) for _, windows in worker.batches] == [3]
 
 
-def test_the_cache_forgets_the_oldest() -> None:
-    cache = PredictionCache(count_max=2)
-    for number, window in enumerate((b"a", b"b", b"a", b"c")):
-        cache.put(input_digest(ONE, window), (number,))
-    assert len(cache) == 2
-    assert cache.get(input_digest(ONE, b"a")) is None
-    assert cache.get(input_digest(ONE, b"c")) == (3,)
+def test_the_cache_forgets_the_older_half() -> None:
+    cache = PredictionCache(count_max=4)
+    for number, key in enumerate((b"a", b"b", b"c", b"d")):
+        cache.put(key, (number,))
+    assert cache.get_all([b"a", b"d"]) == [(0,), (3,)]
+    assert cache.has_any([b"x", b"a"])
+    cache.put(b"e", (4,))
+    assert cache.get_all([b"a", b"b", b"c", b"d", b"e"]) == [None, None, (2,), (3,), (4,)]
+    assert not cache.has_any([b"a", b"b"])
+    assert len(cache) == 3
+
+
+@pytest.mark.parametrize("count_max", [1, 2, 3, 10])
+def test_the_cache_is_bounded_however_many_come_at_once(count_max: int) -> None:
+    cache = PredictionCache(count_max)
+    keys = [number.to_bytes(2, "big") for number in range(50)]
+    for start in range(0, 50, 7):
+        part = keys[start : start + 7]
+        cache.put_all(part, [(1,)] * len(part))
+        assert 0 < len(cache) <= max(2, count_max)
+    assert cache.get(keys[-1]) == (1,)
 
 
 def test_a_claim_is_compared_element_by_element() -> None:
