@@ -16,7 +16,6 @@ from andon.core.genesis import Genesis, genesis_from_json
 from andon.core.keys import PrivateKey
 from node.config import Config, Home, load_config
 from node.crashes import has_crashed, keep_note
-from node.disk import on_disk
 from node.find_damage import find_damage
 from node.keystore import NODE_KEY, load_key
 from node.lock import locked
@@ -77,8 +76,7 @@ def open_home(path: Path, worker_backend: str = "") -> Iterator[Opened]:
         signer = open_signer(home, config, genesis.chain_id, stack, may_create=store.is_empty())
         votes = ConsensusLog(home.data / "consensus", home.votes_mark)
         stack.callback(votes.close)
-        with on_disk("blobs"):
-            blobs = BlobStore(home.data / BLOBS)
+        blobs = BlobStore(home.data / BLOBS)
         yield Opened(
             home=home,
             config=config,

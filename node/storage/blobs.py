@@ -20,6 +20,7 @@ from threading import Lock
 
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import DIGEST_BYTES, Digest, Domain, digest, digest_of_parts
+from node.disk import on_disk
 from node.storage.blob_files import (
     BLOB_BYTES_MAX,
     WHOLE_BYTES_MAX,
@@ -47,18 +48,24 @@ class BlobStore:
     """A folder of blobs. Blocking: call it from a thread."""
 
     def __init__(self, folder: Path, now_ns: Callable[[], int] = time.time_ns) -> None:
+        """Make the folder if it is missing, and remove what a crash left in it.
+
+        Raises:
+            Corrupt: STORAGE_DAMAGED or STORAGE_FULL if the disk refuses.
+        """
         self._folder = folder
         self._now_ns = now_ns
         self._growing = Lock()
         self._ageing = Lock()
         """Held while a blob is found old and removed, or found here and made new."""
         self._checked: set[bytes] = set()
-        make_folder(folder)
-        for leftover in folder.glob("*.part"):
-            leftover.unlink()
-        forget_oldest(folder, "*.partial", PARTIALS_MAX)
-        forget_oldest(folder, "*.mend", PARTIALS_MAX)
-        forget_oldest(folder, "*.upload", PARTIALS_MAX)
+        with on_disk(folder.name):
+            make_folder(folder)
+            for leftover in folder.glob("*.part"):
+                leftover.unlink()
+            forget_oldest(folder, "*.partial", PARTIALS_MAX)
+            forget_oldest(folder, "*.mend", PARTIALS_MAX)
+            forget_oldest(folder, "*.upload", PARTIALS_MAX)
 
     def put(self, blob: bytes) -> Digest:
         """Store durably; storing the same content again only makes it new (see `older`).

@@ -99,6 +99,13 @@ def test_a_process_without_open_files_takes_no_sound_blob_for_damaged(tmp_path: 
     assert caught.value.code is Code.RATE_LIMITED
 
 
+def test_a_disk_that_refuses_the_folder_is_named_as_the_storage(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Corrupt, match="blobs: the disk refuses") as caught:
+        BlobStore(tmp_path / "file" / "blobs")
+    assert caught.value.code is Code.STORAGE_DAMAGED
+
+
 def test_leftovers_of_a_crash_are_removed(tmp_path: Path) -> None:
     part = tmp_path / "00.1.part"
     part.write_bytes(b"half")
