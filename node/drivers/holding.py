@@ -27,6 +27,9 @@ class Holding:
         self._brings_to = brings_to
         self._held: dict[Held, None] = {}
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def takes(self, effect: Held, state: bft.State) -> bool:
         """Keep an effect back; False if it is to be carried out now."""
         if not self._is_brought(effect, state, self._brings_to()):

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Protocol
 
 import structlog
@@ -24,6 +23,7 @@ from andon.core.wire import Status
 from node.drivers.certified import check_run, runs_of
 from node.drivers.claims import Claims
 from node.drivers.commits import Commits
+from node.drivers.silence import Outcome, Silence
 from node.drivers.windows import (
     LAST_WINDOW_S,
     PENALTY_LIE,
@@ -37,28 +37,10 @@ from node.drivers.windows import (
 
 BLOCKS_PER_COMMIT = 16
 """One flush of the disk for so many blocks."""
-LAG_NOW = 8
-"""Behind by this many blocks: catch up at once."""
-LAG_STALLED = 1
-STALLED_S = 1.5
-"""Behind by at least LAG_STALLED without a commit for this long: catch up too."""
 LOOK_EVERY_S = 0.5
-LAST_MILE_S = 0.5
-"""So long a validator that is nearly there stays silent for the last blocks."""
-BRINGS_S = 2.0
-"""So long consensus leaves blocks to a catch-up that brings none."""
 UNPROVED_RULE = "outputs"
 
 log = structlog.get_logger()
-
-
-class _Outcome(Enum):
-    """What a round came to."""
-
-    NOTHING = 0
-    LEFT = 1
-    """Consensus brings the few blocks that are missing as fast."""
-    BLOCKS = 2
 
 
 class Chain(Protocol):
@@ -104,29 +86,28 @@ class SyncDriver:
         self._claims = Claims(validator_of)
         self._windows = Windows(source, self._claims, adopts=adopts, punish=punish)
         self._news = asyncio.Event()
-        self._seen_height = -1
-        self._behind_since_s: float | None = None
+        self._silence = Silence(self._claims, chain.head, chain.validators)
         self._tip = chain.head()
         self._certificates: list[Certificate] = []
         self._commits: Commits
-        self._is_urgent = False
-        self._is_fruitful = True
-        self._moved_s = -BRINGS_S
-        self._near_since_s: float | None = None
-        self._outcome = _Outcome.NOTHING
-        self.is_syncing = False
+        self._outcome = Outcome.NOTHING
+
+    @property
+    def is_syncing(self) -> bool:
+        """Certified blocks come this way, and consensus is silent."""
+        return self._silence.is_silent
 
     # -- claims ---------------------------------------------------------------------------
 
     def note_status(self, node_key: bytes, status: Status) -> None:
         """Remember what a peer claims."""
         self._claims.note(node_key, status.height)
-        if self._is_behind():
+        if self._silence.is_behind(_now_s()):
             self._news.set()
 
     def hurry(self) -> None:
         """Consensus sees that others are ahead: the smallest lag is reason enough now."""
-        self._is_urgent = True
+        self._silence.hurry()
         self._news.set()
 
     def forget(self, node_key: bytes) -> None:
@@ -155,48 +136,21 @@ class SyncDriver:
     @property
     def supported_height(self) -> int:
         """The highest height for which more weight stands than may lie."""
-        return self._claims.supported(self._chain.validators())
+        return self._silence.supported_height
 
     @property
     def brings_to(self) -> int:
-        """Height up to which certified blocks come this way now; 0 if they do not.
-
-        Enough weight claims it that honest nodes have it. A catch-up that brought no block for
-        BRINGS_S brings none, and so does one after another that brought none at all (S9). What is
-        nearer than LAG_NOW consensus brings as fast itself.
-        """
-        if not _now_s() - self._moved_s < BRINGS_S:
-            return 0
-        supported = self.supported_height
-        return supported if supported >= self._chain.head().height + LAG_NOW else 0
-
-    def _is_behind(self) -> bool:
-        lag = self.best_claim - self._chain.head().height
-        if lag >= LAG_NOW or (lag >= LAG_STALLED and self._is_urgent):
-            return True
-        return self._is_stalled()
-
-    def _is_stalled(self) -> bool:
-        since_s = self._behind_since_s
-        return since_s is not None and _now_s() - since_s >= STALLED_S
-
-    def _watch_lag(self) -> None:
-        """Note since when we have been behind without a commit of our own."""
-        height = self._chain.head().height
-        if height != self._seen_height or self.best_claim < height + LAG_STALLED:
-            self._seen_height, self._behind_since_s = height, None
-        elif self._behind_since_s is None:
-            self._behind_since_s = _now_s()
+        """Height up to which certified blocks come this way now; 0 if they do not (S9)."""
+        return self._silence.brings_to(_now_s())
 
     # -- catching up ----------------------------------------------------------------------
 
     async def run(self) -> None:
         """Watch the claims until cancelled."""
         while True:
-            self._watch_lag()
-            if self._is_behind():
+            self._silence.watch(_now_s())
+            if self._silence.is_behind(_now_s()):
                 await self.catch_up()
-                self._behind_since_s = None
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._news.wait()
@@ -210,65 +164,25 @@ class SyncDriver:
         Consensus stops signing when the first block comes this way, not before: mostly it is only
         a moment behind and needs no help.
         """
-        if self._is_fruitful:
-            self._is_fruitful, self._moved_s = False, _now_s()
+        self._silence.begin(_now_s())
         start = self._chain.head().height
         log.info("sync.started", height=start, target=self.best_claim)
         try:
-            while self.best_claim > self._chain.head().height:
-                if not (self.is_syncing or self._is_behind()):
-                    break
+            while self._silence.is_behind(_now_s()):
                 await self._round()
-                self._is_urgent = False
-                self._watch_lag()
-                if self._is_near():
-                    self._end_silence()
-                self._judge_claims()
+                if self._silence.end_round(self._outcome, _now_s()):
+                    self._sync_ended()
         except asyncio.CancelledError:
             # The node stops, and consensus with it: there is nobody left to be told.
-            self.is_syncing = False
+            self._silence.end()
             raise
         finally:
-            self._is_urgent = False
-            self._moved_s = -BRINGS_S
-            self._end_silence()
+            if self._silence.end():
+                self._sync_ended()
             log.info("sync.ended", height=self._chain.head().height, start=start)
 
-    def _is_near(self) -> bool:
-        """Tell whether silence ends: here is what enough weight claims, or nearly for a while.
-
-        Else a peer that gives each window late could keep a validator a few blocks behind.
-        """
-        lag = self.supported_height - self._chain.head().height
-        if lag >= LAG_NOW:
-            self._near_since_s = None
-            return False
-        if self._near_since_s is None:
-            self._near_since_s = _now_s()
-        return lag <= 0 or _now_s() - self._near_since_s >= LAST_MILE_S
-
-    def _end_silence(self) -> None:
-        if self.is_syncing:
-            self.is_syncing = False
-            self._sync_ended()
-
-    def _judge_claims(self) -> None:
-        """Drop claims that nobody proved: of more than our head, or of so much that it counts."""
-        if self._outcome is not _Outcome.BLOCKS:
-            least = LAG_NOW if self._outcome is _Outcome.LEFT else LAG_STALLED
-            height = self._chain.head().height + least - 1
-            self._claims.drop_above(height, self._chain.validators(), _now_s())
-
-    def _is_worth_silence(self, window: Sequence[Offer]) -> bool:
-        """Tell whether this way is faster than consensus: it is silent meanwhile.
-
-        Whoever hears of each block first could otherwise silence a validator for each (S8).
-        """
-        reach = max(window[-1].header.height, self.supported_height)
-        if reach >= self._chain.head().height + LAG_NOW or self._is_stalled():
-            return True
-        # Consensus can go on only in the next epoch.
-        return self._is_urgent and any(offer.header.closes_epoch for offer in window)
+    def _is_worth(self, window: Sequence[Offer]) -> bool:
+        return self._silence.is_worth([offer.header for offer in window], _now_s())
 
     async def _round(self) -> None:
         """Fetch windows ahead in parallel and apply them in order, until one fails.
@@ -281,7 +195,7 @@ class SyncDriver:
         target = supported if supported >= begin else self.best_claim
         fetching: deque[asyncio.Task[list[Offer]]] = deque()
         self._tip, self._certificates = self._chain.head(), []
-        self._outcome = _Outcome.NOTHING
+        self._outcome = Outcome.NOTHING
         async with asyncio.TaskGroup() as group:
             self._commits = Commits(group, self._chain)
             try:
@@ -293,8 +207,8 @@ class SyncDriver:
                         fetching.append(group.create_task(fetch))
                         begin += count
                     window = await fetching.popleft()
-                    if window and not (self.is_syncing or self._is_worth_silence(window)):
-                        self._outcome = _Outcome.LEFT
+                    if window and not self._is_worth(window):
+                        self._outcome = Outcome.LEFT
                         break
                     for run in runs_of(window):
                         await self._apply(run)
@@ -324,8 +238,7 @@ class SyncDriver:
         count: int = checked[0]
         failure: InvalidInput | Unavailable | None = checked[1]
         if count:
-            if not self.is_syncing:  # S8: what is not certified silences nobody
-                self.is_syncing, self._near_since_s = True, None
+            if self._silence.starts():  # S8: what is not certified silences nobody
                 self._sync_started()
             count, refused = await self._chain.take_over(run[:count], adopts=self._adopts)
             failure = refused or failure
@@ -336,8 +249,8 @@ class SyncDriver:
     async def _count_in(self, taken: list[Offer]) -> None:
         for offer in taken:
             self._tip = offer.header
-            self._is_fruitful, self._moved_s = True, _now_s()
-            self._outcome = _Outcome.BLOCKS
+            self._silence.moved(_now_s())
+            self._outcome = Outcome.BLOCKS
             self._claims.trust(offer.peer)
             if not offer.final.path:  # else it is committed with the descendant that is named
                 self._certificates.append(offer.final.certificate)

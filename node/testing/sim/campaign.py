@@ -24,6 +24,8 @@ REACHED = (
     "epoch",
     "evidence",
     "sync.used",
+    "sync.left",
+    "sync.held",
     "vote.SKIP",
     "block.refused.PREDICTION_MISMATCH",
     "block.refused.BAD_BLOCK",

@@ -10,34 +10,33 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from andon.core.block import Block, block_hash, justification_digest
-from andon.core.certificate import Vote
+from andon.core.certificate import Certificate, Vote
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.wire import (
     BlockMessage,
     BlockWanted,
     CertificateMessage,
-    FinalBlock,
     Proposal,
     Status,
     VoteMessage,
 )
 from consensus import bft
 from consensus.ledger import Turn
+from node.drivers.holding import Held
 from node.drivers.intake import Intake, epoch_of
 from node.drivers.vote_log import VoteLog
 from node.drivers.workbench import REFUSED_COUNT_MAX
+from node.testing.sim.catch_up import CatchUp
 from node.testing.sim.chain import ModelChain
 from node.testing.sim.disk import Disk, DiskStore, FakeSigner, fake_signature
 from node.testing.sim.messages import Blocks, BlocksWanted, SimMessage, Whole
-from node.testing.sim.sync import LAG_NOW, WINDOW, check_final_block
+from node.testing.sim.sync import WINDOW
 
 if TYPE_CHECKING:
     from node.testing.sim.world import World
 
 FETCH_EVERY_US = 250_000
 STATUS_EVERY_US = 1_000_000
-STALLED_US = 1_500_000
-SYNC_QUIET_US = 2_000_000
 FETCH_TRIES_MAX = 120
 LATER_MAX = 512
 BODIES_MAX = 512
@@ -63,10 +62,8 @@ class SimNode:
         self._wanted: dict[bytes, int] = {}
         self._fetched: dict[bytes, bool] = {}
         self._refused_count = 0
-        self._advanced_us = world.now_us
-        self.claims: dict[bytes, int] = {}
-        self._is_claim_trusted = True
         self._is_handling = False
+        self._catch_up = CatchUp(self)
         position = self.chain.position(key)
         self.state = bft.initial_state(position)
         restored, blocks = self._log.restore(position.base, position.index)
@@ -101,14 +98,13 @@ class SimNode:
             case BlockMessage():
                 self._receive_block(message.block)
             case Status():
-                self.claims[peer_key] = message.height
-                self._look_behind()
+                self._catch_up.note(peer_key, message.height)
             case BlocksWanted():
                 window = tuple(self.disk.finals[message.first - 1 : message.first - 1 + WINDOW])
                 if window and message.first > 0:
                     self.world.send(self, peer_key, Blocks(window))
             case Blocks():
-                self._receive_blocks(peer_key, message.finals)
+                self._catch_up.receive(peer_key, message.finals)
             case _:
                 pass
 
@@ -119,6 +115,8 @@ class SimNode:
         if epoch != self.state.base.epoch:
             if epoch == self.state.base.epoch + 1:
                 self._later.append((peer_key, message))
+            if epoch > self.state.base.epoch:
+                self._catch_up.hurry()
             return
         try:
             taken = self._intake.take(self.state, peer_key, message)
@@ -187,16 +185,13 @@ class SimNode:
                 self.world.after(effect.delay_ms * 1000, self, self.feed, fired)
             case bft.Build():
                 self.world.after(self.world.build_us(), self, self._build, effect)
-            case bft.Validate():
-                self.world.after(
-                    self.world.validate_us(self.instance), self, self._validate, effect
-                )
-            case bft.Fetch():
-                self._fetch(effect.block)
+            case bft.Validate() | bft.Fetch():
+                if not self._catch_up.takes(effect):
+                    self.look_at(effect)
             case bft.Commit():
                 self.world.after(self.world.commit_us(), self, self._commit, effect)
             case bft.CatchUp():
-                self._look_behind()
+                self._catch_up.hurry()
             case bft.Report():
                 self.world.watch.reported(self, effect)
             case bft.Halt() | bft.Diverged():
@@ -295,9 +290,9 @@ class SimNode:
         try:
             headers = self.chain.commit(effect.block, effect.certificate)
         except Unavailable:
-            self._look_behind()
+            self._catch_up.hurry()
             return
-        self._advanced_us = self.world.now_us
+        self._catch_up.moved()
         self.world.watch.committed(self, headers)
         self.world.crash_point(self)
         self.bodies = {
@@ -313,18 +308,31 @@ class SimNode:
         for peer_key, message in later:
             self.receive(peer_key, message)
 
-    # -- fetching and catching up -----------------------------------------------------------
+    def commit_certified(self, identity: bytes, certificate: Certificate) -> None:
+        """Store what the catch-up brought, after its slots are closed."""
+        self._log.advance(certificate.vote.epoch, certificate.vote.slot)
+        self.world.crash_point(self)
+        self.world.watch.committed(self, self.chain.commit(identity, certificate))
+        self._catch_up.moved()
+
+    # -- fetching -----------------------------------------------------------------------------
+
+    def look_at(self, effect: Held) -> None:
+        """Carry out what no catch-up brings."""
+        if isinstance(effect, bft.Validate):
+            self.world.after(self.world.validate_us(self.instance), self, self._validate, effect)
+        else:
+            self._fetch(effect.block)
 
     def _fetch(self, identity: bytes) -> None:
         block = self.bodies.get(identity)
         if block is None:
             self._want(identity)
             return
-        self._events.append(
-            bft.BlockReceived(
-                block=identity, header=block.header, justification=block.justification
-            )
+        received = bft.BlockReceived(
+            block=identity, header=block.header, justification=block.justification
         )
+        self.world.after(0, self, self.feed, received)
 
     def _want(self, identity: bytes) -> None:
         if identity not in self._wanted:
@@ -349,49 +357,8 @@ class SimNode:
     def _tell_status(self) -> None:
         head = self.chain.head
         self.world.broadcast(self, Status(head.height, self.chain.epoch, self.state.slot, b""))
-        self._look_behind()
+        self._catch_up.look()
         self.world.after(STATUS_EVERY_US, self, self._tell_status)
-
-    def _look_behind(self) -> None:
-        height = self.chain.head.height
-        best = max(self.claims.values(), default=0)
-        is_stalled = self.world.now_us - self._advanced_us >= STALLED_US
-        if best - height >= LAG_NOW or (best > height and is_stalled):
-            peers = sorted(key for key, claim in self.claims.items() if claim == best)
-            self.world.count("sync.asked")
-            chosen = peers[self.world.now_us // 1000 % len(peers)]
-            del self.claims[chosen]  # asked once a claim: whoever lies is not asked again
-            if best - height >= LAG_NOW and self._is_claim_trusted:
-                self._is_claim_trusted = False
-                self.feed(bft.SyncStarted())
-                self.world.after(SYNC_QUIET_US, self, self.feed, bft.SyncFinished())
-            self.world.send(self, chosen, BlocksWanted(height + 1))
-
-    def _receive_blocks(self, peer_key: bytes, finals: tuple[FinalBlock, ...]) -> None:
-        before = self.chain.head.height
-        for final in finals:
-            header = final.block.header
-            if header.height <= self.chain.head.height:
-                continue
-            try:
-                check_final_block(self.world.chain_id, self.chain.validators(header.epoch), final)
-                self.chain.validate(final.block, is_certified=True)
-                if not final.path:
-                    vote = final.certificate.vote
-                    self._log.advance(vote.epoch, vote.slot)
-                    identity = block_hash(header)
-                    self.world.watch.committed(self, self.chain.commit(identity, final.certificate))
-            except (InvalidInput, Unavailable) as error:
-                self.world.watch.refused(error)
-                break
-        if self.chain.head.height > before:
-            self._advanced_us = self.world.now_us
-            self.world.count("sync.used")
-            self._is_claim_trusted = True
-            self.feed(bft.SyncedTo(self.chain.position(self.key)))
-            self.feed(bft.SyncFinished())
-            if len(finals) == WINDOW:  # there may be more
-                self.world.send(self, peer_key, BlocksWanted(self.chain.head.height + 1))
 
 
 def _put(table: dict[bytes, Block], key: bytes, block: Block) -> None:

@@ -13,7 +13,6 @@ from andon.core.errors import Code, InvalidInput
 from andon.core.wire import FinalBlock
 from node.testing.sim.disk import fake_signature
 
-LAG_NOW = 8
 WINDOW = 32
 
 

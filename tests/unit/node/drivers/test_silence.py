@@ -19,10 +19,13 @@ from andon.core.certificate import Certificate, ValidatorSet, VoteKind
 from andon.core.errors import InvalidInput, Unavailable
 from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Message, Status, VoteMessage
 from node.drivers.certified import CertifiedChain
-from node.drivers.sync import LAG_NOW, LAST_MILE_S, SyncDriver
+from node.drivers.claims import Claims
+from node.drivers.silence import LAG_NOW, LAST_MILE_S, Silence
+from node.drivers.sync import SyncDriver
 from node.drivers.windows import WINDOW_BLOCKS
 from tests.unit.node.drivers import consensus_net
 from tests.unit.node.drivers.consensus_net import CHAIN_ID, AsyncChain, Net
+from tests.unit.node.drivers.test_sync import SET, make_chain
 
 PARAMS = msgspec.structs.replace(consensus_net.PARAMS, idle_block_ms=100)
 WAY_S = 0.06
@@ -200,3 +203,17 @@ async def test_who_feeds_a_validator_that_was_behind_keeps_it_silent_for_a_momen
     await attack.run(40, missed=2 * LAG_NOW)
     assert attack.silent_s < 2 * LATE_S + LAST_MILE_S
     assert attack.cast[VoteKind.NOTAR] >= 15
+
+
+def test_the_end_of_an_epoch_that_consensus_passed_meanwhile_silences_nobody() -> None:
+    heads = make_chain(3)
+    closing = msgspec.structs.replace(heads[1].block.header, next_validators_hash=bytes([1]) * 32)
+    window = [heads[0].block.header, closing, heads[2].block.header]
+    claims = Claims(lambda key: None)
+    claims.note(b"a", 3)
+    head = window[0]
+    silence = Silence(claims, lambda: head, lambda: SET)
+    silence.hurry()
+    assert silence.is_worth(window, 0)
+    head = closing
+    assert not silence.is_worth(window, 0)

@@ -18,9 +18,10 @@ from andon.core.certificate import (
 from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.keys import PrivateKey
 from andon.core.wire import AdoptableBlock, Effects, FinalBlock, Status
-from node.drivers import sync, windows
+from node.drivers import silence, sync, windows
 from node.drivers.certified import CertifiedChain, check_final_block
-from node.drivers.sync import LAG_NOW, SyncDriver
+from node.drivers.silence import LAG_NOW
+from node.drivers.sync import SyncDriver
 from node.drivers.windows import WINDOW_BLOCKS, Offer
 
 CHAIN_ID = "plant-1"
@@ -243,7 +244,7 @@ async def test_a_slow_peer_alone_is_followed_a_little_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sync, "LAST_WINDOW_S", 0.4)
-    monkeypatch.setattr(sync, "STALLED_S", 0.05)
+    monkeypatch.setattr(silence, "STALLED_S", 0.05)
     chain = make_chain(6)
     world = World(SlowPeers(a=chain))
     world.claim(b"a", len(chain))
@@ -257,7 +258,7 @@ async def test_a_slow_peer_alone_is_followed_a_little_at_a_time(
 async def test_a_few_blocks_are_left_to_consensus_while_it_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sync, "STALLED_S", 0.2)
+    monkeypatch.setattr(silence, "STALLED_S", 0.2)
     chain = make_chain(LAG_NOW - 1)
     held: set[int] = set()
 
@@ -597,7 +598,7 @@ class HangingPeers(Peers):
 async def test_a_catch_up_that_stalls_brings_nothing_until_it_moves_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sync, "BRINGS_S", 0.1)
+    monkeypatch.setattr(silence, "BRINGS_S", 0.1)
     chain = make_chain(40)
     peers = HangingPeers(a=chain, b=chain)
     world = World(peers)
