@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,11 +43,14 @@ from node.storage.portable import (
     state_name,
 )
 from node.storage.snapshot import Snapshot
-from node.storage.sums import FileSums, check_piece_of, read_sums, write_file, write_sums
+from node.storage.sums import FILES_MAX, FileSums, check_piece_of, read_sums, write_file, write_sums
 from node.storage.values import damaged
 
 BUCKETS_BYTES_MAX = 64 * 1024 * 1024
 """Entries held in memory while they are sorted into chunks; more are spooled to disk."""
+SUMS_STATES_MAX = 4
+SUMS_FILES_MAX = FILES_MAX
+"""Checksums held of so many states, as long as they are of so many files together."""
 YIELD_EVERY = 2000
 _SIZE_BYTES = 4
 
@@ -63,8 +67,9 @@ class PortableFiles:
             Corrupt: STORAGE_DAMAGED or STORAGE_FULL if the disk refuses.
         """
         self.folder = folder
-        self._sums: tuple[int, dict[str, FileSums]] = (0, {})
-        """Of the state that was asked for last, by height."""
+        self._sums: dict[int, dict[str, FileSums]] = {}
+        """Of the states that were asked for last, by height, the latest at the end."""
+        self._lock = threading.Lock()
         with on_disk("snapshots"):
             make_folder(folder)
 
@@ -120,7 +125,6 @@ class PortableFiles:
         return found.size, piece
 
     def _drop(self, height: int, name: str, reason: str) -> None:
-        self._sums = (0, {})
         if self._remove(height):
             log.error("snapshot.damaged", height=height, file=name, reason=reason[:200])
 
@@ -129,6 +133,8 @@ class PortableFiles:
 
         It loses its name at a stroke: what vanishes file by file would be taken for damaged.
         """
+        with self._lock:
+            self._sums.pop(height, None)
         going = self.folder / f"{height}.going.part"
         shutil.rmtree(going, ignore_errors=True)
         try:
@@ -142,11 +148,22 @@ class PortableFiles:
         return True
 
     def _sums_of(self, height: int) -> dict[str, FileSums]:
-        known, sums = self._sums
-        if known != height:
-            sums = read_sums(self.folder / str(height))
-            self._sums = height, sums
+        """Read them once, not for every piece: peers fetch several states side by side."""
+        with self._lock:
+            sums = self._sums.pop(height, None)
+            if sums is not None:
+                self._sums[height] = sums
+                return sums
+        sums = read_sums(self.folder / str(height))
+        with self._lock:
+            self._sums[height] = sums
+            while len(self._sums) > 1 and self._holds_too_much():
+                del self._sums[next(iter(self._sums))]
         return sums
+
+    def _holds_too_much(self) -> bool:
+        files = sum(len(sums) for sums in self._sums.values())
+        return len(self._sums) > SUMS_STATES_MAX or files > SUMS_FILES_MAX
 
     def size_bytes(self, height: int) -> int:
         """Bytes of one portable state."""

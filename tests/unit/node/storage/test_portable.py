@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from node.storage.portable import (
     StateChunk,
     check_manifest,
 )
+from node.storage.portable_files import SUMS_STATES_MAX
 from node.storage.sums import SUMS, FileSums, read_sums
 from node.storage.undo import rewind
 from node.testing.lab import CertifiedChain
@@ -204,6 +206,35 @@ def test_one_that_rotted_and_went_does_not_keep_old_ones_from_being_deleted(
     monkeypatch.setattr(files, "heights", lambda: [HEIGHTS - 1, HEIGHTS])
     files.keep_newest(0)
     assert list(files.folder.iterdir()) == []
+
+
+def test_peers_that_fetch_several_states_side_by_side_do_not_have_checksums_read_for_each_piece(
+    files: PortableFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heights = [HEIGHTS + more for more in range(SUMS_STATES_MAX + 1)]
+    for height in heights[1:]:
+        shutil.copytree(files.folder / str(HEIGHTS), files.folder / str(height))
+    read: list[int] = []
+
+    def noted(folder: Path) -> dict[str, FileSums]:
+        read.append(int(folder.name))
+        return read_sums(folder)
+
+    monkeypatch.setattr(portable_files, "read_sums", noted)
+    for _ in range(3):
+        for height in heights[:-1]:
+            files.piece(height, MANIFEST, 0, PIECE_BYTES)
+    assert read == heights[:-1]
+    files.piece(heights[1], MANIFEST, 0, PIECE_BYTES)
+    files.piece(heights[-1], MANIFEST, 0, PIECE_BYTES)  # the one asked for longest ago makes room
+    files.piece(heights[1], MANIFEST, 0, PIECE_BYTES)
+    assert read == heights
+    files.piece(heights[0], MANIFEST, 0, PIECE_BYTES)
+    assert read == [*heights, heights[0]]
+    in_one = len(read_sums(files.folder / str(HEIGHTS)))
+    monkeypatch.setattr(portable_files, "SUMS_FILES_MAX", 2 * in_one)
+    files.piece(heights[2], MANIFEST, 0, PIECE_BYTES)
+    assert list(files._sums) == [heights[0], heights[2]]
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x"])
