@@ -27,9 +27,9 @@ from andon.core.model import (
     validate_window,
 )
 from andon.core.package import (
-    BLOB_BYTES_MAX,
     BLOB_NAME,
     MAGIC,
+    PACKAGE_BLOB_BYTES_MAX,
     Golden,
     Parts,
     decode_part,
@@ -136,7 +136,7 @@ class Package:
     def load(folder: Path) -> Package:
         """Open `package.blob` in `folder`. Raises as `from_blob`; BAD_MODEL_PACKAGE if absent."""
         path = folder / BLOB_NAME
-        if not path.is_file() or path.stat().st_size > BLOB_BYTES_MAX:
+        if not path.is_file() or path.stat().st_size > PACKAGE_BLOB_BYTES_MAX:
             raise _bad(f"{path} is not a model package")
         return Package.from_blob(path.read_bytes())
 

@@ -45,7 +45,7 @@ class State(Protocol):
 class Keepers(Protocol):
     """Pieces of envelopes at other keepers."""
 
-    async def private_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def private_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """Fetch one piece; also the total size."""
 
 
@@ -174,9 +174,9 @@ class _Source:
     def __init__(self, keepers: Keepers) -> None:
         self._keepers = keepers
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """Fetch one piece; also the total size."""
-        return await self._keepers.private_chunk(node_key, digest, offset)
+        return await self._keepers.private_part(node_key, digest, offset)
 
 
 def parse_entry(raw: bytes) -> dict[str, Value]:

@@ -222,14 +222,14 @@ class StoredShelf:
             self._chain.adoptable_blocks, max(1, first), count, ADOPTABLE_BYTES_PER_FETCH_MAX
         )
 
-    async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
+    async def blob_part(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         """One piece of a blob and its total size."""
         try:
             return await asyncio.to_thread(self._blobs.piece, digest, offset, size)
         except (InvalidInput, Corrupt):  # what is damaged, other peers give
             return None
 
-    async def private_chunk(
+    async def private_part(
         self, peer: bytes, digest: bytes, offset: int, size: int
     ) -> tuple[int, bytes] | None:
         """One piece of a private payload's envelope and its total size."""

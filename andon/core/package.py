@@ -13,7 +13,8 @@ from andon.core.errors import Code, InvalidInput
 from andon.core.hashing import Domain, digest
 from andon.core.model import ModelManifest, validate_manifest
 
-BLOB_BYTES_MAX: Final = 48 * 1024 * 1024
+PACKAGE_BLOB_BYTES_MAX: Final = 48 * 1024 * 1024
+"""So that it can be published in one request."""
 BLOB_NAME: Final = "package.blob"
 MAGIC: Final = "andon-model-1"
 R = TypeVar("R", bound=Record)
@@ -63,7 +64,7 @@ def decode_part(kind: type[R], data: bytes) -> R:
         InvalidInput: BAD_MODEL_PACKAGE, TOO_LARGE, or NOT_CANONICAL.
     """
     try:
-        return decode(kind, data, BLOB_BYTES_MAX)
+        return decode(kind, data, PACKAGE_BLOB_BYTES_MAX)
     except InvalidInput as error:
         if error.code is Code.MALFORMED:
             raise _bad(error.message) from None

@@ -23,7 +23,7 @@ from models.federated.ring import Sums
 from models.interpreter import interpret
 
 SCALE_BITS = 16
-BLOB_BYTES_MAX = 32 * 1024 * 1024
+VALIDATION_BYTES_MAX = 32 * 1024 * 1024
 LAYERS_MAX = 32
 ROWS_MAX = 65_536
 FAN_IN_MAX = 1 << 13
@@ -149,7 +149,7 @@ def validation_from_bytes(blob: bytes) -> Validation:
     """
     if not blob.startswith(_MAGIC):
         raise InvalidInput(Code.MALFORMED, "the blob is no validation set")
-    found = decode(Validation, blob.removeprefix(_MAGIC), size_max=BLOB_BYTES_MAX)
+    found = decode(Validation, blob.removeprefix(_MAGIC), size_max=VALIDATION_BYTES_MAX)
     check_validation(found)
     return found
 

@@ -12,7 +12,8 @@ from andon.core.errors import Code, InvalidInput, Unavailable
 from andon.core.hashing import Domain, digest
 from andon.core.pieces import PIECE_BYTES, check_piece
 
-BLOB_BYTES_MAX = 64 * 1024 * 1024
+FETCHED_BLOB_BYTES_MAX = 64 * 1024 * 1024
+"""Of a blob that is fetched to be read whole; one of `BLOB_BYTES_MAX` goes to the disk in parts."""
 PEERS_ASKED_MAX = 8
 START_S = 30.0
 RATE_BYTES_MIN = 256 * 1024
@@ -49,7 +50,7 @@ class Store(Protocol):
 class Chunks(Protocol):
     """Parts of blobs at peers."""
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """Fetch a part from `offset` on; also the total size."""
 
 
@@ -118,7 +119,7 @@ async def find_blob(
     """
     if await asyncio.to_thread(store.has, identity):
         return await asyncio.to_thread(store.get, identity)
-    blob = await fetch_unsized(source, peers()[:PEERS_ASKED_MAX], identity, BLOB_BYTES_MAX)
+    blob = await fetch_unsized(source, peers()[:PEERS_ASKED_MAX], identity, FETCHED_BLOB_BYTES_MAX)
     await asyncio.to_thread(store.put, blob)
     return blob
 
@@ -133,7 +134,7 @@ async def fetch_unsized(
     """
     for peer in peers:
         try:
-            total, _ = await source.blob_chunk(peer, identity, 0)
+            total, _ = await source.blob_part(peer, identity, 0)
             if 0 < total <= bytes_max:
                 return await fetch_blob(source, [peer], identity, total)
         except (Unavailable, InvalidInput):
@@ -157,7 +158,7 @@ async def pieces_from(
     while here < size:
         try:
             async with asyncio.timeout_at(until_s):
-                total, piece = await source.blob_chunk(peer, identity, here)
+                total, piece = await source.blob_part(peer, identity, here)
         except TimeoutError:
             log.info("blob.slow_peer", peer=peer.hex(), here=here, size=size)
             return

@@ -54,7 +54,7 @@ async def _claims(
     claims = []
     for peer in peers:
         try:
-            size, _ = await source.blob_chunk(peer, identity, 0)
+            size, _ = await source.blob_part(peer, identity, 0)
         except (Unavailable, InvalidInput):
             continue
         if 0 <= size <= BLOB_BYTES_MAX:

@@ -27,7 +27,7 @@ from andon.core.package import open_parts
 from andon.core.state_key import state_key, state_prefix
 from andon.core.transaction import Call, make_call
 from andon.core.worker import Loaded
-from node.drivers.blob_fetch import BLOB_BYTES_MAX, Source, Store, fetch_blob, fetch_pieces
+from node.drivers.blob_fetch import FETCHED_BLOB_BYTES_MAX, Source, Store, fetch_blob, fetch_pieces
 from node.drivers.paging import every_entry
 
 T = TypeVar("T")
@@ -206,8 +206,10 @@ class ModelsDriver:
                 # Damaged, or removed meanwhile. Peers have it: one file must not end a node.
                 log.warning("blob.not_read", blob=announced.blob.hex(), reason=str(error)[:200])
                 await asyncio.to_thread(store.remove, announced.blob)
-        if announced.size > BLOB_BYTES_MAX:
-            raise InvalidInput(Code.TOO_LARGE, f"a model blob has at most {BLOB_BYTES_MAX} bytes")
+        if announced.size > FETCHED_BLOB_BYTES_MAX:
+            raise InvalidInput(
+                Code.TOO_LARGE, f"a model blob has at most {FETCHED_BLOB_BYTES_MAX} bytes"
+            )
         source, peers = self._ports.source, self._ports.peers()
         if announced.pieces:
             blob = await fetch_pieces(store, source, peers, announced)

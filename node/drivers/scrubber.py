@@ -67,7 +67,7 @@ class Source(Protocol):
     async def state_value(self, node_key: bytes, key: bytes) -> bytes:
         """A value of the state."""
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """Total size and one piece of a blob."""
 
 

@@ -41,7 +41,7 @@ SLOW_S = 5.0
 """A chunk that is under way for so long is asked of a second peer."""
 IDLE_S = 0.1
 FETCHES_AT_ONCE_MAX = 16
-"""Each holds a piece (`CHUNK_BYTES_MAX` of node/net/server.py) in memory, and on disk its chunk."""
+"""Each holds a piece (`PIECE_BYTES`) in memory, and on disk its chunk."""
 CHECKS_AT_ONCE_MAX = 1
 """Whole chunks in memory; one that is checked takes about three times its bytes."""
 HEIGHTS_TRIED_MAX = 3

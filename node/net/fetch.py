@@ -19,7 +19,6 @@ from node.net.addresses import CheckedResolver, DialRules
 from node.net.network import Network
 from node.net.server import (
     BLOCKS_BYTES_PER_FETCH_MAX,
-    CHUNK_BYTES_MAX,
     HEIGHT_BYTES,
     LENGTH_BYTES,
     OFFERS_MAX,
@@ -73,7 +72,7 @@ class Fetcher:
             raise
         return await asyncio.to_thread(split_records, AdoptableBlock, data)
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """Ask a peer for one piece of a blob; returns the total size that the peer claims.
 
         Raises:
@@ -81,8 +80,8 @@ class Fetcher:
         """
         return await self._chunk(node_key, f"blobs/{digest.hex()}", offset)
 
-    async def private_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
-        """Ask a keeper of a private payload for one piece of its envelope, as `blob_chunk` does.
+    async def private_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+        """Ask a keeper of a private payload for one piece of its envelope, as `blob_part` does.
 
         Raises:
             Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
@@ -90,7 +89,7 @@ class Fetcher:
         return await self._chunk(node_key, f"private/{digest.hex()}", offset)
 
     async def _chunk(self, node_key: bytes, path: str, offset: int) -> tuple[int, bytes]:
-        data, headers = await self._get(node_key, path, {"offset": str(offset)}, CHUNK_BYTES_MAX)
+        data, headers = await self._get(node_key, path, {"offset": str(offset)}, PIECE_BYTES)
         return _total(headers, BLOB_BYTES_MAX), data
 
     async def blob_piece(self, node_key: bytes, digest: bytes, index: int) -> tuple[bytes, bytes]:
@@ -100,7 +99,7 @@ class Fetcher:
             Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
         """
         query = {"offset": str(index * PIECE_BYTES), "proof": "1"}
-        data, headers = await self._get(node_key, f"blobs/{digest.hex()}", query, CHUNK_BYTES_MAX)
+        data, headers = await self._get(node_key, f"blobs/{digest.hex()}", query, PIECE_BYTES)
         try:
             return data, bytes.fromhex(headers.get(PROOF_HEADER, "")[: 2 * PROOF_BYTES_MAX])
         except ValueError:
@@ -154,12 +153,12 @@ class Fetcher:
         here, promised, began_s = 0, -1, clock()
         while here != promised:
             query = {"offset": str(here)}
-            piece, headers = await self._get(node_key, path, query, CHUNK_BYTES_MAX)
+            piece, headers = await self._get(node_key, path, query, PIECE_BYTES)
             total = _total(headers, bytes_max)
             if promised not in (-1, total):
                 raise InvalidInput(Code.MALFORMED, "the peer changes what it promised")
             promised = total
-            if len(piece) != min(CHUNK_BYTES_MAX, promised - here):
+            if len(piece) != min(PIECE_BYTES, promised - here):
                 raise InvalidInput(Code.MALFORMED, "the peer gives other pieces than it should")
             here += len(piece)
             yield piece

@@ -36,7 +36,6 @@ BLOCKS_PER_FETCH_MAX = 64
 BLOCKS_BYTES_PER_FETCH_MAX = 16 * 1024 * 1024
 ADOPTABLE_BYTES_PER_FETCH_MAX = 8 * 1024 * 1024
 """A block that is larger with what it did is executed by whoever catches up."""
-CHUNK_BYTES_MAX = PIECE_BYTES
 LINK_PATH = "/peer/v1/link"
 SESSION_HEADER = "X-Andon-Session"
 TOTAL_HEADER = "X-Andon-Total"
@@ -60,10 +59,10 @@ class Shelf(Protocol):
     async def adoptable_blocks(self, first: int, count: int) -> list[bytes]:
         """Encoded AdoptableBlocks from height `first`; fewer where what a block did is not kept."""
 
-    async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
+    async def blob_part(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         """Total size of a blob and one piece of it; None if it is not here."""
 
-    async def private_chunk(
+    async def private_part(
         self, peer: bytes, digest: bytes, offset: int, size: int
     ) -> tuple[int, bytes] | None:
         """The same of a private payload's envelope, for a node that is a keeper of it, too."""
@@ -229,7 +228,7 @@ class PeerServer:
 
     async def _blob(self, request: web.Request) -> web.Response:
         digest, offset = _digest(request), _number(request.query.get("offset", "0"))
-        found = await self._shelf.blob_chunk(digest, offset, CHUNK_BYTES_MAX) if digest else None
+        found = await self._shelf.blob_part(digest, offset, PIECE_BYTES) if digest else None
         response = _piece(found)
         if found is not None and offset % PIECE_BYTES == 0 and "proof" in request.query:
             peer = self._peer_of(request)
@@ -249,7 +248,7 @@ class PeerServer:
         if not digest:
             return _piece(None)
         peer = self._peer_of(request)
-        return _piece(await self._shelf.private_chunk(peer, digest, offset, CHUNK_BYTES_MAX))
+        return _piece(await self._shelf.private_part(peer, digest, offset, PIECE_BYTES))
 
     async def _snapshots(self, request: web.Request) -> web.Response:
         del request
@@ -261,7 +260,7 @@ class PeerServer:
         height = _number(request.match_info["height"])
         offset = _number(request.query.get("offset", "0"))
         name = request.match_info["name"]
-        return _piece(await self._shelf.snapshot_piece(height, name, offset, CHUNK_BYTES_MAX))
+        return _piece(await self._shelf.snapshot_piece(height, name, offset, PIECE_BYTES))
 
     # What a peer needs to repair its store; it checks both against its own headers.
 

@@ -18,7 +18,7 @@ from andon.core.rpc_schema import BlobReply
 from node.facade import NodeFacade
 from node.rpc.access import SUBMIT, require
 from node.rpc.bodies import body_deadline
-from node.rpc.limits import BLOB_BYTES_MAX, BLOB_PART_BYTES_MAX
+from node.rpc.limits import BLOB_PART_BYTES_MAX, BLOB_REQUEST_BYTES_MAX
 from node.rpc.route import JSON, OCTETS, WHOLE, Answer, Content, Operation, Parameter, Route
 
 TOTAL_HEADER = "X-Andon-Total"
@@ -38,7 +38,7 @@ class Blobs:
         reply = (Answer("BlobReply", Content(JSON, BlobReply)),)
         put = Operation(
             name="put_blob",
-            summary=f"Store a blob of at most {BLOB_BYTES_MAX} bytes.",
+            summary=f"Store a blob of at most {BLOB_REQUEST_BYTES_MAX} bytes.",
             body=Content(OCTETS, bytes),
             answers=reply,
         )
@@ -71,7 +71,7 @@ class Blobs:
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
         require(SUBMIT)
-        blob = await _body(request, BLOB_BYTES_MAX)
+        blob = await _body(request, BLOB_REQUEST_BYTES_MAX)
         return _reply(await self._node.publish_blob(blob), len(blob))
 
     async def _append(self, request: web.Request) -> web.StreamResponse:

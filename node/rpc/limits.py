@@ -8,7 +8,7 @@ from dataclasses import dataclass
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """A transaction of 1 MiB in hex, in JSON, with room to spare."""
 
-BLOB_BYTES_MAX = 48 * 1024 * 1024
+BLOB_REQUEST_BYTES_MAX = 48 * 1024 * 1024
 """Of a blob in one request; a larger one comes in parts."""
 
 BLOB_PART_BYTES_MAX = 8 * 1024 * 1024

@@ -13,6 +13,8 @@ from andon.core.pieces import PIECE_BYTES
 from node.storage.values import damaged
 
 BLOB_BYTES_MAX = 4 * 1024 * 1024 * 1024
+"""Of any blob. Bytes from an offset on are a part; a piece is a part of `PIECE_BYTES` that has a
+proof; a chunk is a file of a snapshot."""
 WHOLE_BYTES_MAX = 256 * 1024 * 1024
 """What is put or read at once, in memory; larger blobs come and go in parts."""
 

@@ -80,7 +80,7 @@ class SoundPeer:
         del node_key
         return _there(self._queries.value(key))
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         """The specimen has no blobs."""
         del node_key, digest, offset
         raise Unavailable(Code.UNREACHABLE, "no blobs")

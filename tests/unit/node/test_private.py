@@ -49,7 +49,7 @@ class OtherKeepers:
         self.kept = {name.encode(): item for name, item in kept.items()}
         self.asked: list[bytes] = []
 
-    async def private_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def private_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         self.asked.append(digest)
         found = await self.kept[node_key].chunk(self.asker, digest, offset, PIECE_BYTES)
         if found is None:
@@ -152,7 +152,7 @@ async def test_an_envelope_that_is_purged_while_it_is_mended_does_not_come_back(
     two = Envelopes(tmp_path / "two", b"two", ledger)
 
     class Purging:
-        async def private_chunk(
+        async def private_part(
             self, node_key: bytes, digest: bytes, offset: int
         ) -> tuple[int, bytes]:
             ledger.store(b"sealed", [b"one", b"two"], "PURGING")
@@ -198,7 +198,7 @@ async def test_a_copy_is_bound_by_the_size_on_chain_and_proved_by_its_digest(
         def __init__(self, answer: bytes) -> None:
             self.answer = answer
 
-        async def private_chunk(
+        async def private_part(
             self, node_key: bytes, digest: bytes, offset: int
         ) -> tuple[int, bytes]:
             return len(self.answer), self.answer[offset:]

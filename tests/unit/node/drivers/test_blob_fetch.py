@@ -19,7 +19,7 @@ class Peers:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, int]] = []
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         assert digest == IDENTITY
         self.asked.append((node_key, offset))
         piece = SOUND[offset : offset + PIECE_BYTES]

@@ -26,7 +26,7 @@ class Peers:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, int]] = []
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         assert digest == IDENTITY
         self.asked.append((node_key, offset))
         assert len(self.asked) <= REQUESTS_MAX, "it is asked for ever"

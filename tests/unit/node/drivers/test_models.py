@@ -145,7 +145,7 @@ class Peers:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, int]] = []
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         self.asked.append((node_key, offset))
         whole = LARGE if digest == LARGE_ID else BLOB
         piece = whole[offset : offset + (1 if node_key == b"drips" else PIECE_BYTES)]

@@ -51,7 +51,7 @@ class Peer:
             raise Unavailable(Code.UNREACHABLE, "404")
         return self.lie(node_key, found)
 
-    async def blob_chunk(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
+    async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
         total, piece = self.blobs.piece(digest, offset, 2**20)
         return total, self.lie(node_key, piece)
 

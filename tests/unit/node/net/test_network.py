@@ -70,11 +70,11 @@ class MemoryShelf:
             case _:
                 return None
 
-    async def blob_chunk(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
+    async def blob_part(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
         blob = self.blobs.get(digest)
         return None if blob is None else (len(blob), blob[offset : offset + size])
 
-    async def private_chunk(
+    async def private_part(
         self, peer: bytes, digest: bytes, offset: int, size: int
     ) -> tuple[int, bytes] | None:
         return (len(peer), peer) if digest == b"p" * 32 else None
@@ -459,23 +459,23 @@ async def test_a_blob_is_fetched_in_pieces_over_the_pinned_session() -> None:
             fetcher = await stack.enter_async_context(open_fetcher(node.network))
             got = b""
             while True:
-                total, piece = await fetcher.blob_chunk(other.key.public, b"d" * 32, len(got))
+                total, piece = await fetcher.blob_part(other.key.public, b"d" * 32, len(got))
                 got += piece
                 if len(got) >= total:
                     break
             assert got == blob
             with pytest.raises(Unavailable):
-                await fetcher.blob_chunk(other.key.public, b"e" * 32, 0)
+                await fetcher.blob_part(other.key.public, b"e" * 32, 0)
 
 
 async def test_a_private_envelope_is_asked_for_in_the_name_of_the_linked_node() -> None:
     node, other = Node(KEYS[0]), Node(KEYS[1])
     async with running(node, other), open_fetcher(node.network) as fetcher:
         await linked(node, other)
-        asked = await fetcher.private_chunk(other.key.public, b"p" * 32, 0)
+        asked = await fetcher.private_part(other.key.public, b"p" * 32, 0)
         assert asked == (32, node.key.public)
         with pytest.raises(Unavailable):
-            await fetcher.private_chunk(other.key.public, b"e" * 32, 0)
+            await fetcher.private_part(other.key.public, b"e" * 32, 0)
 
 
 async def test_a_piece_comes_with_the_proof_that_it_belongs_to_the_blob() -> None:
@@ -491,7 +491,7 @@ async def test_a_piece_comes_with_the_proof_that_it_belongs_to_the_blob() -> Non
         with pytest.raises(Unavailable) as caught:
             await fetcher.blob_piece(high.key.public, b"d" * 32, 0)
         assert caught.value.fields["status"] == 429
-        assert await fetcher.blob_chunk(high.key.public, b"d" * 32, 0)
+        assert await fetcher.blob_part(high.key.public, b"d" * 32, 0)
 
 
 async def test_fetch_routes_are_closed_without_a_session() -> None:
