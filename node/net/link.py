@@ -135,18 +135,26 @@ class Link:
         return self._reason or "closed by the peer"
 
     async def _write(self) -> None:
+        clock = asyncio.get_running_loop().time
         try:
-            while not self._is_closing():
-                await self._queued.wait()
-                self._queued.clear()
-                while (frame := self._queue.take_frame()) is not None and not self._is_closing():
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
+            # One limit for all frames, moved on for each: a context a frame costs thrice as much.
+            async with asyncio.timeout(None) as limit:
+                while not self._is_closing():
+                    await self._queued.wait()
+                    self._queued.clear()
+                    while (
+                        frame := self._queue.take_frame()
+                    ) is not None and not self._is_closing():
+                        limit.reschedule(clock() + SEND_TIMEOUT_S)
                         await self._socket.send_bytes(frame)
-                    self.counters.frames_out += 1
-                    self.counters.bytes_out += len(frame)
-                if self._late is not None:  # what waited has left, and the next may wait as long
-                    self._late.cancel()
-                    self._late = None
+                        self.counters.frames_out += 1
+                        self.counters.bytes_out += len(frame)
+                    limit.reschedule(None)
+                    if (
+                        self._late is not None
+                    ):  # what waited has left, and the next may wait as long
+                        self._late.cancel()
+                        self._late = None
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
             self.close(f"send failed: {type(error).__name__}")
         await self._socket.close()
