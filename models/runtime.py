@@ -168,8 +168,10 @@ class Runtime:
             _conform(model, model.cold[0])
         except Unavailable as error:
             model.failed = error
-        finally:
-            model.cold = model.cold[1:]
+        except BaseException:
+            model.cold = ()  # nobody goes on: what is left is compiled by who needs it
+            raise
+        model.cold = model.cold[1:]
         return bool(model.cold)
 
     def _load_float(self, blob: bytes) -> ModelId:

@@ -188,6 +188,28 @@ def test_a_size_that_computes_something_else_fails_the_model_when_it_is_warmed(
     assert caught.value.code is Code.CONFORMANCE_FAILED
 
 
+def test_a_size_that_cannot_be_compiled_in_the_background_leaves_all_to_whoever_needs_them(
+    tiny: Package,
+) -> None:
+    runtime = Runtime("cpu")
+    runtime.warm()
+    runtime.load(tiny.to_blob())
+    assert runtime.begin_warming(tiny.id)
+    (model,) = runtime._models.values()
+    execute = model.execute
+
+    def refuse(windows: NDArray[np.int8], sizes: tuple[int, ...] = BUCKETS) -> NDArray[np.int32]:
+        raise MemoryError
+
+    model.execute = refuse
+    with pytest.raises(MemoryError):
+        runtime.warm_next(tiny.id)
+    model.execute = execute
+    assert not runtime.warm_next(tiny.id)
+    runtime.predict(tiny.id, windows(300))
+    assert model.batches_checked > {1, 64}, "sizes are compiled again when they are needed"
+
+
 def test_nothing_is_warmed_without_jax_or_a_model(tiny: Package) -> None:
     plain = Runtime("numpy")
     plain.load(tiny.to_blob())
