@@ -66,6 +66,8 @@ class Worker:
         self._detail = runtime.backend
         self._waiting: deque[_Job] = deque()
         self._slow: SimpleQueue[_Job | bytes | None] = SimpleQueue()
+        self._cold: set[bytes] = set()
+        """Models whose batch sizes are compiled once a batch comes; at most those loaded."""
         self._done: deque[tuple[_Job, Answer]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -135,7 +137,7 @@ class Worker:
             assert not isinstance(job.body, protocol.Predict)
             answer = self._jobs.perform(job.body)
             if isinstance(answer, protocol.Loaded) and self._jobs.begin_warming(answer.model_id):
-                self._slow.put(answer.model_id)
+                self._cold.add(answer.model_id)
             self._done.append((job, answer))
             self._wake(b"l")
 
@@ -217,6 +219,7 @@ class Worker:
         job = self._waiting.popleft()
         if isinstance(job.body, protocol.Unload):
             self._finish(job, self._jobs.perform(job.body))
+            self._cold.discard(job.body.model_id)
             return
         if not isinstance(job.body, protocol.Predict):
             self._slow.put(job)
@@ -238,6 +241,10 @@ class Worker:
         answers = self._jobs.predict(job.body.model_id, _predictions(batch))
         for one, answer in zip(batch, answers, strict=True):
             self._finish(one, answer)
+        if windows > 1 and job.body.model_id in self._cold:
+            # Not when it was loaded: a model costs 0.7 s of processor, and there may be hundreds.
+            self._cold.discard(job.body.model_id)
+            self._slow.put(job.body.model_id)
 
     def _finish(self, job: _Job, body: Answer) -> None:
         connection = job.connection

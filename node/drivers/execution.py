@@ -385,6 +385,7 @@ class ExecutionDriver:
         ids = [receipt.transaction_id for receipt in executed.receipts]
         if self._pool is not None:
             self._pool.on_commit(ids, header.height)
+        self._predictions.cache.age(header.height)
         predicting = {record.transaction_id for record in executed.predictions}
         self._dry_runner.learn_from_block(
             self._verifier.known(raw)

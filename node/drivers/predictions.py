@@ -21,6 +21,8 @@ from andon.core.worker import WINDOWS_MAX
 from consensus.ledger import PredictionUnavailable
 
 CACHE_COUNT_MAX = 200_000
+GENERATION_BLOCKS = 512
+"""More than a transaction waits in a pool that is not stuck."""
 PREFETCH_COUNT_MAX = 65_536
 BATCHES_IN_FLIGHT = 2
 """One computes while the next is on its way."""
@@ -57,6 +59,7 @@ class PredictionCache:
         self._outputs: dict[bytes, tuple[int, ...]] = {}
         self._older: dict[bytes, tuple[int, ...]] = {}
         self._generation_max = max(1, count_max // 2)
+        self._turned_height = 0
 
     def __len__(self) -> int:
         return len(self._outputs) + len(self._older)
@@ -84,10 +87,22 @@ class PredictionCache:
         for start in range(0, len(keys), self._generation_max):
             part = slice(start, start + self._generation_max)
             if len(self._outputs) + len(keys[part]) > self._generation_max:
-                # In this order: whoever reads between the two finds all that is kept.
-                self._older = self._outputs
-                self._outputs = {}
+                self._turn()
             self._outputs.update(zip(keys[part], outputs[part], strict=True))
+
+    def age(self, height: int) -> None:
+        """Let what is older than two times `GENERATION_BLOCKS` go, now that there is this block.
+
+        Or a node under a small steady load would fill it for an hour with what is final.
+        """
+        if height >= self._turned_height + GENERATION_BLOCKS:
+            self._turned_height = height
+            self._turn()
+
+    def _turn(self) -> None:
+        # In this order: whoever reads between the two finds all that is kept.
+        self._older = self._outputs
+        self._outputs = {}
 
     def output(self, model_id: bytes, window: bytes, digest: bytes) -> tuple[int, ...]:
         """Be the `PredictionSource` of blocks that this node builds."""

@@ -117,6 +117,24 @@ class Heavy(Runtime):
         return super().load(blob)
 
 
+class Cold(Runtime):
+    """Has batch sizes left to compile, and notes when it is asked to."""
+
+    def __init__(self) -> None:
+        super().__init__("numpy")
+        self.sizes, self.warmed = [8, 16], list[int]()
+        self.is_warm = threading.Event()
+
+    def begin_warming(self, model_id: bytes) -> bool:
+        return True
+
+    def warm_next(self, model_id: bytes) -> bool:
+        self.warmed.append(self.sizes.pop(0))
+        if not self.sizes:
+            self.is_warm.set()
+        return bool(self.sizes)
+
+
 class Failing(Runtime):
     """Meets what no code foresaw."""
 
@@ -177,6 +195,30 @@ def ready(slow: tuple[Running, Slow], tiny: Package) -> tuple[Client, Running, S
 
 def window(value: int) -> bytes:
     return np.full(6, value, np.int8).tobytes()
+
+
+def test_batch_sizes_are_compiled_once_a_batch_comes_and_not_for_every_model_loaded(
+    tmp_path: Path, tiny: Package
+) -> None:
+    runtime = Cold()
+    running = Running(tmp_path, runtime)
+    try:
+        client = Client(running.path)
+        assert isinstance(client.ask(protocol.Load(tiny.to_blob())), protocol.Loaded)
+        alone = client.ask(protocol.Predict(tiny.id, (window(1),)))
+        # What is slow is done in order: if the load had left something, it would come before this.
+        assert isinstance(client.ask(protocol.Conform(tiny.id)), protocol.Done)
+        assert runtime.warmed == []
+        both = client.ask(protocol.Predict(tiny.id, (window(1), window(2))))
+        assert runtime.is_warm.wait(20)
+        assert runtime.warmed == [8, 16]
+        client.ask(protocol.Predict(tiny.id, (window(1), window(2))))
+        assert isinstance(client.ask(protocol.Conform(tiny.id)), protocol.Done)
+        assert runtime.warmed == [8, 16]
+        assert isinstance(alone, protocol.Outputs)
+        assert isinstance(both, protocol.Outputs)
+    finally:
+        running.stop()
 
 
 def test_it_answers_pings_while_warming_and_holds_work_until_ready(

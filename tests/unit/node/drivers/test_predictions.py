@@ -15,6 +15,7 @@ from andon.core.worker import WINDOWS_MAX
 from consensus.ledger import PredictionUnavailable
 from node.drivers import predictions
 from node.drivers.predictions import (
+    GENERATION_BLOCKS,
     PredictionCache,
     PredictionService,
     check_output,
@@ -215,6 +216,20 @@ def test_the_cache_forgets_the_older_half() -> None:
     assert cache.get_all([b"a", b"b", b"c", b"d", b"e"]) == [None, None, (2,), (3,), (4,)]
     assert not cache.has_any([b"a", b"b"])
     assert len(cache) == 3
+
+
+def test_the_cache_lets_go_what_is_many_blocks_old() -> None:
+    cache = PredictionCache()
+    cache.put(b"a", (1,))
+    cache.age(GENERATION_BLOCKS)
+    cache.put(b"b", (2,))
+    for height in range(GENERATION_BLOCKS + 1, 2 * GENERATION_BLOCKS):
+        cache.age(height)
+    assert cache.get_all([b"a", b"b"]) == [(1,), (2,)]
+    cache.age(2 * GENERATION_BLOCKS + 7)
+    assert cache.get_all([b"a", b"b"]) == [None, (2,)]
+    cache.age(3 * GENERATION_BLOCKS + 7)
+    assert len(cache) == 0
 
 
 @pytest.mark.parametrize("count_max", [1, 2, 3, 10])
