@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from andon.core.errors import Code, Unavailable
 from andon.gateway.config import GatewayConfig
 from andon.gateway.process import Gateway
+from andon.gateway.watch import part_of
 from models.quantiser import quantise
 from node.testing.broker import Broker
 from scripts.demo_factory_data import Run
@@ -24,6 +25,7 @@ from scripts.demo_factory_plant import GEARS, Plant
 STRIDE = 10
 ROW_MS = 1000
 WORK_TIMEOUT_S = 300.0
+CLIENT_ID = "gear-works"
 
 
 async def direct(plant: Plant, run: Run) -> str:
@@ -55,11 +57,25 @@ async def through_broker(plant: Plant, run: Run, home: Path) -> str:
         gateway = Gateway(gateway_config(plant, broker.port), home)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(gateway.run())
+            await until_subscribed(gateway)
             sent = await asyncio.to_thread(publish, run, broker.port)
             await until_assessed(plant, run, expected)
             gateway.stop()
             await running
     return f"of {sent} messages through Mosquitto and the gateway"
+
+
+async def until_subscribed(gateway: Gateway) -> None:
+    """Until the broker keeps messages for the gateway: before, nobody would ever get them.
+
+    Raises:
+        Unavailable: CONFIRMATION_TIMEOUT.
+    """
+    deadline = time.monotonic() + WORK_TIMEOUT_S
+    while not gateway.watch.is_working(part_of(CLIENT_ID)):
+        if time.monotonic() > deadline:
+            raise Unavailable(Code.CONFIRMATION_TIMEOUT, "the gateway does not reach its broker")
+        await asyncio.sleep(0.05)
 
 
 async def until_assessed(plant: Plant, run: Run, expected: int) -> None:
@@ -99,7 +115,7 @@ method = "assess"
 arguments = {{ machine = "$machine", window = "$window" }}
 [[mqtt]]
 port = {port}
-client_id = "gear-works"
+client_id = "{CLIENT_ID}"
 topic = "plant/{{machine}}/readings"
 """
     return msgspec.toml.decode(text, type=GatewayConfig)
