@@ -21,7 +21,7 @@ from scripts.bench.bench_network import network
 from scripts.bench.load import run_load
 from scripts.bench.targets import AndonTarget
 from scripts.bench.usage import Usage, measure
-from scripts.bench.workloads import IMAGE_SIDE, image_model, image_package
+from scripts.bench.workloads import IMAGE_SIDE, Bench, image_model, image_package
 
 VALIDATORS = 4
 BATCH = 256
@@ -30,6 +30,9 @@ GOAL = 1.2
 SECONDS = float(os.environ.get("ANDON_BENCH_SECONDS", "8"))
 IMAGES_PER_S = float(os.environ.get("ANDON_BENCH_IMAGES", "240"))
 WARM_TRANSACTIONS = 12
+SETTLE_S_MAX = 60
+IDLE_CPU_S = 0.05
+"""What all workers together use in a second when they have nothing to do, and some."""
 
 
 def main() -> None:
@@ -84,14 +87,27 @@ def _cost_ms(run: Callable[[], object]) -> float:
     return 1000 * statistics.median(found) / BATCH
 
 
+async def settled(bench: Bench) -> None:
+    """Wait until the workers do nothing, SETTLE_S_MAX at most."""
+    home, urls = bench.cluster.home, bench.cluster.urls()
+    for _ in range(SETTLE_S_MAX):
+        before = measure(home, urls)
+        await asyncio.sleep(1)
+        spent = measure(home, urls).since(before).cpu_s
+        if sum(spent[name] for name in spent if name.endswith("worker")) < IDLE_CPU_S:
+            return
+
+
 async def committed() -> tuple[Usage, int]:
     """Run the network; what it used, and how many predictions it committed."""
     async with network(VALIDATORS, with_image=True) as bench:
         workload = bench.workloads()["image15"]
         rate = IMAGES_PER_S / workload.operations
         urls = bench.cluster.urls()
-        # Batch sizes are compiled, and the network learns who asks what, before anything counts.
+        # Batch sizes are compiled in the background once a batch came, and the network learns who
+        # asks what, before anything counts.
         await run_load(AndonTarget(), urls, await bench.sign(workload, WARM_TRANSACTIONS), rate)
+        await settled(bench)
         raws = await bench.sign(workload, max(4, int(rate * SECONDS)))
         before = measure(bench.cluster.home, urls)
         result = await run_load(AndonTarget(), urls, raws, rate)
