@@ -148,3 +148,7 @@ def test_texts_and_codes_that_do_not_fit_are_findings(tmp_path: Path) -> None:
     assert f"{errors_page.TEXTS}:1: a text for NOT_A_CODE, which is no code" in found
     assert not [item for item in found if "no text for SIGN_REFUSED" in item]
     assert found[-1].startswith(f"{errors_page.PAGE}:1: not what the catalogue gives")
+
+
+def test_no_page_names_what_is_not_there() -> None:
+    assert check_docs.main(["--no-run"]) == 0
