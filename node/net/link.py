@@ -113,6 +113,11 @@ class Link:
         self._late = None
         self._queued.set()
 
+    def _cancel_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
     def close(self, reason: str) -> None:
         """End the link soon; `run` returns."""
         if not self._reason:
@@ -130,8 +135,7 @@ class Link:
                 await self._read()
             finally:
                 writer.cancel()
-                if self._late is not None:
-                    self._late.cancel()
+                self._cancel_late()
         return self._reason or "closed by the peer"
 
     async def _write(self) -> None:
@@ -150,11 +154,7 @@ class Link:
                         self.counters.frames_out += 1
                         self.counters.bytes_out += len(frame)
                     limit.reschedule(None)
-                    if (
-                        self._late is not None
-                    ):  # what waited has left, and the next may wait as long
-                        self._late.cancel()
-                        self._late = None
+                    self._cancel_late()  # what waited has left, and the next may wait as long
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
             self.close(f"send failed: {type(error).__name__}")
         await self._socket.close()

@@ -21,12 +21,16 @@ from models.runtime import Runtime
 from tests.unit.models.conftest import tiny_package
 
 
-@pytest.fixture(scope="module")
-def cpu(tiny: Package) -> Runtime:
+def loaded(package: Package) -> Runtime:
     runtime = Runtime("cpu")
     runtime.warm()
-    runtime.load(tiny.to_blob())
+    runtime.load(package.to_blob())
     return runtime
+
+
+@pytest.fixture(scope="module")
+def cpu(tiny: Package) -> Runtime:
+    return loaded(tiny)
 
 
 def windows(count: int) -> list[bytes]:
@@ -157,9 +161,7 @@ def test_conformance_runs_again_on_demand(cpu: Runtime, tiny: Package) -> None:
 def test_batches_are_computed_in_sizes_that_are_ready_while_others_are_warmed(
     tiny: Package,
 ) -> None:
-    runtime = Runtime("cpu")
-    runtime.warm()
-    runtime.load(tiny.to_blob())
+    runtime = loaded(tiny)
     plain = Runtime("numpy")
     plain.load(tiny.to_blob())
     assert runtime.begin_warming(tiny.id)
@@ -176,9 +178,7 @@ def test_batches_are_computed_in_sizes_that_are_ready_while_others_are_warmed(
 def test_a_size_that_computes_something_else_fails_the_model_when_it_is_warmed(
     tiny: Package,
 ) -> None:
-    runtime = Runtime("cpu")
-    runtime.warm()
-    runtime.load(tiny.to_blob())
+    runtime = loaded(tiny)
     assert runtime.begin_warming(tiny.id)
     (model,) = runtime._models.values()
     model.expected = model.expected + 1
@@ -191,9 +191,7 @@ def test_a_size_that_computes_something_else_fails_the_model_when_it_is_warmed(
 def test_a_size_that_cannot_be_compiled_in_the_background_leaves_all_to_whoever_needs_them(
     tiny: Package,
 ) -> None:
-    runtime = Runtime("cpu")
-    runtime.warm()
-    runtime.load(tiny.to_blob())
+    runtime = loaded(tiny)
     assert runtime.begin_warming(tiny.id)
     (model,) = runtime._models.values()
     execute = model.execute

@@ -11,6 +11,19 @@ import pytest
 from node.lane import Lane
 
 
+class Slow:
+    """A job that notes when it began and waits for the test before it is done."""
+
+    def __init__(self) -> None:
+        self.began, self.gate = threading.Event(), threading.Event()
+        self.done: list[int] = []
+
+    def job(self) -> None:
+        self.began.set()
+        self.gate.wait()
+        self.done.append(1)
+
+
 async def test_jobs_are_done_in_order_on_one_thread() -> None:
     done: list[tuple[int, int]] = []
     lane = Lane("test")
@@ -47,18 +60,12 @@ async def test_a_job_that_is_cancelled_before_it_began_is_left_out() -> None:
 
 
 async def test_a_job_that_is_cancelled_while_it_runs_ends_and_harms_nobody() -> None:
-    done: list[int] = []
-    lane, gate, began = Lane("test"), threading.Event(), threading.Event()
-
-    def job() -> None:
-        began.set()
-        gate.wait()
-        done.append(1)
-
-    future = lane.run(job)
-    await asyncio.to_thread(began.wait)
+    lane, slow = Lane("test"), Slow()
+    done = slow.done
+    future = lane.run(slow.job)
+    await asyncio.to_thread(slow.began.wait)
     future.cancel()
-    gate.set()
+    slow.gate.set()
     await lane.run(lambda: None)
     lane.close()
     assert done == [1]
@@ -66,16 +73,10 @@ async def test_a_job_that_is_cancelled_while_it_runs_ends_and_harms_nobody() -> 
 
 
 async def test_closing_ends_the_running_job_cancels_the_rest_and_refuses_more() -> None:
-    done: list[int] = []
-    lane, gate, began = Lane("test"), threading.Event(), threading.Event()
-
-    def job() -> None:
-        began.set()
-        gate.wait()
-        done.append(1)
-
-    first, second = lane.run(job), lane.run(lambda: done.append(2))
-    await asyncio.to_thread(began.wait)
+    lane, slow = Lane("test"), Slow()
+    done = slow.done
+    first, second = lane.run(slow.job), lane.run(lambda: done.append(2))
+    await asyncio.to_thread(slow.began.wait)
     refused: list[type[BaseException]] = []
 
     def call() -> None:
@@ -90,7 +91,7 @@ async def test_closing_ends_the_running_job_cancels_the_rest_and_refuses_more() 
     closer.start()
     with pytest.raises(asyncio.CancelledError):
         await second
-    gate.set()
+    slow.gate.set()
     await asyncio.to_thread(closer.join)
     await asyncio.to_thread(caller.join)
     await first

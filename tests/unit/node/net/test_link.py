@@ -18,6 +18,17 @@ PEER = Peer(node_key=b"p" * 32, validator_key=b"v" * 32, host="127.0.0.1", port=
 SESSION = Session(peer=PEER.node_key, peer_certificate=b"", token_given=b"", token_received=b"")
 
 
+def link_over(socket: object) -> Link:
+    return Link(
+        cast("Socket", socket),
+        PEER,
+        SESSION,
+        receive=lambda _peer, _message: None,
+        punish=lambda _peer, _penalty, _reason: None,
+        counters=Counters(),
+    )
+
+
 class CutWhileAnswering:
     """A socket that is cut between a ping and the answer to it, which `receive` itself gives."""
 
@@ -41,14 +52,7 @@ async def test_a_link_that_is_cut_while_it_answers_a_ping_ends_with_a_reason(
     error: Exception,
 ) -> None:
     socket = CutWhileAnswering(error)
-    made = Link(
-        cast("Socket", socket),
-        PEER,
-        SESSION,
-        receive=lambda _peer, _message: None,
-        punish=lambda _peer, _penalty, _reason: None,
-        counters=Counters(),
-    )
+    made = link_over(socket)
     assert await made.run() == f"receive failed: {type(error).__name__}"
 
 
@@ -79,14 +83,7 @@ async def test_a_peer_that_takes_nothing_for_too_long_is_disconnected(
 ) -> None:
     monkeypatch.setattr(link, "SEND_TIMEOUT_S", 0.2)
     socket = Deaf(takes=3)
-    made = Link(
-        cast("Socket", socket),
-        PEER,
-        SESSION,
-        receive=lambda _peer, _message: None,
-        punish=lambda _peer, _penalty, _reason: None,
-        counters=Counters(),
-    )
+    made = link_over(socket)
     loop = asyncio.get_running_loop()
     # The first three come so far apart that one limit for all of them would be over.
     for turn in range(4):
