@@ -94,7 +94,8 @@ class Intake:
         return Taken(VoteReceived(signed), [self._check(state.validators, signed)])
 
     def _take_certificate(self, state: State, certificate: Certificate) -> Taken | None:
-        if certificate.vote.slot <= state.base.slot or _has_certificate(state, certificate.vote):
+        vote = certificate.vote
+        if vote.slot <= state.base.slot or _certificate_of(state, vote) is not None:
             return None  # The core keeps the first one alone: other signatures tell it nothing.
         taken = Taken(CertificateReceived(certificate))
         self._add_certificate(state, certificate, taken)
@@ -186,19 +187,12 @@ def _holds_vote(state: State, signed: SignedVote) -> bool:
     return held is not None and held.get(signed.vote.kind) == signed
 
 
-def _has_certificate(state: State, vote: Vote) -> bool:
-    """Tell whether a quorum is known to have cast this vote, by whatever signatures."""
+def _certificate_of(state: State, vote: Vote) -> Certificate | None:
+    """Give the certificate that the core has of this vote, by whatever signatures."""
     table = state.tables.get(vote.slot) if vote.epoch == state.base.epoch else None
-    return table is not None and (vote.kind, vote.block) in table.certificates
+    return None if table is None else table.certificates.get((vote.kind, vote.block))
 
 
 def _holds_certificate(state: State, certificate: Certificate) -> bool:
     """Tell whether these very signatures were verified before."""
-    if certificate == state.base.certificate:
-        return True
-    vote = certificate.vote
-    if vote.epoch != state.base.epoch:
-        return False
-    table = state.tables.get(vote.slot)
-    held = None if table is None else table.certificates.get((vote.kind, vote.block))
-    return held == certificate
+    return certificate in (state.base.certificate, _certificate_of(state, certificate.vote))

@@ -73,22 +73,22 @@ class Fetcher:
         return await asyncio.to_thread(split_records, AdoptableBlock, data)
 
     async def blob_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
-        """Ask a peer for one piece of a blob; returns the total size that the peer claims.
+        """Ask a peer for one part of a blob; returns the total size that the peer claims.
 
         Raises:
             Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
         """
-        return await self._chunk(node_key, f"blobs/{digest.hex()}", offset)
+        return await self._part(node_key, f"blobs/{digest.hex()}", offset)
 
     async def private_part(self, node_key: bytes, digest: bytes, offset: int) -> tuple[int, bytes]:
-        """Ask a keeper of a private payload for one piece of its envelope, as `blob_part` does.
+        """Ask a keeper of a private payload for one part of its envelope, as `blob_part` does.
 
         Raises:
             Unavailable: UNREACHABLE, also if the peer lacks it. InvalidInput: MALFORMED, TOO_LARGE.
         """
-        return await self._chunk(node_key, f"private/{digest.hex()}", offset)
+        return await self._part(node_key, f"private/{digest.hex()}", offset)
 
-    async def _chunk(self, node_key: bytes, path: str, offset: int) -> tuple[int, bytes]:
+    async def _part(self, node_key: bytes, path: str, offset: int) -> tuple[int, bytes]:
         data, headers = await self._get(node_key, path, {"offset": str(offset)}, PIECE_BYTES)
         return _total(headers, BLOB_BYTES_MAX), data
 

@@ -60,7 +60,7 @@ class Shelf(Protocol):
         """Encoded AdoptableBlocks from height `first`; fewer where what a block did is not kept."""
 
     async def blob_part(self, digest: bytes, offset: int, size: int) -> tuple[int, bytes] | None:
-        """Total size of a blob and one piece of it; None if it is not here."""
+        """Total size of a blob and one part of it; None if it is not here."""
 
     async def private_part(
         self, peer: bytes, digest: bytes, offset: int, size: int
